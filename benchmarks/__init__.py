@@ -1,0 +1,1 @@
+"""Measure a bundle: latency, throughput and size beside the quality it keeps."""

@@ -1,0 +1,1 @@
+"""The command line: argument handling and printing, nothing else."""

@@ -1,0 +1,29 @@
+"""The command ``lightrec``: every command in one list, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lightrec.errors import LightrecError
+
+app = typer.Typer(
+    name="lightrec",
+    help="Small sequential recommenders, distilled from language models, that run anywhere.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a :class:`LightrecError` is printed as one sentence and exits with code 2."""
+    try:
+        app()
+    except LightrecError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("Stopped. Run the same command again to go on from what is saved.", err=True)
+        sys.exit(130)

@@ -1,0 +1,33 @@
+"""What the commands share: the options that mean the same everywhere, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+console = Console()
+"""Where people read: tables, progress and sentences."""
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or mps; found by itself if left out.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with options; flags win over it.")
+]
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON on standard output, plain and complete."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def given(**flags: Any) -> dict[str, Any]:
+    """The flags that were given on the command line: those that are not None."""
+    return {name: value for name, value in flags.items() if value is not None}

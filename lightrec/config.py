@@ -1,0 +1,99 @@
+"""Configurations: dataclasses filled from mappings, with every mistake named at once.
+
+A configuration is a frozen or plain dataclass whose fields carry a docstring each. It is filled from a TOML
+file and from flags; unknown keys are refused, and all mistakes are reported together in one
+:class:`~lightrec.errors.ConfigError`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightrec.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; a missing or malformed file is a :class:`ConfigError`."""
+    if not path.is_file():
+        raise ConfigError(f"The configuration file {path} does not exist: check the path given to --config.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The configuration file {path} is not valid TOML: {error}.") from None
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Build the dataclass ``kind`` from ``values``.
+
+    Args:
+        kind: a dataclass; fields may be ``int``, ``float``, ``str``, ``bool``, ``Literal[...]``, a tuple of
+            one of these (``tuple[str, ...]``), or any of these ``| None``.
+        values: keys are field names; missing ones keep the field's default.
+        source: what the values came from (a file name, "the command line"): it starts the message.
+
+    Raises:
+        ConfigError: naming every unknown key, wrong type and refused value at once. A dataclass may define
+            ``problems(self) -> list[str]`` for rules that span fields.
+    """
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    mistakes: list[str] = []
+    accepted: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(sorted(fields))})"
+            mistakes.append(f"unknown key {key!r}{hint}")
+            continue
+        try:
+            accepted[key] = _convert(value, hints[key])
+        except ValueError as error:
+            mistakes.append(f"{key} = {value!r} {error}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            mistakes.append(f"{name} is required")
+    if not mistakes:
+        config = kind(**accepted)
+        mistakes = config.problems() if hasattr(config, "problems") else []
+        if not mistakes:
+            return config
+    raise ConfigError(f"In {source}: " + "; ".join(mistakes) + ".")
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The fields of a configuration as a JSON-ready mapping (tuples become lists)."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(config).items()
+    }
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)))
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ValueError(f"must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError("must be a list")
+        return tuple(_convert(part, arguments[0]) for part in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ValueError(f"must be of type {hint.__name__}")
+    return value

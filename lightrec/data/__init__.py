@@ -1,0 +1,1 @@
+"""Interactions and item texts, from files to sequences of item indices."""

@@ -1,0 +1,173 @@
+"""Splits: what a model may learn from, and whose next item it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from lightrec.data.dataset import Dataset
+from lightrec.errors import DataError
+
+SplitName = Literal["leave-one-out", "temporal"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cases:
+    """Questions "what comes next?": one history and one target each, C of them.
+
+    A case's history is ``items[starts[c]:ends[c]]`` and its target is ``targets[c]``, which stands at ``ends[c]``.
+    """
+
+    items: np.ndarray
+    """The data set's events, int32."""
+    users: np.ndarray
+    """int64 ``[C]``: the user of each case."""
+    starts: np.ndarray
+    """int64 ``[C]``: where the user's first event stands in ``items``."""
+    ends: np.ndarray
+    """int64 ``[C]``: one past the last event of the history."""
+    targets: np.ndarray
+    """int64 ``[C]``: the item to be ranked high."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def history(self, case: int) -> np.ndarray:
+        """The whole history of a case, oldest first."""
+        return self.items[self.starts[case] : self.ends[case]]
+
+    def take(self, chosen: np.ndarray) -> Cases:
+        """The cases at the positions ``chosen`` (integers or a boolean mask)."""
+        parts = {name: getattr(self, name)[chosen] for name in ("users", "starts", "ends", "targets")}
+        return Cases(items=self.items, **parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A data set divided into training sequences, validation cases and test cases."""
+
+    name: SplitName
+    n_items: int
+    """Size of the catalogue, N."""
+    train_items: np.ndarray
+    """int32 ``[M]``: the training events, user after user, oldest first."""
+    train_offsets: np.ndarray
+    """int64 ``[users + 1]``: user u's training events are ``train_items[train_offsets[u]:train_offsets[u + 1]]``."""
+    train_timestamps: np.ndarray
+    """int64 ``[M]``: the times of the training events."""
+    validation: Cases
+    """Everything is chosen on these; their targets are not in the training events."""
+    test: Cases
+    """Reported, never chosen on; histories may include the validation event, as in use."""
+
+    def popularity(self) -> np.ndarray:
+        """int64 ``[N]``: how often each item occurs in the training events."""
+        return np.bincount(self.train_items, minlength=self.n_items)
+
+
+def make_split(dataset: Dataset, name: SplitName = "leave-one-out", quantile: float = 0.9) -> Split:
+    """Split ``dataset`` by name; ``quantile`` is used by the temporal split alone."""
+    if name == "leave-one-out":
+        return leave_one_out(dataset)
+    return temporal(dataset, quantile)
+
+
+def leave_one_out(dataset: Dataset) -> Split:
+    """Each user's last event is the test target, the one before it the validation target.
+
+    Users with fewer than three events are trained on whole and never asked about.
+    """
+    starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
+    users = np.flatnonzero(ends - starts >= 3)
+    held_out = np.zeros(dataset.n_users, dtype=np.int64)
+    held_out[users] = 2
+    return _split(
+        dataset,
+        "leave-one-out",
+        train_ends=ends - held_out,
+        validation=_cases(dataset, users, ends[users] - 2),
+        test=_cases(dataset, users, ends[users] - 1),
+    )
+
+
+def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = False) -> Split:
+    """One point in time divides all users' events: before it is training, after it is test.
+
+    The test point is the ``quantile`` of all timestamps, the validation point the same quantile of the events
+    before it (arXiv 2507.16289). Every user with an event after a point and one before that event gives one case:
+    the last event (before the test point, for validation) is the target. With ``successive``, each test event
+    with a history is a target. Events at a point itself belong before it.
+
+    Raises:
+        DataError: if the data's times are positions (``order_only``), or ``quantile`` is not within (0, 1).
+    """
+    if dataset.order_only:
+        raise DataError(
+            f"{dataset.name} is marked order-only: its times are positions in a user's history, so there is no "
+            "common clock to split by. Use the leave-one-out split."
+        )
+    if not 0 < quantile < 1:
+        raise DataError(f"The temporal split's quantile is {quantile}: it must lie between 0 and 1.")
+    times = np.asarray(dataset.timestamps)
+    test_point = np.quantile(times, quantile, method="lower")
+    validation_point = np.quantile(times[times <= test_point], quantile, method="lower")
+    train_ends = _ends_before(dataset, times, validation_point)
+    test_starts = _ends_before(dataset, times, test_point)
+    starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
+
+    asked = np.flatnonzero((test_starts > train_ends) & (test_starts - starts >= 2))
+    if successive:
+        positions = np.concatenate(
+            [
+                np.arange(max(first, start + 1), end)
+                for start, first, end in zip(starts, test_starts, ends, strict=True)
+            ]
+        ).astype(np.int64)
+        users = np.searchsorted(dataset.offsets, positions, side="right") - 1
+        test = _cases(dataset, users, positions)
+    else:
+        tested = np.flatnonzero((ends > test_starts) & (ends - starts >= 2))
+        test = _cases(dataset, tested, ends[tested] - 1)
+    return _split(
+        dataset,
+        "temporal",
+        train_ends=train_ends,
+        validation=_cases(dataset, asked, test_starts[asked] - 1),
+        test=test,
+    )
+
+
+def _ends_before(dataset: Dataset, times: np.ndarray, point: int) -> np.ndarray:
+    """For each user, the position after the last event at or before ``point``."""
+    before = np.concatenate([[0], np.cumsum(times <= point)])
+    return dataset.offsets[:-1] + before[dataset.offsets[1:]] - before[dataset.offsets[:-1]]
+
+
+def _cases(dataset: Dataset, users: np.ndarray, positions: np.ndarray) -> Cases:
+    return Cases(
+        items=dataset.items,
+        users=users.astype(np.int64),
+        starts=dataset.offsets[users],
+        ends=positions.astype(np.int64),
+        targets=np.asarray(dataset.items)[positions].astype(np.int64),
+    )
+
+
+def _split(
+    dataset: Dataset, name: SplitName, train_ends: np.ndarray, validation: Cases, test: Cases
+) -> Split:
+    steps = np.arange(len(dataset.items))
+    owner = np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
+    kept = steps < train_ends[owner]
+    lengths = train_ends - dataset.offsets[:-1]
+    return Split(
+        name=name,
+        n_items=dataset.n_items,
+        train_items=np.asarray(dataset.items)[kept],
+        train_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        train_timestamps=np.asarray(dataset.timestamps)[kept],
+        validation=validation,
+        test=test,
+    )

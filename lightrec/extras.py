@@ -1,0 +1,33 @@
+"""Say which extra of the installation is missing, in one place."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from lightrec.errors import MissingExtraError
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "data": ("polars",),
+    "train": ("torch", "transformers", "accelerate", "safetensors", "polars"),
+    "openvino": ("openvino",),
+    "export": ("torch", "transformers", "optimum", "onnx", "onnxscript", "openvino", "nncf"),
+}
+"""For each extra of the package, the modules that it brings and that lightrec imports."""
+
+
+def missing_modules(extra: str) -> list[str]:
+    """The modules of ``extra`` that are not installed, in order; empty if the extra is complete."""
+    return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]
+
+
+def require_extra(extra: str, purpose: str) -> None:
+    """Raise :class:`MissingExtraError` unless every module of ``extra`` is installed.
+
+    ``purpose`` starts the sentence: "Training", "Reading interaction files".
+    """
+    missing = missing_modules(extra)
+    if missing:
+        raise MissingExtraError(
+            f"{purpose} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            f"installed: run  pip install 'lightrec[{extra}]'"
+        )

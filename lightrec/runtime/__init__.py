@@ -1,0 +1,1 @@
+"""Load a bundle and recommend: numpy and a runtime, no torch."""

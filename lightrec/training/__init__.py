@@ -1,0 +1,5 @@
+"""Fine-tune a teacher, distil it into a student, train a student alone."""
+
+from lightrec.extras import require_extra
+
+require_extra("train", "Training")
