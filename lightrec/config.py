@@ -73,8 +73,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
 def to_mapping(config: Any) -> dict[str, Any]:
     """The fields of a configuration as a JSON-ready mapping (tuples become lists)."""
     return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(config).items()
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(config).items()
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def write_text(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -53,11 +52,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield beside
         if path.exists():
-            os.replace(path, old)
-        os.replace(beside, path)
+            path.replace(old)
+        beside.replace(path)
     except BaseException:
         if old.exists() and not path.exists():
-            os.replace(old, path)
+            old.replace(path)
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)

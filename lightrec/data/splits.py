@@ -120,10 +120,7 @@ def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = Fals
     asked = np.flatnonzero((test_starts > train_ends) & (test_starts - starts >= 2))
     if successive:
         positions = np.concatenate(
-            [
-                np.arange(max(first, start + 1), end)
-                for start, first, end in zip(starts, test_starts, ends, strict=True)
-            ]
+            [np.arange(max(first, start + 1), end) for start, first, end in zip(starts, test_starts, ends, strict=True)]
         ).astype(np.int64)
         users = np.searchsorted(dataset.offsets, positions, side="right") - 1
         test = _cases(dataset, users, positions)
@@ -155,9 +152,7 @@ def _cases(dataset: Dataset, users: np.ndarray, positions: np.ndarray) -> Cases:
     )
 
 
-def _split(
-    dataset: Dataset, name: SplitName, train_ends: np.ndarray, validation: Cases, test: Cases
-) -> Split:
+def _split(dataset: Dataset, name: SplitName, train_ends: np.ndarray, validation: Cases, test: Cases) -> Split:
     steps = np.arange(len(dataset.items))
     owner = np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
     kept = steps < train_ends[owner]

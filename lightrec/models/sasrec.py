@@ -40,10 +40,7 @@ class SasrecLayer(nn.Module):
     def forward(self, states: Tensor, query_positions: Tensor, queries: Tensor) -> Tensor:
         """Advance ``queries [B, Q, d]`` standing at ``query_positions [B or 1, Q]`` over ``states [B, T, d]``."""
         keys, values = self.key_value(self.attention_norm(states)).chunk(2, dim=-1)
-        query = (
-            self._heads(self.query(self.attention_norm(queries)))
-            * (states.shape[2] // self.num_heads) ** -0.5
-        )
+        query = self._heads(self.query(self.attention_norm(queries))) * (states.shape[2] // self.num_heads) ** -0.5
         weights = query @ self._heads(keys).transpose(2, 3) + self._bias(query_positions, states.shape[1])
         attended = self.dropout(weights.softmax(dim=-1)) @ self._heads(values)
         attended = attended.transpose(1, 2).flatten(2)
