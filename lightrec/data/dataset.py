@@ -5,7 +5,8 @@ Layout of the folder (format version 1)::
     dataset.json      description: counts, options, what was dropped, SHA-256 of each file, one checksum over all
     user_ids.json     list of strings, one per user
     item_ids.json     list of strings, one per item; an item's index is its place here
-    item_texts.json   list of strings or null, one per item
+    item_texts.json   list of strings or null, one per item: what a language model reads (title, year, genres)
+    item_titles.json  list of strings or null, one per item: what people read
     offsets.npy       int64 [users + 1]: user u's events are items[offsets[u]:offsets[u + 1]]
     items.npy         int32 [events]: item indices, oldest first
     timestamps.npy    int64 [events]: seconds since 1970, or positions where order_only is true
@@ -28,7 +29,7 @@ from lightrec.files import new_folder, read_json, sha256_file, write_json
 FORMAT_VERSION = 1
 DESCRIPTION = "dataset.json"
 ARRAYS = ("offsets", "items", "timestamps")
-LISTS = ("user_ids", "item_ids", "item_texts")
+LISTS = ("user_ids", "item_ids", "item_texts", "item_titles")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +60,13 @@ class Dataset:
                 f"{path} is not a prepared data set (it holds no {DESCRIPTION}): "
                 f"make one with  lightrec data prepare INTERACTIONS --out {path}"
             )
-        description = read_json(path / DESCRIPTION)
-        if description["format_version"] > FORMAT_VERSION:
+        description = _read(path / DESCRIPTION)
+        if description.get("format_version", 0) > FORMAT_VERSION:
             raise DataError(
                 f"{path} has format version {description['format_version']}, this lightrec reads up to "
                 f"{FORMAT_VERSION}: upgrade lightrec or prepare the data again."
             )
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-        return cls(path=path, description=description, **arrays)
+        return cls(path=path, description=description, **{name: _read(path / f"{name}.npy") for name in ARRAYS})
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Dataset:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over the checksums of all files: equal if and only if the content is equal."""
+        """SHA-256 over the checksums of all files and ``order_only``: equal if and only if the content is equal."""
         return self.description["checksum"]
 
     @property
@@ -96,21 +96,35 @@ class Dataset:
     @cached_property
     def user_ids(self) -> list[str]:
         """The users' own ids."""
-        return read_json(self.path / "user_ids.json")
+        return _read(self.path / "user_ids.json")
 
     @cached_property
     def item_ids(self) -> list[str]:
         """The items' own ids, by index."""
-        return read_json(self.path / "item_ids.json")
+        return _read(self.path / "item_ids.json")
 
     @cached_property
     def item_texts(self) -> list[str | None]:
         """The items' texts (title and further columns joined), by index; None where there is none."""
-        return read_json(self.path / "item_texts.json")
+        return _read(self.path / "item_texts.json")
+
+    @cached_property
+    def item_titles(self) -> list[str | None]:
+        """The items' plain titles, by index; None where there is none."""
+        return _read(self.path / "item_titles.json")
 
     def sequence(self, user: int) -> np.ndarray:
         """User ``user``'s item indices, oldest first."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    def damaged_files(self) -> list[str]:
+        """The names of files that are missing or differ from the SHA-256 in dataset.json; reads them all."""
+        recorded = self.description["files"]
+        return [
+            name
+            for name in sorted(recorded)
+            if not (self.path / name).is_file() or sha256_file(self.path / name) != recorded[name]
+        ]
 
 
 def write_dataset(
@@ -124,13 +138,20 @@ def write_dataset(
     items: np.ndarray,
     timestamps: np.ndarray,
     order_only: bool,
+    item_titles: Sequence[str | None] | None = None,
     details: dict[str, Any] | None = None,
 ) -> Dataset:
     """Write a prepared data set as a whole (beside, then renamed) and open it; see the module for the layout.
 
-    ``details`` are further keys of dataset.json: the options of the preparation, what was dropped and why.
+    ``item_titles`` are ``item_texts`` if left out. ``details`` are further keys of dataset.json: the options of
+    the preparation, what was dropped and why.
+
+    Raises:
+        DataError: if the parts do not fit together, or ``path`` holds something else than a prepared data set.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file: choose another folder for --out.")
     if path.exists() and not (path / DESCRIPTION).is_file() and any(path.iterdir()):
         raise DataError(f"{path} exists and is not a prepared data set: choose another folder for --out.")
     arrays = {
@@ -138,12 +159,18 @@ def write_dataset(
         "items": np.asarray(items, dtype=np.int32),
         "timestamps": np.asarray(timestamps, dtype=np.int64),
     }
-    lists = {"user_ids": user_ids, "item_ids": item_ids, "item_texts": item_texts}
+    lists = {
+        "user_ids": list(user_ids),
+        "item_ids": list(item_ids),
+        "item_texts": list(item_texts),
+        "item_titles": list(item_texts if item_titles is None else item_titles),
+    }
+    _check_parts(arrays, lists)
     with new_folder(path) as folder:
         for key, array in arrays.items():
             np.save(folder / f"{key}.npy", array, allow_pickle=False)
         for key, values in lists.items():
-            write_json(folder / f"{key}.json", list(values))
+            write_json(folder / f"{key}.json", values)
         files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
         write_json(
             folder / DESCRIPTION,
@@ -156,7 +183,42 @@ def write_dataset(
                 "order_only": order_only,
                 **(details or {}),
                 "files": files,
-                "checksum": hashlib.sha256("".join(files.values()).encode()).hexdigest(),
+                "checksum": _checksum(files, order_only),
             },
         )
     return Dataset.open(path)
+
+
+def _read(file: Path) -> Any:
+    """The content of one file of a prepared data set; arrays are memory-mapped."""
+    try:
+        return read_json(file) if file.suffix == ".json" else np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise DataError(f"{file} is missing or damaged: prepare the data set again.") from None
+
+
+def _checksum(files: dict[str, str], order_only: bool) -> str:
+    lines = [f"{name} {digest}\n" for name, digest in sorted(files.items())]
+    return hashlib.sha256("".join([*lines, f"order_only {order_only}\n"]).encode()).hexdigest()
+
+
+def _check_parts(arrays: dict[str, np.ndarray], lists: dict[str, list[Any]]) -> None:
+    """Refuse parts that do not fit together: sizes, the order of the offsets, the range of the item indices."""
+    offsets, items = arrays["offsets"], arrays["items"]
+    n_users, n_items = len(lists["user_ids"]), len(lists["item_ids"])
+    fits = {
+        "offsets must hold one entry per user and one more": len(offsets) == n_users + 1,
+        "offsets must rise from 0 to the number of events": len(offsets) > 0
+        and offsets[0] == 0
+        and offsets[-1] == len(items)
+        and bool((np.diff(offsets) >= 0).all()),
+        "items must be indices into item_ids": len(items) == 0 or (items.min() >= 0 and items.max() < n_items),
+        "timestamps must match items in length": len(arrays["timestamps"]) == len(items),
+        "item_texts must match item_ids in length": len(lists["item_texts"]) == n_items,
+        "item_titles must match item_ids in length": len(lists["item_titles"]) == n_items,
+        "user_ids must differ from each other": len(set(lists["user_ids"])) == n_users,
+        "item_ids must differ from each other": len(set(lists["item_ids"])) == n_items,
+    }
+    mistakes = [rule for rule, holds in fits.items() if not holds]
+    if mistakes:
+        raise DataError(f"The parts of the data set do not fit together: {'; '.join(mistakes)}.")

@@ -1,0 +1,55 @@
+"""What the rooms' tests share: a miniature prepared data set, and the folder of real data where there is one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightrec.data.dataset import Dataset, write_dataset
+
+N_USERS, N_ITEMS = 40, 30
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """40 users, 30 items, real times: after item i comes i + 1 (modulo 30) in nine steps of ten.
+
+    Users have 6 to 17 events, without consecutive repeats, over some 40 days; item 29 has no text. Item ids are
+    "i00" to "i29" in shuffled order, so that an index is never equal to its id by accident.
+    """
+    rng = np.random.default_rng(20)
+    sequences, times = [], []
+    for _ in range(N_USERS):
+        length = int(rng.integers(6, 18))
+        sequence = [int(rng.integers(N_ITEMS))]
+        while len(sequence) < length:
+            step = 1 if rng.random() < 0.9 else int(rng.integers(2, N_ITEMS))
+            sequence.append((sequence[-1] + step) % N_ITEMS)
+        first = 1_700_000_000 + int(rng.integers(0, 30 * 86_400))
+        sequences.append(sequence)
+        times.append(first + np.cumsum(rng.integers(60, 86_400, size=length)))
+    titles = [f"Part {index} of the {'red' if index < 15 else 'blue'} saga" for index in range(N_ITEMS - 1)]
+    return write_dataset(
+        tmp_path_factory.mktemp("tiny") / "dataset",
+        name="tiny",
+        user_ids=[f"u{user}" for user in range(N_USERS)],
+        item_ids=[f"i{number:02d}" for number in rng.permutation(N_ITEMS)],
+        item_texts=[*(f"{title}, {2000 + index}" for index, title in enumerate(titles)), None],
+        item_titles=[*titles, None],
+        offsets=np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])]),
+        items=np.concatenate(sequences),
+        timestamps=np.concatenate(times),
+        order_only=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets named by LIGHTREC_DATA; the test is skipped where there is none."""
+    folder = os.environ.get("LIGHTREC_DATA")
+    if not folder:
+        pytest.skip("needs real data: set LIGHTREC_DATA to the folder that holds ml-100k/interactions.csv.gz")
+    if not Path(folder).is_dir():
+        pytest.fail(f"LIGHTREC_DATA is {folder}, which is not a folder")
+    return Path(folder)
