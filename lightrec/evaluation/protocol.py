@@ -1,0 +1,264 @@
+"""The evaluation: rank the full catalogue for each case, and report how high the true next items stand.
+
+The protocol: every item of the catalogue is ranked (no sampled negatives); items of the history are left out
+(``filter_seen``); equal scores count against the model; a target that the seen filter hides is a miss, and the
+share of such targets is reported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from lightrec import metrics
+from lightrec.data.splits import Cases
+from lightrec.errors import ConfigError, DataError, ModelError
+from lightrec.evaluation.intervals import Interval, bootstrap_means
+from lightrec.evaluation.ranking import Ties, best_items, hide, ranks_in_lists, target_ranks
+from lightrec.evaluation.slices import history_slices, popularity_slices
+
+RANK_LIMIT = 100
+"""How far a :class:`TopKRanker` is asked to rank, unless its own limit is lower: its MRR is MRR@100."""
+
+MOST_SCORES = 32_000_000
+"""Most scores held at once: large catalogues are evaluated in smaller batches."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that scores the whole catalogue: a torch model, a baseline."""
+
+    n_items: int
+
+    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Scores float32 ``[B, N]`` of every item as the next one of B whole histories; nothing is masked."""
+        ...
+
+
+@runtime_checkable
+class TopKRanker(Protocol):
+    """Anything that returns its best items only: an exported bundle. Equal scores stand by lowest index."""
+
+    n_items: int
+    k_limit: int
+
+    def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool) -> np.ndarray:
+        """The best ``k`` items of B histories, int64 ``[B, k]``, best first, -1 where there are fewer."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """The metrics of some of the cases."""
+
+    cases: int
+    """How many."""
+    metrics: dict[str, Interval]
+    """As in :class:`Evaluation`, without coverage."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found, case by case and in the mean."""
+
+    cases: Cases
+    """The C questions that were asked."""
+    ranks: np.ndarray
+    """float64 ``[C]``: the rank of each target, infinity for a miss."""
+    lists: np.ndarray
+    """int64 ``[C, K]``: the best items of each case, K the largest k asked for; -1 where there are fewer."""
+    hidden: np.ndarray
+    """bool ``[C]``: the target is in the history and was filtered: a miss."""
+    ks: tuple[int, ...]
+    """The list lengths of the metrics."""
+    rank_limit: int | None
+    """Ranks beyond it are misses; None where the whole catalogue was ranked."""
+    filter_seen: bool
+    """Whether items of the history were left out."""
+    ties: Ties
+    """The rule for equal scores."""
+    metrics: dict[str, Interval]
+    """``hr@10``, ``ndcg@10``, ``mrr`` (``mrr@100`` with a rank limit), ``coverage@10`` and so on."""
+    slices: dict[str, dict[str, Slice]]
+    """``popularity``: head, torso, tail, cold; ``history``: short, medium, long. Empty slices are left out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The results without the single cases, ready for JSON."""
+        hidden = int(self.hidden.sum())
+        return {
+            "cases": len(self.cases),
+            "users": len(np.unique(self.cases.users)),
+            "hidden_targets": {"cases": hidden, "share": hidden / len(self.cases)},
+            "filter_seen": self.filter_seen,
+            "ties": self.ties,
+            "rank_limit": self.rank_limit,
+            "metrics": _intervals_to_json(self.metrics),
+            "slices": {
+                kind: {
+                    name: {"cases": part.cases, "metrics": _intervals_to_json(part.metrics)}
+                    for name, part in parts.items()
+                }
+                for kind, parts in self.slices.items()
+            },
+        }
+
+
+def evaluate(
+    ranker: Scorer | TopKRanker,
+    cases: Cases,
+    *,
+    train_popularity: np.ndarray,
+    filter_seen: bool = True,
+    ks: Sequence[int] = (1, 5, 10, 20),
+    ties: Ties | None = None,
+    rank_limit: int | None = None,
+    batch_size: int = 256,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Ask ``ranker`` for every case what comes next and measure where it ranks the truth.
+
+    Args:
+        ranker: a :class:`Scorer` or a :class:`TopKRanker`.
+        cases: the questions, C of them.
+        train_popularity: int ``[N]``, training events of each item; they make the popularity slices.
+        filter_seen: leave out the items of each history.
+        ks: list lengths of HR, NDCG and coverage.
+        ties: ``pessimistic`` (default for a Scorer) or ``lowest-index`` (the only rule of a TopKRanker; use it
+            for the Scorer that such a one is compared with).
+        rank_limit: ranks beyond it are misses; by default none for a Scorer, and for a TopKRanker
+            :data:`RANK_LIMIT` or its own ``k_limit``, whichever is lower.
+        batch_size: histories that are scored at once.
+        bootstrap: resamples of the intervals; 0 leaves them out, as for early stopping.
+        seed: makes the resamples repeatable.
+        progress: called with the cases done and C after every batch.
+
+    Raises:
+        DataError: if there are no cases.
+        ConfigError: if ``ks``, ``ties`` or ``rank_limit`` ask for what the ranker cannot give.
+        ModelError: if the ranker is of another catalogue, or answers with NaN or in the wrong shape.
+    """
+    ks = tuple(sorted(set(ks)))
+    ties, rank_limit = _agree(ranker, ks, ties, rank_limit)
+    _check(ranker, cases, train_popularity)
+    answers = []
+    for batch in _batches(len(cases), min(batch_size, max(1, MOST_SCORES // ranker.n_items))):
+        histories = [cases.history(case) for case in batch]
+        targets = cases.targets[batch]
+        if isinstance(ranker, Scorer):
+            answers.append(_by_scores(ranker, histories, targets, ks[-1], ties, filter_seen))
+        else:
+            answers.append(_by_lists(ranker, histories, targets, ks[-1], rank_limit, filter_seen))
+        if progress is not None:
+            progress(int(batch[-1]) + 1, len(cases))
+    ranks = np.concatenate([ranks for ranks, _ in answers])
+    if rank_limit is not None:
+        ranks[ranks > rank_limit] = np.inf
+    lists = np.concatenate([lists for _, lists in answers])
+
+    def summary(mask: np.ndarray) -> dict[str, Interval]:
+        columns = case_metrics(ranks[mask], ks, rank_limit)
+        intervals = bootstrap_means(np.stack(list(columns.values()), axis=1), cases.users[mask], bootstrap, seed)
+        return dict(zip(columns, intervals, strict=True))
+
+    slices = {
+        "popularity": popularity_slices(cases.targets, train_popularity),
+        "history": history_slices(cases),
+    }
+    return Evaluation(
+        cases=cases,
+        ranks=ranks,
+        lists=lists,
+        hidden=_in_history(cases) if filter_seen else np.zeros(len(cases), dtype=bool),
+        ks=ks,
+        rank_limit=rank_limit,
+        filter_seen=filter_seen,
+        ties=ties,
+        # A list covers more of the catalogue the more users there are: resampling users says nothing about it.
+        metrics=summary(np.ones(len(cases), dtype=bool))
+        | {f"coverage@{k}": Interval(metrics.coverage(lists[:, :k], ranker.n_items)) for k in ks},
+        slices={
+            kind: {name: Slice(int(mask.sum()), summary(mask)) for name, mask in masks.items() if mask.any()}
+            for kind, masks in slices.items()
+        },
+    )
+
+
+def case_metrics(ranks: np.ndarray, ks: Sequence[int], rank_limit: int | None) -> dict[str, np.ndarray]:
+    """The metrics of each case, float64 ``[C]``, by the names used in :attr:`Evaluation.metrics`."""
+    mrr = "mrr" if rank_limit is None else f"mrr@{rank_limit}"
+    return (
+        {f"hr@{k}": metrics.hit_rate(ranks, k) for k in ks}
+        | {f"ndcg@{k}": metrics.ndcg(ranks, k) for k in ks}
+        | {mrr: metrics.reciprocal_rank(ranks, rank_limit)}
+    )
+
+
+def _by_scores(
+    scorer: Scorer, histories: list[np.ndarray], targets: np.ndarray, k: int, ties: Ties, filter_seen: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    scores = np.array(scorer.score(histories), dtype=np.float32)  # a copy: it is masked below
+    if scores.shape != (len(histories), scorer.n_items):
+        raise ModelError(
+            f"The scorer answered {len(histories)} histories with shape {scores.shape}: it must be "
+            f"({len(histories)}, {scorer.n_items}), one score for each item."
+        )
+    if np.isnan(scores).any():
+        raise ModelError("The scorer returned NaN: the model has diverged; train it again with a lower learning rate.")
+    if filter_seen:
+        hide(scores, histories)
+    return target_ranks(scores, targets, ties), best_items(scores, k)
+
+
+def _by_lists(
+    ranker: TopKRanker, histories: list[np.ndarray], targets: np.ndarray, k: int, limit: int | None, filter_seen: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    asked = max(k, limit or k)
+    lists = np.asarray(ranker.top_k(histories, asked, filter_seen))
+    if lists.shape != (len(histories), asked):
+        raise ModelError(f"The ranker answered with shape {lists.shape}: it must be ({len(histories)}, {asked}).")
+    return ranks_in_lists(lists, targets), lists[:, :k]
+
+
+def _agree(
+    ranker: Scorer | TopKRanker, ks: tuple[int, ...], ties: Ties | None, rank_limit: int | None
+) -> tuple[Ties, int | None]:
+    """The tie rule and the rank limit to use, or the reason why the ranker cannot follow."""
+    if not ks or ks[0] < 1:
+        raise ConfigError(f"k is {', '.join(map(str, ks)) or 'missing'}: ask for list lengths of 1 and more.")
+    if isinstance(ranker, Scorer):
+        return ties or "pessimistic", rank_limit
+    if ties == "pessimistic":
+        raise ConfigError("A bundle orders equal scores by lowest index: evaluate it with the tie rule lowest-index.")
+    most = min(ranker.k_limit, ranker.n_items)
+    limit = rank_limit or min(RANK_LIMIT, most)
+    if most < ranker.n_items and max(limit, ks[-1]) > most:
+        raise ConfigError(f"k is {max(limit, ks[-1])}, but this bundle ranks up to {most} items: ask for fewer.")
+    return "lowest-index", limit
+
+
+def _check(ranker: Scorer | TopKRanker, cases: Cases, train_popularity: np.ndarray) -> None:
+    if len(cases) == 0:
+        raise DataError("There is no case to evaluate: no user of this split has a history and a next item.")
+    if ranker.n_items != len(train_popularity):
+        raise ModelError(
+            f"The model ranks {ranker.n_items} items, the data set has {len(train_popularity)}: "
+            "evaluate it on the data that it was made for."
+        )
+
+
+def _batches(n_cases: int, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, n_cases, size):
+        yield np.arange(start, min(start + size, n_cases))
+
+
+def _in_history(cases: Cases) -> np.ndarray:
+    return np.array([target in cases.history(case) for case, target in enumerate(cases.targets)])
+
+
+def _intervals_to_json(intervals: dict[str, Interval]) -> dict[str, dict[str, float | None]]:
+    return {name: interval.to_json() for name, interval in intervals.items()}

@@ -1,0 +1,88 @@
+"""From scores to places: the seen filter, the rank of the target under a tie rule, the best items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+Ties = Literal["pessimistic", "lowest-index"]
+"""Who comes first among equal scores: everybody before the target, or the item with the lowest index."""
+
+
+def hide(scores: np.ndarray, histories: Sequence[np.ndarray]) -> None:
+    """Set the scores ``[B, N]`` of each row's own history to minus infinity, in place."""
+    rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    scores[rows, np.concatenate(histories)] = -np.inf
+
+
+def target_ranks(scores: np.ndarray, targets: np.ndarray, ties: Ties = "pessimistic") -> np.ndarray:
+    """The rank of each row's target among all items of its row.
+
+    ``pessimistic``: 1 + the number of other items with at least the target's score. ``lowest-index``: of equal
+    scores only those with a lower index count, which is how an exported graph orders its list. An item scored
+    minus infinity is never recommended: as the target it is a miss.
+
+    Args:
+        scores: float ``[B, N]`` without NaN; hidden items are minus infinity.
+        targets: int ``[B]``.
+        ties: the tie rule.
+
+    Returns:
+        float64 ``[B]``, 1 and up, infinity for a miss.
+
+    >>> scores = np.array([[0.5, 0.9, 0.5, 0.1]])
+    >>> target_ranks(scores, np.array([0])), target_ranks(scores, np.array([0]), ties="lowest-index")
+    (array([3.]), array([2.]))
+    """
+    own = scores[np.arange(len(scores)), targets][:, None]
+    if ties == "pessimistic":
+        ranks = np.count_nonzero(scores >= own, axis=1)  # the target itself is the 1
+    else:
+        level = scores == own
+        level &= np.arange(scores.shape[1]) <= targets[:, None]
+        ranks = np.count_nonzero(scores > own, axis=1) + np.count_nonzero(level, axis=1)
+    return np.where(own[:, 0] == -np.inf, np.inf, ranks)
+
+
+def best_items(scores: np.ndarray, k: int) -> np.ndarray:
+    """The ``k`` best items of each row, best first, equal scores by lowest index.
+
+    Args:
+        scores: float ``[B, N]`` without NaN; minus infinity is never returned.
+        k: how many; more than N gives N columns of items and then -1.
+
+    Returns:
+        int64 ``[B, k]``, -1 where a row has fewer.
+
+    >>> best_items(np.array([[0.5, 0.9, 0.5, -np.inf]]), k=4)
+    array([[ 1,  0,  2, -1]])
+    """
+    width = min(k, scores.shape[1])
+    threshold = np.partition(scores, scores.shape[1] - width, axis=1)[:, -width][:, None]
+    chosen = scores > threshold
+    open_places = width - np.count_nonzero(chosen, axis=1)
+    level_rows, level_items = np.nonzero(scores == threshold)
+    # Of the items level with the threshold, the first ones of each row fill the places left open.
+    place_in_row = np.arange(len(level_rows)) - np.searchsorted(level_rows, level_rows)
+    fits = place_in_row < open_places[level_rows]
+    chosen[level_rows[fits], level_items[fits]] = True
+
+    items = np.nonzero(chosen)[1].reshape(len(scores), width)
+    values = np.take_along_axis(scores, items, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    items = np.where(values == -np.inf, -1, items)
+    best = np.full((len(scores), k), -1, dtype=np.int64)
+    best[:, :width] = np.take_along_axis(items, order, axis=1)
+    return best
+
+
+def ranks_in_lists(lists: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The place of each target in its list ``[B, k]``: float64 ``[B]``, infinity where it does not occur.
+
+    >>> ranks_in_lists(np.array([[4, 2, 7], [1, 0, -1]]), np.array([7, 3]))
+    array([ 3., inf])
+    """
+    found = lists == targets[:, None]
+    return np.where(found.any(axis=1), found.argmax(axis=1) + 1.0, np.inf)

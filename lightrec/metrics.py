@@ -1,0 +1,91 @@
+"""Ranking metrics for one relevant item a case: HR, NDCG, MRR, and the coverage of the catalogue.
+
+A *rank* is the place of the true next item, 1 for the first. A miss (the item is not ranked at all) is the rank
+infinity, so that every formula below gives it zero without a special case. The functions return one value a case;
+the metric of a model is their mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def hit_rate(ranks: np.ndarray, k: int) -> np.ndarray:
+    """HR@k of each case: 1 if rank <= k, else 0. With one relevant item it equals recall@k.
+
+    Args:
+        ranks: ``[C]``, 1 and up; infinity for a miss.
+        k: length of the list shown, at least 1.
+
+    Returns:
+        float64 ``[C]``.
+
+    >>> hit_rate(np.array([1, 10, 11, np.inf]), k=10)
+    array([1., 1., 0., 0.])
+    """
+    return (_checked(ranks) <= _positive(k)).astype(np.float64)
+
+
+def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
+    """NDCG@k of each case: 1 / log2(rank + 1) if rank <= k, else 0.
+
+    This is the normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) where one item is relevant,
+    so that the ideal gain is 1 / log2(2) = 1.
+
+    Args:
+        ranks: ``[C]``, 1 and up; infinity for a miss.
+        k: length of the list shown, at least 1.
+
+    Returns:
+        float64 ``[C]``.
+
+    >>> ndcg(np.array([1, 3, 4, np.inf]), k=3)
+    array([1. , 0.5, 0. , 0. ])
+    """
+    return hit_rate(ranks, k) / np.log2(np.asarray(ranks, dtype=np.float64) + 1)
+
+
+def reciprocal_rank(ranks: np.ndarray, k: int | None = None) -> np.ndarray:
+    """The reciprocal rank of each case, 1 / rank, or 0 beyond ``k``; its mean is MRR, or MRR@k.
+
+    Args:
+        ranks: ``[C]``, 1 and up; infinity for a miss.
+        k: where the list ends; None for the whole catalogue.
+
+    Returns:
+        float64 ``[C]``.
+
+    >>> reciprocal_rank(np.array([1, 4, 8, np.inf]))
+    array([1.   , 0.25 , 0.125, 0.   ])
+    >>> reciprocal_rank(np.array([1, 4, 8, np.inf]), k=4)
+    array([1.  , 0.25, 0.  , 0.  ])
+    """
+    reciprocal = 1 / _checked(ranks)
+    return reciprocal if k is None else reciprocal * hit_rate(ranks, k)
+
+
+def coverage(lists: np.ndarray, n_items: int) -> float:
+    """Coverage@k: the share of the catalogue that occurs in at least one of the lists.
+
+    Args:
+        lists: integers ``[C, k]``, the items shown in each case; -1 stands for no item.
+        n_items: number of items in the catalogue, N.
+
+    >>> coverage(np.array([[0, 1], [0, 2], [0, -1]]), n_items=4)
+    0.75
+    """
+    shown = np.unique(lists)
+    return int(np.count_nonzero(shown >= 0)) / n_items
+
+
+def _checked(ranks: np.ndarray) -> np.ndarray:
+    ranks = np.asarray(ranks, dtype=np.float64)
+    if not np.all(ranks >= 1):
+        raise ValueError("Ranks start at 1, and a miss is infinity; these hold a smaller value or NaN.")
+    return ranks
+
+
+def _positive(k: int) -> int:
+    if k < 1:
+        raise ValueError(f"k is {k}: a list holds at least one item.")
+    return k
