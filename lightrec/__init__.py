@@ -1,0 +1,41 @@
+"""Small sequential recommenders, distilled from language models, that run anywhere.
+
+Use::
+
+    from lightrec import Recommender
+
+    recommender = Recommender.load("bundle")
+    for item in recommender.recommend(["50", "181", "174"], k=10):
+        print(item.id, item.score, item.title)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightrec import errors
+    from lightrec.runtime.recommender import Recommendation, Recommendations, Recommender
+
+    __version__: str
+
+__all__ = ["Recommendation", "Recommendations", "Recommender", "__version__", "errors"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that ``import lightrec`` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'lightrec' has no attribute {name!r}")
+    if name == "errors":
+        value: Any = import_module("lightrec.errors")
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("lightrec")
+    else:
+        value = getattr(import_module("lightrec.runtime.recommender"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

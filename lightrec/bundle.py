@@ -1,0 +1,283 @@
+"""A bundle: the folder that holds an exported student with all it needs to recommend.
+
+docs/format.md describes the format for other languages. A bundle carries no real user's history.
+
+    manifest.json     what the bundle is, and the SHA-256 of every other file
+    model.onnx        and/or model.xml with model.bin: the inference graph
+    items.json        list of item ids (strings), by index
+    popularity.npy    int32 [N], item indices, most popular first
+    golden.json       synthetic histories with the answers that every runtime must give
+    titles.json       optional: list of strings or null, by index; may be left out when deploying
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
+from lightrec.files import new_folder, read_json, sha256_file, write_json
+
+FORMAT_VERSION = "1.0"
+"""Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
+
+MANIFEST = "manifest.json"
+ITEMS = "items.json"
+POPULARITY = "popularity.npy"
+GOLDEN = "golden.json"
+TITLES = "titles.json"
+SMALL_FILES = (ITEMS, POPULARITY, GOLDEN, TITLES)
+"""Everything but the model: checked each time a bundle is loaded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRecord:
+    """What the manifest says of one file."""
+
+    sha256: str
+    """SHA-256 of the bytes, lower-case hex."""
+    bytes: int
+    """Size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelRecord:
+    """One model of the bundle: the same graph for one runtime, in one precision."""
+
+    backend: str
+    """The runtime that reads it: "onnxruntime" or "openvino"."""
+    precision: str
+    """"fp32", "fp16" or "int8"."""
+    files: tuple[str, ...]
+    """Its files; the first is the one the runtime opens."""
+    opset: int | None = None
+    """ONNX opset; None for other formats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json."""
+
+    model_type: str
+    """Kind of student, as in its configuration: "lightrec-sasrec"."""
+    n_items: int
+    """Size of the catalogue, N."""
+    max_length: int
+    """Most items of a history that the graph reads, L."""
+    k_limit: int
+    """The bundle is checked for rankings of up to so many items; evaluation asks for no more."""
+    hidden_size: int
+    """Width of the student, d."""
+    models: tuple[ModelRecord, ...]
+    """At least one; the first is the default."""
+    lightrec_version: str
+    """The version that wrote the bundle."""
+    created: str
+    """When, ISO 8601 in UTC."""
+    gate: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """How the exported graph compared with the original before the bundle was written."""
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Where the student comes from: data set and checksum, configuration, seed, teachers."""
+    history_lengths: Mapping[str, Any] | None = None
+    """Distribution of the lengths of real histories, for benchmarks; None if it was left out."""
+    files: Mapping[str, FileRecord] = dataclasses.field(default_factory=dict)
+    """Every file but the manifest, by name; :func:`write_manifest` fills it in."""
+    format_version: str = FORMAT_VERSION
+    """Version of the format, "major.minor"."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """The items of a bundle."""
+
+    item_ids: list[str]
+    """The items' own ids, by index."""
+    popularity: np.ndarray
+    """int32 ``[N]``: item indices, most popular first."""
+    titles: list[str | None] | None = None
+    """By index; None if the bundle holds no titles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GoldenCase:
+    """A synthetic history and the answer that every runtime must give."""
+
+    history: list[int]
+    """Item indices, oldest first, at most L."""
+    exclude: list[int]
+    """Further items that must not be returned."""
+    k: int
+    """How many items were asked for."""
+    items: list[int]
+    """The answer, best first."""
+    scores: list[float]
+    """Their scores."""
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read the manifest of the bundle at ``path``; keys that this version does not know are ignored.
+
+    Raises:
+        BundleVersionError: if a newer major version of the format wrote it.
+        BundleError: if ``path`` is not a bundle, or the manifest is malformed.
+    """
+    file = Path(path) / MANIFEST
+    if not file.is_file():
+        raise BundleError(f"{path} is not a bundle (it holds no {MANIFEST}): make one with  lightrec export RUN")
+    values = _read(file)
+    try:
+        version = str(values["format_version"])
+        major = int(version.split(".")[0])
+    except (KeyError, TypeError, ValueError):
+        raise BundleError(f"{file} states no format_version such as {FORMAT_VERSION!r}: export again.") from None
+    if major > int(FORMAT_VERSION.split(".")[0]):
+        raise BundleVersionError(
+            f"{path} has format version {version}, this lightrec reads up to {FORMAT_VERSION}: upgrade lightrec."
+        )
+    return _manifest(values, file)
+
+
+def write_manifest(path: str | Path, manifest: Manifest) -> Manifest:
+    """Write manifest.json with the SHA-256 of every file now in the folder; return it as written."""
+    names = sorted(file.name for file in Path(path).iterdir() if file.is_file() and file.name != MANIFEST)
+    files = {name: FileRecord(sha256_file(Path(path) / name), (Path(path) / name).stat().st_size) for name in names}
+    manifest = dataclasses.replace(manifest, files=files)
+    write_json(Path(path) / MANIFEST, {"format_version": manifest.format_version, **dataclasses.asdict(manifest)})
+    return manifest
+
+
+def write_catalogue(path: str | Path, catalogue: Catalogue) -> None:
+    """Write items.json, popularity.npy and, where there are titles, titles.json."""
+    write_json(Path(path) / ITEMS, list(catalogue.item_ids))
+    np.save(Path(path) / POPULARITY, np.asarray(catalogue.popularity, dtype=np.int32), allow_pickle=False)
+    if catalogue.titles is not None:
+        write_json(Path(path) / TITLES, list(catalogue.titles))
+
+
+def read_catalogue(path: str | Path, manifest: Manifest) -> Catalogue:
+    """Read what :func:`write_catalogue` wrote; sizes that do not fit the manifest are a :class:`BundleError`."""
+    path, n_items = Path(path), manifest.n_items
+    try:
+        popularity = np.load(path / POPULARITY, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise BundleError(f"{path / POPULARITY} is missing or not a numpy array: export again.") from None
+    if popularity.dtype != np.int32 or not np.array_equal(np.sort(popularity), np.arange(n_items)):
+        raise BundleError(f"{path / POPULARITY} does not order the {n_items} items of the manifest: export again.")
+    titles = _read_list(path / TITLES, n_items) if (path / TITLES).exists() else None
+    return Catalogue(_read_list(path / ITEMS, n_items), popularity, titles)
+
+
+def write_golden(path: str | Path, cases: Sequence[GoldenCase], tolerance: float) -> None:
+    """Write golden.json; scores may differ from the recorded ones by ``tolerance``."""
+    rows = [{"length": len(case.history), **dataclasses.asdict(case)} for case in cases]
+    write_json(Path(path) / GOLDEN, {"tolerance": tolerance, "cases": rows})
+
+
+def read_golden(path: str | Path) -> tuple[list[GoldenCase], float]:
+    """The golden cases and the tolerance of their scores."""
+    file, names = Path(path) / GOLDEN, [field.name for field in dataclasses.fields(GoldenCase)]
+    golden = _read(file)
+    try:
+        cases = [GoldenCase(**{name: row[name] for name in names}) for row in golden["cases"]]
+        return cases, float(golden["tolerance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{file} is malformed ({error}): export again.") from None
+
+
+def verify_hashes(path: str | Path, only: Iterable[str] | None = None) -> Manifest:
+    """Compare the files of a bundle with the SHA-256 in its manifest; titles.json may be absent.
+
+    Args:
+        path: the bundle.
+        only: names of the files to check; all of them if None.
+
+    Raises:
+        BundleIntegrityError: naming every file that is missing or differs.
+    """
+    manifest = read_manifest(path)
+    chosen = set(manifest.files if only is None else only)
+    wrong = []
+    for name, record in manifest.files.items():
+        file = Path(path) / name
+        if name not in chosen or (name == TITLES and not file.exists()):
+            continue
+        if not file.is_file():
+            wrong.append(f"{name} is missing")
+        elif file.stat().st_size != record.bytes or sha256_file(file) != record.sha256:
+            wrong.append(f"{name} differs from its SHA-256")
+    if wrong:
+        raise BundleIntegrityError(f"The bundle {path} is damaged ({', '.join(wrong)}): copy or export it again.")
+    return manifest
+
+
+def copy_bundle(source: str | Path, target: str | Path) -> Manifest:
+    """Copy a bundle, checking every hash on the way; ``target`` appears whole or not at all.
+
+    Raises:
+        BundleIntegrityError: if a file of ``source`` is missing or differs; nothing is left at ``target``.
+        BundleError: if ``target`` exists and is not a bundle, or is ``source``.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and (not (target / MANIFEST).is_file() or target.samefile(source)):
+        raise BundleError(f"{target} exists and is not another bundle: choose a new folder to copy {source} to.")
+    manifest = read_manifest(source)
+    with new_folder(target) as folder:
+        for name in (MANIFEST, *manifest.files):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        try:
+            verify_hashes(folder)
+        except BundleIntegrityError:
+            verify_hashes(source)
+            raise
+    return manifest
+
+
+def deployed_bytes(path: str | Path) -> int:
+    """Size of all that a device needs: the manifest and every file but titles.json."""
+    names = [name for name in read_manifest(path).files if name != TITLES]
+    return sum((Path(path) / name).stat().st_size for name in (MANIFEST, *names))
+
+
+def _read(file: Path) -> Any:
+    try:
+        return read_json(file)
+    except (OSError, ValueError):
+        raise BundleError(f"{file} is missing or not valid JSON: copy or export the bundle again.") from None
+
+
+def _read_list(file: Path, n_items: int) -> list[Any]:
+    values = _read(file)
+    if not isinstance(values, list) or len(values) != n_items:
+        raise BundleError(f"{file} does not list the {n_items} items of the manifest: export again.")
+    return values
+
+
+def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
+    fields = dataclasses.fields(Manifest)
+    missing = [f.name for f in fields if f.name not in values and f.name != "history_lengths"]
+    if missing:
+        raise BundleError(f"{file} lacks {', '.join(missing)}: export again.")
+    known = {field.name: values[field.name] for field in fields if field.name in values}
+    try:
+        known["models"] = tuple(_model(model) for model in values["models"])
+        known["files"] = {name: FileRecord(f["sha256"], f["bytes"]) for name, f in values["files"].items()}
+        named = {name for model in known["models"] for name in model.files} | set(known["files"])
+        sizes = [known[name] for name in ("n_items", "max_length", "k_limit", "hidden_size")]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{file} is malformed ({error!r}): export again.") from None
+    if not known["models"] or not all(isinstance(size, int) and size >= 1 for size in sizes):
+        raise BundleError(f"{file} lists no model, or its n_items, max_length, k_limit or hidden_size is below 1.")
+    # A manifest from elsewhere must not reach outside its own folder.
+    if any(Path(name).name != name or "\\" in name for name in named):
+        raise BundleError(f"{file} names a file outside the bundle: do not use this bundle.")
+    return Manifest(**known)
+
+
+def _model(values: Mapping[str, Any]) -> ModelRecord:
+    return ModelRecord(values["backend"], values["precision"], tuple(values["files"]), values.get("opset"))
