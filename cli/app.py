@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from lightrec.cli import data
 from lightrec.errors import LightrecError
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

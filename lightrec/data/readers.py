@@ -1,0 +1,169 @@
+"""Files of interactions and items to tables, with every id as text.
+
+A format is known by the end of the file's name: ``.csv``, ``.tsv``, ``.inter`` and ``.item`` (RecBole atomic files),
+``.jsonl``, ``.ndjson`` and ``.json`` (one object a line), each also with ``.gz``; and ``.parquet``. Ids are never read
+as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole numbers of Parquet and JSON become their decimal text.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from lightrec.errors import DataError
+
+SEPARATED: dict[str, dict[str, Any]] = {
+    ".csv": {"separator": ","},
+    ".tsv": {"separator": "\t"},
+    ".inter": {"separator": "\t", "quote_char": None},
+    ".item": {"separator": "\t", "quote_char": None},
+}
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+RECBOLE = (".inter", ".item")
+KNOWN = (*SEPARATED, *JSON_LINES, ".parquet")
+
+
+class Table:
+    """A file whose columns are known and whose rows are read when asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Look at the file's columns.
+
+        Raises:
+            DataError: if the file is missing, empty, of no known format, or not what its name says.
+        """
+        self.path = Path(path)
+        self.file = self.path.name
+        """The file's name, for messages."""
+        self.format = _format(self.path)
+        try:
+            self._frame = self._scan()
+            self.columns: list[str] = self._frame.collect_schema().names()
+        except pl.exceptions.NoDataError:
+            raise DataError(f"{self.file} is empty: it needs a header and at least one row.") from None
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unreadable(error) from None
+
+    def read(self, columns: Sequence[str]) -> pl.DataFrame:
+        """The rows of some columns, in the order of the file.
+
+        Columns of text formats are text; those of Parquet keep their type.
+
+        Raises:
+            DataError: if the file has no rows or breaks off, or a row does not fit the header.
+        """
+        try:
+            frame = self._frame.select(list(dict.fromkeys(columns))).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unreadable(error) from None
+        if frame.is_empty():
+            raise DataError(f"{self.file} is empty: it has no rows.")
+        return frame
+
+    def _scan(self) -> pl.LazyFrame:
+        if self.format == ".parquet":
+            return pl.scan_parquet(self.path)
+        if self.format in JSON_LINES:
+            return self._scan_json()
+        frame = pl.scan_csv(self.path, infer_schema=False, **SEPARATED[self.format])
+        names = frame.collect_schema().names()
+        plain = [name.partition(":")[0] if self.format in RECBOLE else name.strip() for name in names]
+        return frame.rename(dict(zip(names, plain, strict=True)))
+
+    def _scan_json(self) -> pl.LazyFrame:
+        """Every column as text, so that a column of mixed types is read as it is written."""
+        with open_text(self.path) as lines:
+            if not lines.read(4096).strip():
+                raise DataError(f"{self.file} is empty: it needs at least one line.")
+        names = pl.scan_ndjson(self.path, infer_schema_length=1000).collect_schema().names()
+        return pl.scan_ndjson(self.path, schema=dict.fromkeys(names, pl.String))
+
+    def _unreadable(self, error: Exception) -> DataError:
+        """The sentence for a file that its reader refused; it names the row where one can be found."""
+        kind = {".parquet": "Parquet"}.get(self.format, "JSON lines" if self.format in JSON_LINES else "CSV")
+        try:
+            culprit = next(self._bad_rows(), None)
+        except (OSError, EOFError):
+            culprit = "the file breaks off or is damaged"
+        except UnicodeDecodeError:
+            culprit = "its text is not UTF-8 (convert it with  iconv -f latin1 -t utf8)"
+        return DataError(f"{self.file} cannot be read as {kind}: {culprit or str(error).splitlines()[0]}.")
+
+    def _bad_rows(self) -> Iterator[str]:
+        if self.format == ".parquet":
+            return
+        with open_text(self.path) as lines:
+            if self.format in JSON_LINES:
+                yield from _bad_json(lines)
+            else:
+                yield from _bad_widths(lines, SEPARATED[self.format]["separator"])
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a UTF-8 text file for reading, decompressing it if its name ends in ``.gz``."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def as_ids(column: pl.Series, file: str) -> pl.Series:
+    """The column as ids: text, never empty.
+
+    Raises:
+        DataError: if an id is missing (naming the rows), or the column is of a type that holds no ids.
+    """
+    kind = column.dtype
+    if kind.is_float() or kind.is_nested() or kind.is_temporal() or kind == pl.Boolean:
+        raise DataError(
+            f"Column {column.name!r} of {file} has type {kind}: ids must be text or whole numbers, so store it as such."
+        )
+    ids = column.cast(pl.String)
+    missing = ids.is_null() | (ids == "")
+    if missing.any():
+        rows = [f"{int(row) + 1:,}" for row in missing.arg_true().head(5)]
+        total = int(missing.sum())
+        raise DataError(
+            f"Column {column.name!r} of {file} has no id in {total:,} row{'s' if total > 1 else ''} "
+            f"(row {', '.join(rows)}{', ...' if total > 5 else ''}): fill in or remove them."
+        )
+    return ids
+
+
+def _format(path: Path) -> str:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: give the file of interactions in it.")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: check the path.")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if ending not in KNOWN or (ending == ".parquet" and suffixes[-1] == ".gz"):
+        raise DataError(
+            f"{path.name} is of no known format: its name must end in {', '.join(KNOWN)} "
+            "(.gz may follow all but the last)."
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path.name} is empty: it needs a header and at least one row.")
+    return ending
+
+
+def _bad_json(lines: IO[str]) -> Iterator[str]:
+    for row, line in enumerate(lines, start=1):
+        try:
+            if line.strip() and not isinstance(json.loads(line), dict):
+                yield f"line {row:,} is not an object in braces"
+        except ValueError:
+            yield f"line {row:,} is not valid JSON"
+
+
+def _bad_widths(lines: IO[str], separator: str) -> Iterator[str]:
+    rows = csv.reader(lines, delimiter=separator)
+    width = len(next(rows, []))
+    for row, fields in enumerate(rows, start=1):
+        if len(fields) > width:
+            yield f"row {row:,} has {len(fields)} fields, the header {width}"
