@@ -7,6 +7,9 @@ import sys
 import typer
 
 from lightrec.cli import data
+from lightrec.cli.doctor import doctor
+from lightrec.cli.recommend import recommend
+from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
 
 app = typer.Typer(
@@ -17,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.command()(recommend)
+app.command()(verify)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -58,6 +58,10 @@ class Recommender:
     def __init__(self, manifest: Manifest, catalogue: Catalogue, backend: Backend):
         self.manifest = manifest
         """What the bundle says of itself."""
+        self.n_items = manifest.n_items
+        """Size of the catalogue, N."""
+        self.k_limit = manifest.k_limit
+        """The longest ranking for which the bundle was checked; longer ones are answered as well."""
         self.backend = backend
         """The model, loaded."""
         self._catalogue = catalogue
@@ -91,16 +95,6 @@ class Recommender:
             read_catalogue(bundle, manifest),
             open_backend(bundle, manifest, backend, threads, precision),
         )
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue, N."""
-        return self.manifest.n_items
-
-    @property
-    def k_limit(self) -> int:
-        """The longest ranking for which the bundle was checked; see :attr:`Manifest.k_limit`."""
-        return self.manifest.k_limit
 
     @property
     def item_ids(self) -> Sequence[str]:

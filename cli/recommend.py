@@ -1,0 +1,97 @@
+"""``lightrec recommend``: what a bundle would show next to one user."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
+
+if TYPE_CHECKING:
+    from lightrec import Recommendations, Recommender
+
+HISTORY_SHOWN = 10
+"""How many of the last items of the history are printed."""
+
+
+def recommend(
+    bundle: BundleArgument,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IDS", help="The user's item ids, oldest first; the most popular items if left out."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Items never to return.")] = None,
+    candidates: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Return only some of these.")] = None,
+    backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Recommend the next items for one user's history.
+
+    IDS are separated by commas; the option may be repeated, and an id that holds a comma itself
+    is taken whole where it stands alone. Items of the history are never returned.
+
+    **Examples**
+
+    ```
+    lightrec recommend bundle --history 50,181,174 -k 10
+    lightrec recommend bundle --history 50,181 --exclude 172 --backend openvino
+    lightrec recommend bundle --history 50 --json
+    ```
+    """
+    from lightrec import Recommender
+
+    recommender = Recommender.load(bundle, backend=backend)
+    seen = _split(recommender, history)
+    chosen = None if candidates is None else _split(recommender, candidates)
+    answer = recommender.recommend(seen, k, exclude=_split(recommender, exclude), candidates=chosen)
+    if json:
+        print_json(
+            {
+                "history": [{"id": item, "title": recommender.title(item)} for item in seen],
+                "recommendations": [dataclasses.asdict(item) for item in answer],
+                "unknown": list(answer.unknown),
+                "fallback": answer.fallback,
+            }
+        )
+    else:
+        _print_answer(recommender, [item for item in seen if item in recommender], answer)
+
+
+def _split(recommender: Recommender, values: list[str] | None) -> list[str]:
+    """Ids separated by commas; a value that is an item's id as a whole stays whole."""
+    return [
+        item.strip()
+        for value in values or []
+        for item in ([value] if value in recommender else value.split(","))
+        if item.strip()
+    ]
+
+
+def _print_answer(recommender: Recommender, seen: list[str], answer: Recommendations) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if seen:
+        shown = seen[-HISTORY_SHOWN:]
+        more = f", the last {len(shown)} of {len(seen)}" if len(shown) < len(seen) else ""
+        table = Table("id", "title", title=f"History, oldest first{more}", title_justify="left", style="dim")
+        for item in shown:
+            table.add_row(Text(item), Text(recommender.title(item) or ""))
+        console.print(table)
+    title = "Most popular" if answer.fallback else "Recommended next"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("id")
+    table.add_column("title", style="bold")
+    table.add_column("score", justify="right", style="cyan")
+    for rank, item in enumerate(answer, start=1):
+        score = "" if item.score is None else f"{item.score:.3f}"
+        table.add_row(str(rank), Text(item.id), Text(item.title or ""), score)
+    console.print(table)
+    if answer.fallback:
+        console.print("The history holds no item that the bundle knows: these are the most popular ones.")
+    if answer.unknown:
+        console.print(Text(f"Not known to the bundle, skipped: {', '.join(answer.unknown)}", style="yellow"))

@@ -1,0 +1,136 @@
+"""Does a bundle still answer as it did when it was exported? Hashes, then golden vectors in every runtime present."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lightrec.bundle import GoldenCase, Manifest, ModelRecord, read_catalogue, read_golden, verify_hashes
+from lightrec.errors import BundleError
+from lightrec.runtime.backends import BACKENDS, Backend, is_installed, open_backend
+
+Status = Literal["passed", "failed", "absent"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCheck:
+    """What came of replaying the golden cases through one model of the bundle."""
+
+    backend: str
+    """The runtime."""
+    precision: str
+    """As in the manifest."""
+    status: Status
+    """"absent" where the runtime is not installed, so that nothing could be replayed."""
+    cases: int
+    """Golden cases replayed."""
+    max_score_difference: float | None
+    """Largest difference from a recorded score; None where nothing was replayed."""
+    detail: str
+    """What is wrong, or how to get what is absent; empty where all is well."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyReport:
+    """The outcome of :func:`verify_bundle`; the hashes have all been found right."""
+
+    path: Path
+    """The bundle."""
+    manifest: Manifest
+    """What it says of itself."""
+    tolerance: float
+    """Scores may differ from the golden ones by so much."""
+    models: tuple[ModelCheck, ...]
+    """One per model of the bundle."""
+
+    @property
+    def passed(self) -> bool:
+        """True if at least one model was replayed and none failed."""
+        statuses = {check.status for check in self.models}
+        return "passed" in statuses and "failed" not in statuses
+
+    def require(self) -> None:
+        """Raise :class:`BundleError` unless :attr:`passed`."""
+        wrong = [f"{c.backend} {c.precision}: {c.detail}" for c in self.models if c.status == "failed"]
+        if wrong:
+            raise BundleError(f"The bundle {self.path} does not answer as recorded ({'; '.join(wrong)}): export again.")
+        if not self.passed:
+            raise BundleError(
+                f"No golden case of {self.path} could be replayed: install a runtime that it holds a model for."
+            )
+
+
+def verify_bundle(path: str | Path) -> VerifyReport:
+    """Check a bundle's hashes and replay its golden cases in every runtime that is installed here.
+
+    Raises:
+        BundleError: if the bundle cannot be read; :class:`BundleIntegrityError` if a file is missing or differs.
+            A model that answers wrongly does not raise: it is "failed" in the report.
+    """
+    path = Path(path)
+    manifest = verify_hashes(path)
+    read_catalogue(path, manifest)
+    cases, tolerance = read_golden(path)
+    checks = tuple(_check(path, manifest, model, cases, tolerance) for model in manifest.models)
+    return VerifyReport(path, manifest, tolerance, checks)
+
+
+def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: float) -> str | None:
+    """What is wrong with an answer to a golden case; None if it is right.
+
+    Args:
+        case: the question and the recorded answer.
+        items: the items answered, best first, without -1.
+        scores: their scores.
+        tolerance: scores may differ by so much, and items whose recorded scores are no further apart than that
+            from a neighbour's may have changed places with it.
+    """
+    if len(items) != len(case.items):
+        return f"{len(items)} items instead of {len(case.items)}"
+    expected = np.array(case.scores, dtype=np.float64)
+    difference = _difference(case, scores)
+    if not difference <= tolerance:  # also where it is not a number
+        return f"scores differ by {difference:.2g}, more than {tolerance:.2g}"
+    gaps = np.concatenate([[np.inf], -np.diff(expected)])
+    # The last item may have changed places with the one that just missed the list.
+    tied = (gaps <= tolerance) | (np.append(gaps[1:], 0) <= tolerance)
+    wrong = np.flatnonzero((items != np.array(case.items)) & ~tied)
+    return f"item {items[wrong[0]]} instead of {case.items[wrong[0]]} at rank {wrong[0] + 1}" if len(wrong) else None
+
+
+def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[GoldenCase], tolerance: float) -> ModelCheck:
+    if model.backend not in BACKENDS:
+        return ModelCheck(model.backend, model.precision, "absent", 0, None, "this lightrec does not know it")
+    if not is_installed(model.backend):
+        return ModelCheck(model.backend, model.precision, "absent", 0, None, f"pip install 'lightrec[{model.backend}]'")
+    try:
+        backend = open_backend(path, manifest, model.backend, precision=model.precision)
+    except BundleError as error:
+        return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
+    problem, largest = None, 0.0
+    for number, case in enumerate(cases):
+        items, scores = _replay(backend, case)
+        found = compare(case, items, scores, tolerance)
+        problem = problem or (found and f"golden case {number}: {found}")
+        largest = max(largest, _difference(case, scores))
+    status: Status = "failed" if problem else "passed"
+    return ModelCheck(model.backend, model.precision, status, len(cases), largest, problem or "")
+
+
+def _replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
+    items, scores = backend.run(
+        np.array([case.history], dtype=np.int64),
+        np.array([len(case.history)], dtype=np.int64),
+        np.array([case.exclude or [-1]], dtype=np.int64),
+        np.array([case.k], dtype=np.int64),
+    )
+    return items[0], scores[0]
+
+
+def _difference(case: GoldenCase, scores: np.ndarray) -> float:
+    """The largest difference of two scores at one rank, over the ranks that both answers have."""
+    length = min(len(scores), len(case.scores))
+    return float(np.abs(scores[:length] - np.array(case.scores[:length])).max(initial=0.0))
