@@ -188,6 +188,15 @@ def evaluate(
     )
 
 
+def shared_rules(rankers: Sequence[Scorer | TopKRanker]) -> tuple[Ties, int | None]:
+    """The tie rule and the rank limit under which all of ``rankers`` can be compared.
+
+    Where there is a :class:`TopKRanker` everybody follows its rules; Scorers alone are ranked without a limit.
+    """
+    limits = [min(RANK_LIMIT, ranker.k_limit, ranker.n_items) for ranker in rankers if not isinstance(ranker, Scorer)]
+    return ("lowest-index", min(limits)) if limits else ("pessimistic", None)
+
+
 def case_metrics(ranks: np.ndarray, ks: Sequence[int], rank_limit: int | None) -> dict[str, np.ndarray]:
     """The metrics of each case, float64 ``[C]``, by the names used in :attr:`Evaluation.metrics`."""
     mrr = "mrr" if rank_limit is None else f"mrr@{rank_limit}"
@@ -234,10 +243,9 @@ def _agree(
         return ties or "pessimistic", rank_limit
     if ties == "pessimistic":
         raise ConfigError("A bundle orders equal scores by lowest index: evaluate it with the tie rule lowest-index.")
-    most = min(ranker.k_limit, ranker.n_items)
-    limit = rank_limit or min(RANK_LIMIT, most)
-    if most < ranker.n_items and max(limit, ks[-1]) > most:
-        raise ConfigError(f"k is {max(limit, ks[-1])}, but this bundle ranks up to {most} items: ask for fewer.")
+    limit = rank_limit or shared_rules([ranker])[1]
+    if max(limit, ks[-1]) > ranker.k_limit < ranker.n_items:
+        raise ConfigError(f"k is {max(limit, ks[-1])}, but this bundle ranks {ranker.k_limit} items: ask for fewer.")
     return "lowest-index", limit
 
 

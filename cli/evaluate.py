@@ -1,0 +1,274 @@
+"""``lightrec evaluate``: how well does a model, a bundle or a baseline rank what users chose next?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lightrec.cli.common import DeviceOption, JsonOption, console, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lightrec.data.dataset import Dataset
+    from lightrec.data.splits import Split
+    from lightrec.evaluation.comparison import Comparison
+    from lightrec.evaluation.protocol import Evaluation, Scorer, TopKRanker
+    from lightrec.evaluation.provenance import Provenance
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Run folder, bundle folder, or one of popularity, recent-popularity, item-knn."
+        ),
+    ],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared data set (lightrec data prepare).")],
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this run, bundle or baseline, case by case.")
+    ] = None,
+    on: Annotated[Literal["test", "validation"], typer.Option(help="Which of the split's cases.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="leave-one-out or temporal.  [default: the run's own, or leave-one-out]")
+    ] = None,
+    quantile: Annotated[float | None, typer.Option(help="Where the temporal split cuts.  [default: 0.9]")] = None,
+    targets: Annotated[
+        Literal["last", "successive"], typer.Option(help="Ask for each user's last test event, or for every one.")
+    ] = "last",
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank the items of the history too.")] = False,
+    k: Annotated[list[int] | None, typer.Option("--k", help="List length; repeat it.  [default: 1, 5, 10, 20]")] = None,
+    seed: Annotated[int, typer.Option(help="Makes the bootstrap intervals repeatable.")] = 0,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write the results to as well.")] = None,
+) -> None:
+    """Rank the whole catalogue for every user and report HR, NDCG, MRR and coverage with 95 % intervals.
+
+    Seen items are left out, equal scores count against the model, and a target that was seen before is a miss.
+    Where a bundle takes part, all models rank 100 items and equal scores stand by lowest index.
+
+    **Examples**
+
+    ```
+    lightrec evaluate runs/student data/ml-100k
+    lightrec evaluate item-knn data/ml-100k
+    lightrec evaluate runs/student data/ml-100k --against runs/baseline
+    lightrec evaluate bundles/student data/ml-100k --against runs/student --json
+    lightrec evaluate popularity data/ml-100k --split temporal --targets successive --k 10 --k 100
+    ```
+    """
+    from lightrec.data.dataset import Dataset
+    from lightrec.errors import ConfigError
+    from lightrec.evaluation.comparison import paired_comparison
+    from lightrec.evaluation.provenance import choose_split
+    from lightrec.files import write_json
+
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out is the folder {out}: name a JSON file, such as {out / 'evaluation.json'}.")
+    dataset = Dataset.open(data)
+    sources = [_provenance(name) for name in (model, against) if name is not None]
+    chosen = choose_split(sources, split, quantile)
+    divided = _split(dataset, *chosen, on, targets)
+    rankers = [_open(source, dataset, divided, device) for source in sources]
+    evaluations = _evaluate(sources, rankers, divided, on, keep_seen, tuple(k or (1, 5, 10, 20)), seed)
+    comparisons = []
+    if against is not None:
+        main = 10 if 10 in evaluations[0].ks else evaluations[0].ks[-1]
+        mrr = next(name for name in evaluations[0].metrics if name.startswith("mrr"))
+        comparisons = [
+            paired_comparison(evaluations[0], evaluations[1], metric, seed=seed)
+            for metric in (f"hr@{main}", f"ndcg@{main}", mrr)
+        ]
+
+    results: dict[str, Any] = {
+        "model": model,
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
+        "split": {"name": chosen[0], "quantile": chosen[1] if chosen[0] == "temporal" else None},
+        "on": on,
+        "targets": targets,
+        **evaluations[0].to_json(),
+    }
+    if against is not None:
+        results["against"] = {"model": against, **evaluations[1].to_json()}
+        results["comparison"] = {comparison.metric: comparison.to_json() for comparison in comparisons}
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(out, results)
+    if as_json:
+        print_json(results)
+    else:
+        _print(dataset, chosen, on, [source.name for source in sources], evaluations, comparisons)
+
+
+def _provenance(name: str) -> Provenance:
+    from lightrec.bundle import MANIFEST, read_manifest
+    from lightrec.errors import ModelError
+    from lightrec.evaluation.baselines import BASELINES
+    from lightrec.evaluation.provenance import Provenance
+
+    if name in BASELINES:
+        return Provenance(name)
+    if (Path(name) / MANIFEST).is_file():
+        return Provenance(name, read_manifest(name).training)
+    if not Path(name).is_dir():
+        raise ModelError(
+            f"{name} is no folder and no baseline: give a run, a bundle, or one of {', '.join(BASELINES)}."
+        )
+    from lightrec.models.load import read_run
+
+    return Provenance(name, read_run(name))
+
+
+def _split(dataset: Dataset, name: str, quantile: float, on: str, targets: str) -> Split:
+    from lightrec.data.splits import make_split, temporal
+    from lightrec.errors import ConfigError
+
+    if targets == "last":
+        return make_split(dataset, name, quantile)  # type: ignore[arg-type]
+    if name != "temporal" or on != "test":
+        raise ConfigError("--targets successive asks for every test event of the temporal split: add --split temporal.")
+    return temporal(dataset, quantile, successive=True)
+
+
+def _open(source: Provenance, dataset: Dataset, split: Split, device: str | None) -> Scorer | TopKRanker:
+    from lightrec.bundle import MANIFEST
+    from lightrec.evaluation.baselines import BASELINES, make_baseline
+    from lightrec.evaluation.provenance import check_data
+
+    if source.name in BASELINES:
+        return make_baseline(source.name, dataset, split)
+    if (Path(source.name) / MANIFEST).is_file():
+        from lightrec.runtime.recommender import Recommender
+
+        recommender = Recommender.load(source.name)
+        check_data(source, dataset, recommender.item_ids)
+        return recommender
+    from lightrec.models.load import load_model
+    from lightrec.models.scoring import ModelScorer
+
+    check_data(source, dataset)
+    return ModelScorer(load_model(source.name)[0], device or _device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _evaluate(
+    sources: list[Provenance],
+    rankers: list[Scorer | TopKRanker],
+    split: Split,
+    on: str,
+    keep_seen: bool,
+    ks: tuple[int, ...],
+    seed: int,
+) -> list[Evaluation]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lightrec.evaluation.protocol import evaluate, shared_rules
+
+    ties, rank_limit = shared_rules(rankers)
+    evaluations = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for source, ranker in zip(sources, rankers, strict=True):
+            task = progress.add_task(f"Ranking with {source.name}", total=None)
+            evaluations.append(
+                evaluate(
+                    ranker,
+                    split.test if on == "test" else split.validation,
+                    train_popularity=split.popularity(),
+                    filter_seen=not keep_seen,
+                    ks=ks,
+                    ties=ties,
+                    rank_limit=rank_limit,
+                    seed=seed,
+                    progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+                )
+            )
+    return evaluations
+
+
+def _print(
+    dataset: Dataset,
+    split: tuple[str, float],
+    on: str,
+    names: list[str],
+    evaluations: list[Evaluation],
+    comparisons: list[Comparison],
+) -> None:
+    from lightrec.evaluation.provenance import describe_split
+
+    first = evaluations[0]
+    hidden = int(first.hidden.sum())
+    console.print(f"[bold]{dataset.name}[/], {describe_split(*split)}, {len(first.cases):,} {on} cases")
+    console.print(_metrics_table(names, evaluations))
+    if comparisons:
+        console.print(_comparison_table(names, comparisons))
+    console.print(_slices_table(names, evaluations))
+    if first.filter_seen:
+        console.print(f"Targets hidden by the seen filter (misses): {hidden:,} ({hidden / len(first.cases):.1%}).")
+    console.print(f"Equal scores: {first.ties}. Intervals: 95 %, bootstrap over users.")
+
+
+def _metrics_table(names: list[str], evaluations: list[Evaluation]) -> Table:
+    from rich.table import Table
+
+    table = Table("metric", title="Quality")
+    for name in names:
+        table.add_column(name, justify="right")
+        table.add_column("95 % interval", justify="right", style="dim")
+    for metric in evaluations[0].metrics:
+        row = []
+        for interval in (evaluation.metrics[metric] for evaluation in evaluations):
+            row += [
+                f"{interval.value:.4f}",
+                "" if interval.low is None else f"{interval.low:.4f} - {interval.high:.4f}",
+            ]
+        table.add_row(_label(metric), *row)
+    return table
+
+
+def _comparison_table(names: list[str], comparisons: list[Comparison]) -> Table:
+    from rich.table import Table
+
+    table = Table("metric", title=f"{names[0]} minus {names[1]}, paired over users")
+    for title in ("difference", "95 % interval", "relative", "p"):
+        table.add_column(title, justify="right")
+    for comparison in comparisons:
+        difference, relative = comparison.difference, comparison.relative
+        table.add_row(
+            _label(comparison.metric),
+            f"{difference.value:+.4f}",
+            f"{difference.low:+.4f} to {difference.high:+.4f}",
+            "" if relative is None else f"{relative.value:+.1%}",
+            f"{comparison.p_value:.3f}",
+        )
+    return table
+
+
+def _slices_table(names: list[str], evaluations: list[Evaluation]) -> Table:
+    from rich.table import Table
+
+    main = 10 if 10 in evaluations[0].ks else evaluations[0].ks[-1]
+    table = Table("slice", title=f"NDCG@{main} by target popularity and history length")
+    table.add_column("cases", justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
+    for kind, parts in evaluations[0].slices.items():
+        for part, slice_ in parts.items():
+            values = [
+                f"{evaluation.slices[kind][part].metrics[f'ndcg@{main}'].value:.4f}" for evaluation in evaluations
+            ]
+            table.add_row(f"{kind}: {part}", f"{slice_.cases:,}", *values)
+        table.add_section()
+    return table
+
+
+def _label(metric: str) -> str:
+    return metric.capitalize() if metric.startswith("coverage") else metric.upper()
