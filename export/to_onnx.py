@@ -1,0 +1,78 @@
+"""A student's inference graph as one ONNX file in single precision."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import onnx
+import torch
+
+from lightrec.export.exporter_config import exporter_config
+from lightrec.models.student import Student
+
+OPSET = 20
+"""The oldest opset that holds every operator of the students as one node (Gelu came with 20), so that older
+runtimes can read the file: ONNX Runtime 1.17 and OpenVINO 2024.0 do."""
+
+
+def to_onnx(model: Student) -> onnx.ModelProto:
+    """Export ``model``'s forward pass; inputs, outputs and dynamic axes come from its exporter configuration.
+
+    The item table is one initializer, ``item_embedding.weight``, that the input Gather and the scoring Gemm share.
+    Tracing leaves no local paths behind: the exporter's notes on each node are removed.
+    """
+    config = exporter_config(model)
+    dynamic = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in config.inputs.items()}
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            model.eval(),
+            kwargs=config.generate_dummy_inputs(framework="pt"),
+            input_names=list(config.inputs),
+            output_names=list(config.outputs),
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    exported = program.model_proto
+    _name_axes(exported, {**config.inputs, **config.outputs})
+    _remove_notes(exported)
+    exported.producer_name, exported.producer_version = "lightrec", version("lightrec")
+    onnx.helper.set_model_props(exported, {"model_type": model.config.model_type, "precision": "fp32"})
+    onnx.checker.check_model(exported)
+    return exported
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's remarks on packages that are not needed here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _name_axes(model: onnx.ModelProto, axes: dict[str, dict[int, str]]) -> None:
+    """Give the dynamic axes of the graph's inputs and outputs the names of the exporter configuration."""
+    for value in [*model.graph.input, *model.graph.output]:
+        for axis, name in axes[value.name].items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.value_info[:]  # shapes in the tracer's own names; runtimes infer them again
+
+
+def _remove_notes(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    for part in [model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output]:
+        del part.metadata_props[:]
+        part.doc_string = ""
