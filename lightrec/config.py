@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import tomllib
 import types
 import typing
@@ -96,3 +97,8 @@ def _convert(value: Any, hint: Any) -> Any:
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ValueError(f"must be of type {hint.__name__}")
     return value
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """A flat mapping as TOML; None is left out, for TOML has no such value."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)

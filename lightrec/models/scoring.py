@@ -1,0 +1,48 @@
+"""Score whole histories with a torch model, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightrec.models.student import Student
+from lightrec.models.teacher import Teacher
+
+
+def pad_histories(histories: Sequence[np.ndarray], max_length: int, padding: int) -> tuple[Tensor, Tensor]:
+    """The last ``max_length`` items of each history as ``history [B, T]``, right-padded, and ``length [B]``.
+
+    T is the longest that occurs, at least 1; an empty history becomes padding alone, with length 0.
+    """
+    lengths = np.array([min(len(history), max_length) for history in histories], dtype=np.int64)
+    padded = np.full((len(histories), max(1, lengths.max(initial=1))), padding, dtype=np.int64)
+    for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+        padded[row, :length] = history[len(history) - length :]
+    return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+class ModelScorer:
+    """A scorer (see :mod:`lightrec.evaluation.protocol`) over a teacher or student.
+
+    Args:
+        model: put into evaluation mode while it scores.
+        device: where to compute.
+    """
+
+    def __init__(self, model: Student | Teacher, device: str | torch.device = "cpu"):
+        self.model = model.to(device)
+        self.device = device
+        self.n_items = int(model.config.n_items)
+
+    @torch.inference_mode()
+    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Scores float32 ``[B, N]`` of every item as the next one; nothing is masked."""
+        was_training = self.model.training
+        self.model.eval()
+        history, length = pad_histories(histories, self.model.config.max_length, self.n_items)
+        scores = self.model.score(history.to(self.device), length.to(self.device)).float().cpu().numpy()
+        self.model.train(was_training)
+        return scores

@@ -1,0 +1,113 @@
+"""Item vectors from text: encode once, keep on disk; and whitening, so that a small model can start from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from lightrec.download import cache_folder
+from lightrec.models.language_model import LanguageModel
+
+MAX_TOKENS = 64
+"""Tokens of a text that are read; titles with a few attributes are far shorter."""
+
+
+def encode_texts(
+    base: LanguageModel,
+    texts: Sequence[str | None],
+    *,
+    device: str = "cpu",
+    batch_size: int = 64,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """The language model's own encoding of each text, float32 ``[N, H]``: its last states, averaged over tokens.
+
+    An item without text gets zeros. The result is kept in the cache folder under a key made of the weights and the
+    texts, so that the same encoding is never computed twice.
+
+    Args:
+        base: the model, before :func:`~lightrec.models.language_model.drop_unused_parts`.
+        texts: one per item.
+        on_progress: called with (texts done, all texts).
+    """
+    kept = cache_folder() / "text-vectors" / f"{_fingerprint(base, texts)}.npy"
+    if kept.is_file():
+        return np.load(kept, allow_pickle=False)
+    vectors = _encode(base, texts, device, batch_size, on_progress)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    beside = kept.with_name(f".{os.getpid()}.{kept.name}")
+    np.save(beside, vectors, allow_pickle=False)
+    beside.replace(kept)
+    return vectors
+
+
+def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
+    """Centre ``vectors [N, H]``, project on the ``dim`` leading principal axes, and even out their variances.
+
+    Vectors of language models lie in a narrow cone; whitening spreads them (WhitenRec, arXiv 2402.10602).
+
+    Args:
+        vectors: one row per item; rows of zeros (no text) stay zero and do not count.
+        dim: width of the result; axes beyond the rank of the data are zero.
+        power: 1 whitens fully, 0 keeps the variances of plain PCA.
+
+    Returns:
+        float32 ``[N, dim]`` with mean square 1 over the rows that count.
+    """
+    present = np.abs(vectors).sum(axis=1) > 0
+    result = np.zeros((len(vectors), dim), dtype=np.float32)
+    if present.sum() < 2:
+        return result
+    centred = vectors[present].astype(np.float64)
+    centred -= centred.mean(axis=0)
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
+    # An axis's sign is arbitrary: its largest entry is made positive, so that runs agree.
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    used = variances > variances[0] * 1e-9
+    projected = (centred @ axes[:, used]) / variances[used] ** (power / 2)
+    projected /= np.sqrt(np.mean(projected**2) * projected.shape[1] / dim)
+    result[np.ix_(present, np.flatnonzero(used))] = projected
+    return result
+
+
+def _encode(
+    base: LanguageModel,
+    texts: Sequence[str | None],
+    device: str,
+    batch_size: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    model = base.model.to(device).eval()
+    tokenizer = base.tokenizer
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+    # Texts of like length share a batch: little padding.
+    present = sorted((i for i, text in enumerate(texts) if text), key=lambda i: len(texts[i] or ""))
+    for first in range(0, len(present), batch_size):
+        chosen = present[first : first + batch_size]
+        tokens = tokenizer(
+            [texts[i] for i in chosen], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+        ).to(device)
+        with torch.inference_mode():
+            states = model(**tokens).last_hidden_state
+        weights = tokens["attention_mask"][:, :, None].to(states.dtype)
+        vectors[chosen] = ((states * weights).sum(1) / weights.sum(1).clamp(min=1)).float().cpu().numpy()
+        if on_progress:
+            on_progress(first + len(chosen), len(present))
+    return vectors
+
+
+def _fingerprint(base: LanguageModel, texts: Sequence[str | None]) -> str:
+    digest = hashlib.sha256()
+    for name, weight in sorted(base.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weight.cpu().float().numpy()).data)
+    digest.update(json.dumps([MAX_TOKENS, list(texts)]).encode())
+    return digest.hexdigest()[:32]

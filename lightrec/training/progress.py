@@ -1,0 +1,84 @@
+"""How long work is shown: a bar with an estimate on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Reporter(Protocol):
+    """What long work tells whoever watches."""
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Work of ``total`` steps begins, ``done`` of them done before."""
+
+    def advance(self, done: int) -> None:
+        """So many steps are done."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def stop(self) -> None:
+        """The work has ended."""
+
+
+class ProgressBar:
+    """A :class:`Reporter` on the terminal (standard error)."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(stderr=True)
+        self.progress: Progress | None = None
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """See :class:`Reporter`."""
+        self.stop()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task(what, total=total, completed=done, note="")
+        self.progress.start()
+
+    def advance(self, done: int) -> None:
+        """See :class:`Reporter`."""
+        if self.progress:
+            self.progress.update(self.task, completed=done)
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+        if self.progress and self.console.is_terminal:
+            self.progress.update(self.task, note=text)
+        else:
+            self.console.print(text, highlight=False)
+
+    def stop(self) -> None:
+        """See :class:`Reporter`."""
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+
+class Silent:
+    """A :class:`Reporter` that says nothing."""
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """See :class:`Reporter`."""
+
+    def advance(self, done: int) -> None:
+        """See :class:`Reporter`."""
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+
+    def stop(self) -> None:
+        """See :class:`Reporter`."""

@@ -1,0 +1,127 @@
+"""Run folders: begun with their settings, resumed with the same ones, finished with a record.
+
+RUN/settings.toml       the effective settings, written at the start; ``--config`` takes it
+RUN/checkpoints/        to resume from; removed at the end
+RUN/config.json, model.safetensors    the model (save_pretrained)
+RUN/history.jsonl       one row per validation
+RUN/run.json            the record; a folder that holds it is finished
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightrec.config import to_mapping, to_toml
+from lightrec.data.dataset import Dataset
+from lightrec.errors import ConfigError
+from lightrec.files import read_json, write_json, write_text
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder that this process may write."""
+
+    path: Path
+    """The folder."""
+    finished: dict[str, Any] | None
+    """The record, if an earlier command with the same settings has finished."""
+    resumed: bool
+    """Whether an earlier command with the same settings was stopped here."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the trainer keeps what it resumes from."""
+        return self.path / "checkpoints"
+
+
+def begin_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
+    """Start, resume or find finished a run in ``path``.
+
+    Args:
+        settings: the effective settings (a dataclass).
+        facts: what else decides the result: the command, the data's checksum, the teachers' weights.
+
+    Raises:
+        ConfigError: if the folder holds a run made with other settings, or something else.
+    """
+    path = Path(path)
+    wanted = {"settings": to_mapping(settings), "facts": facts}
+    begun = path / "settings.json"
+    if begun.is_file():
+        _refuse_other_settings(path, read_json(begun), wanted)
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} exists and is not a run: choose another folder for --out.")
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / "settings.toml", to_toml(wanted["settings"]))
+        write_json(begun, wanted)
+    record = path / "run.json"
+    return Run(
+        path=path,
+        finished=read_json(record) if record.is_file() else None,
+        resumed=(path / "checkpoints").is_dir(),
+    )
+
+
+def finish_run(
+    run: Run,
+    *,
+    kind: str,
+    model: Any,
+    settings: Any,
+    dataset: Dataset,
+    history: list[dict[str, Any]],
+    details: dict[str, Any],
+) -> dict[str, Any]:
+    """Save the model, history.jsonl and, last of all, run.json; remove the checkpoints. Returns the record."""
+    model.save_pretrained(run.path)
+    write_text(run.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+    record = {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "model_type": model.config.model_type,
+        "objective": model.objective,
+        "config": to_mapping(settings),
+        "dataset": {
+            "name": dataset.name,
+            "path": str(dataset.path.resolve()),
+            "checksum": dataset.checksum,
+            "users": dataset.n_users,
+            "items": dataset.n_items,
+        },
+        "split": {"name": settings.split, "quantile": settings.quantile},
+        "seed": settings.seed,
+        **details,
+        "versions": _versions(),
+    }
+    write_json(run.path / "run.json", record)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    return record
+
+
+def _refuse_other_settings(path: Path, old: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if old == json.loads(json.dumps(wanted)):
+        return
+    changed = [
+        f"{key}: {old[part].get(key)!r} there, {wanted[part].get(key)!r} now"
+        for part in ("settings", "facts")
+        for key in {**old[part], **wanted[part]}
+        if old[part].get(key) != json.loads(json.dumps(wanted[part].get(key)))
+    ]
+    raise ConfigError(
+        f"{path} holds a run made with other settings ({'; '.join(changed)}): choose another folder for --out, or "
+        "remove this one."
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("lightrec", "torch", "transformers", "accelerate", "numpy")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}

@@ -1,0 +1,187 @@
+"""The options of finetune, train and distill: every key, its default and its meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What every training run has in common."""
+
+    split: Literal["leave-one-out", "temporal"] = "leave-one-out"
+    """How the data is divided; validation and test targets are never trained on."""
+    quantile: float = 0.9
+    """Where the temporal split cuts the time line."""
+    max_length: int = 50
+    """Most items of a history that the model reads, L."""
+    epochs: int = 100
+    """Most passes over the training sequences; early stopping may end sooner."""
+    batch_size: int = 128
+    """Windows of a user's history in one step."""
+    learning_rate: float = 1e-3
+    """Highest learning rate of AdamW; it warms up, then falls to zero along a cosine."""
+    warmup: float = 0.05
+    """Share of all steps in which the learning rate rises."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    evaluate_every: int = 1
+    """Epochs between two validations, each of which is also a checkpoint to resume from."""
+    patience: int = 10
+    """Validations without a better NDCG@10 after which training stops; 0 never stops early."""
+    validation_cases: int = 5000
+    """Most validation cases to score at each validation, drawn by seed; 0 takes all."""
+    mask_probability: float = 0.3
+    """Masked objective: the share of items hidden in a window."""
+    seed: int = 0
+    """Makes the run repeatable."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``mps``, or ``auto`` for the best that is there."""
+    report_to: str = "none"
+    """Trackers that transformers' Trainer knows (``tensorboard``, ``wandb``, ...), separated by commas."""
+
+    def problems(self) -> list[str]:
+        """Mistakes that a type alone does not show."""
+        least: dict[str, float] = {
+            "max_length": 2,
+            "epochs": 1,
+            "batch_size": 1,
+            "evaluate_every": 1,
+            "patience": 0,
+            "validation_cases": 0,
+            "seed": 0,
+            "weight_decay": 0,
+        }
+        mistakes = [
+            f"{key} = {getattr(self, key)} must be at least {low}"
+            for key, low in least.items()
+            if getattr(self, key) < low
+        ]
+        if self.learning_rate <= 0:
+            mistakes.append(f"learning_rate = {self.learning_rate} must be above 0")
+        for key in ("quantile", "mask_probability"):
+            if not 0 < getattr(self, key) < 1:
+                mistakes.append(f"{key} = {getattr(self, key)} must lie between 0 and 1")
+        if not 0 <= self.warmup < 1:
+            mistakes.append(f"warmup = {self.warmup} must be at least 0 and below 1")
+        return mistakes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """Stage 1: a language model becomes the teacher."""
+
+    base: str = DEFAULT_LANGUAGE_MODEL
+    """The language model: a local path or a hub id."""
+    item_input: Literal["ids", "text", "both"] = "both"
+    """Where an item's vector comes from: a learnt id embedding, the encoding of its text, or their sum."""
+    objective: Literal["causal", "masked"] = "causal"
+    """``causal``: predict the next item at every position; ``masked``: hide items and predict them."""
+    epochs: int = 8
+    """See :class:`TrainingSettings`."""
+    batch_size: int = 64
+    """See :class:`TrainingSettings`."""
+    learning_rate: float = 2e-4
+    """Highest learning rate of the language model's own layers."""
+    item_learning_rate: float = 1e-3
+    """Highest learning rate of what is new: item vectors, projection and head."""
+    dropout: float = 0.2
+    """Dropout on the item vectors."""
+    patience: int = 3
+    """See :class:`TrainingSettings`."""
+
+    def problems(self) -> list[str]:
+        """Mistakes that a type alone does not show."""
+        mistakes = super().problems()
+        if self.item_learning_rate <= 0:
+            mistakes.append(f"item_learning_rate = {self.item_learning_rate} must be above 0")
+        return mistakes + _dropout_problems(self.dropout)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudentSettings(TrainingSettings):
+    """A student trained on the data alone: the baseline."""
+
+    student: Literal["sasrec", "mini-bert"] = "sasrec"
+    """The student's architecture."""
+    hidden_size: int = 64
+    """Width of the item vectors and layers, d."""
+    num_layers: int = 2
+    """Transformer layers."""
+    num_heads: int = 2
+    """Attention heads."""
+    dropout: float = 0.3
+    """Dropout in the student."""
+
+    def problems(self) -> list[str]:
+        """Mistakes that a type alone does not show."""
+        mistakes = super().problems()
+        for key in ("hidden_size", "num_layers", "num_heads"):
+            if getattr(self, key) < 1:
+                mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
+        if self.num_heads >= 1 and self.hidden_size % self.num_heads:
+            mistakes.append(f"hidden_size = {self.hidden_size} must be a multiple of num_heads = {self.num_heads}")
+        return mistakes + _dropout_problems(self.dropout)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillSettings(StudentSettings):
+    """Stage 2: a student learns from teachers and from the data together."""
+
+    teachers: tuple[str, ...] = ()
+    """Run folders of the teachers; several count equally."""
+    temperature: float = 2.0
+    """Softens teacher and student alike: logits are divided by it (Hinton et al., arXiv 1503.02531)."""
+    distill_weight: float = 0.5
+    """Share of the teachers in the loss; the true items have the rest."""
+    anneal: float = 0.3
+    """Last share of the steps over which ``distill_weight`` falls to zero; 0 keeps it constant."""
+    instance_weighting: Literal["none", "confidence"] = "none"
+    """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec)."""
+    init_items: Literal["teacher", "none"] = "teacher"
+    """Start the item table from the first teacher's item vectors: centred, reduced by PCA, whitened."""
+    mask_patterns: int = 8
+    """Masked teacher and student: how many fixed patterns of hidden items each window has."""
+    cache_gib: float = 1.0
+    """Largest cache of full teacher outputs in GiB; beyond it the top items and the remaining mass are kept."""
+    cache_items: int = 100
+    """How many top items are kept then."""
+
+    def problems(self) -> list[str]:
+        """Mistakes that a type alone does not show."""
+        mistakes = super().problems()
+        if not self.teachers:
+            mistakes.append("teachers is empty: give at least one --teacher RUN")
+        if self.temperature <= 0:
+            mistakes.append(f"temperature = {self.temperature} must be above 0")
+        for key in ("distill_weight", "anneal"):
+            if not 0 <= getattr(self, key) <= 1:
+                mistakes.append(f"{key} = {getattr(self, key)} must lie between 0 and 1")
+        for key in ("mask_patterns", "cache_items"):
+            if getattr(self, key) < 1:
+                mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
+        return mistakes
+
+
+def _dropout_problems(dropout: float) -> list[str]:
+    return [] if 0 <= dropout < 1 else [f"dropout = {dropout} must be at least 0 and below 1"]
+
+
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {"finetune": {}, "distill": {}},
+    "paper": {
+        "finetune": {"item_input": "ids", "objective": "masked"},
+        "distill": {
+            "student": "mini-bert",
+            "init_items": "none",
+            "instance_weighting": "none",
+            "anneal": 0.0,
+            "distill_weight": 0.5,
+        },
+    },
+}
+"""Named configurations. ``paper`` is that of arXiv 2409.14810 as far as it is known: a BERT over item ids, trained by
+masking, distilled into a Mini-BERT with temperature-softened targets and true labels. Flags and ``--config`` win."""

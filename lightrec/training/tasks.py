@@ -1,0 +1,79 @@
+"""Tasks: a model together with what it is asked during training; the module that the trainer optimises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightrec.training.losses import TeacherTargets, distillation_loss
+
+
+class NextItemTask(nn.Module):
+    """Full-catalogue cross-entropy, with teachers where there are any, for causal and masked models alike.
+
+    Args:
+        model: a student or a teacher.
+        mask_probability: masked objective without fixed masks: the share of items to hide.
+        temperature, distill_weight, anneal, instance_weighting: see
+            :class:`~lightrec.training.settings.DistillSettings`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        mask_probability: float = 0.3,
+        temperature: float = 1.0,
+        distill_weight: float = 0.0,
+        anneal: float = 0.0,
+        instance_weighting: str = "none",
+    ):
+        super().__init__()
+        self.model = model
+        self.mask_probability = mask_probability
+        self.temperature = temperature
+        self.distill_weight = distill_weight
+        self.anneal = anneal
+        self.instance_weighting = instance_weighting
+        self.progress = 0.0
+        """Share of all steps done, 0 to 1; the trainer keeps it."""
+
+    def forward(
+        self, items: Tensor, length: Tensor, masked: Tensor | None = None, teachers: list[TeacherTargets] | None = None
+    ) -> dict[str, Tensor]:
+        """The loss of one batch of windows: ``items [B, T]`` right-padded, ``length [B]``."""
+        model: Any = self.model
+        if model.objective == "causal":
+            history = items[:, :-1]
+            asked = torch.arange(history.shape[1], device=items.device)[None, :] < (length - 1)[:, None]
+            states, targets = model.states(history)[asked], items[:, 1:][asked]
+        else:
+            if masked is None:
+                masked = self._draw_masks(items, length)
+            states, targets = model.states(items, length, masked)[masked], items[masked]
+        loss = distillation_loss(
+            model.logits(states),
+            targets,
+            teachers or [],
+            temperature=self.temperature,
+            weight=self.current_distill_weight,
+            instance_weighting=self.instance_weighting,
+        )
+        return {"loss": loss}
+
+    @property
+    def current_distill_weight(self) -> float:
+        """The teachers' share now: constant, then falling linearly to zero over the last ``anneal`` of the steps."""
+        if self.anneal == 0:
+            return self.distill_weight
+        return self.distill_weight * min(1.0, max(0.0, (1 - self.progress) / self.anneal))
+
+    def _draw_masks(self, items: Tensor, length: Tensor) -> Tensor:
+        """Fresh masks bool ``[B, T]``: for every fourth window the last item alone, as when a prefix is scored."""
+        steps = torch.arange(items.shape[1], device=items.device)[None, :]
+        last = steps == (length - 1)[:, None]
+        drawn = (torch.rand(items.shape, device=items.device) < self.mask_probability) & (steps < length[:, None])
+        only_last = (torch.rand(len(items), 1, device=items.device) < 0.25) | ~drawn.any(dim=1, keepdim=True)
+        return torch.where(only_last, last, drawn)

@@ -1,0 +1,228 @@
+"""The training loop: transformers' Trainer, validated by the project's own evaluation.
+
+What Trainer brings: mixed devices, gradient clipping, checkpoints with the state of every random generator, resuming,
+trackers. What is added: validation by full ranking, batches of windows of like length, one learning rate for the
+language model and another for what is new, and the progress that a task's annealing needs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.utils import logging as transformers_logging
+
+from lightrec.data.splits import Cases, Split
+from lightrec.errors import DataError
+from lightrec.evaluation.protocol import evaluate
+from lightrec.models.scoring import ModelScorer
+from lightrec.training.progress import ProgressBar, Reporter
+from lightrec.training.runs import Run
+from lightrec.training.settings import TrainingSettings
+from lightrec.training.tasks import NextItemTask
+from lightrec.training.windows import Collator, Windows
+
+METRIC = "ndcg@10"
+
+
+class SequenceTrainer(Trainer):
+    """Trainer over windows of sequences, validated by full ranking on a split's validation cases."""
+
+    def __init__(self, *args: Any, split: Split, windows: Windows, settings: TrainingSettings, **kwargs: Any):
+        super().__init__(*args, train_dataset=windows, **kwargs)
+        self.split = split
+        self.windows = windows
+        self.settings = settings
+        self.validation = _sample(split, settings)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """NDCG@10 and HR@10 on the validation cases, under the names that Trainer looks for."""
+        task = self.accelerator.unwrap_model(self.model)
+        found = evaluate(
+            ModelScorer(task.model, self.args.device),
+            self.validation,
+            train_popularity=self.split.popularity(),
+            ks=(10,),
+            bootstrap=0,
+        )
+        task.train()
+        metrics = {f"eval_{name}": found.metrics[name].value for name in (METRIC, "hr@10")}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW in groups: norms, biases and item tables without decay; the language model at its own rate."""
+        if self.optimizer is None:
+            new_rate = getattr(self.settings, "item_learning_rate", self.settings.learning_rate)
+            groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+            for name, parameter in self.model.named_parameters():
+                if not parameter.requires_grad:
+                    continue
+                rate = self.settings.learning_rate if ".language_model." in name else new_rate
+                decay = self.settings.weight_decay if parameter.ndim > 1 and "embedding" not in name else 0.0
+                groups.setdefault((rate, decay), []).append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+            )
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        # Windows of like length share a batch; a longer sort span would make batches too much alike.
+        return LengthGroupedSampler(self.args.train_batch_size, lengths=self.windows.lengths.tolist())
+
+
+class _Progress(TrainerCallback):
+    """Tell the task how far training is, and the reporter what happened."""
+
+    def __init__(self, task: NextItemTask, reporter: Reporter):
+        self.task = task
+        self.reporter = reporter
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.reporter.start("Training", state.max_steps, state.global_step)
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.task.progress = state.global_step / state.max_steps
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.reporter.advance(state.global_step)
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs):
+        loss = next((row["loss"] for row in reversed(state.log_history) if "loss" in row), math.nan)
+        self.reporter.note(
+            f"epoch {state.epoch or 0:.0f}  loss {loss:.3f}  validation {METRIC} {metrics[f'eval_{METRIC}']:.4f}"
+        )
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.reporter.stop()
+
+
+def fit(
+    task: NextItemTask,
+    collator: Collator,
+    split: Split,
+    run: Run,
+    settings: TrainingSettings,
+    reporter: Reporter | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train ``task`` and leave it with the weights of its best validation.
+
+    Goes on from the last complete checkpoint in the run folder if there is one; the outcome is the same as without
+    the interruption.
+
+    Returns:
+        One row per validation (epoch, loss, ndcg@10, hr@10), and facts for the record: the best validation, the
+        epochs trained, the seconds this process took.
+
+    Raises:
+        DataError: if there is nothing to train or validate on.
+    """
+    windows = collator.windows
+    if not len(windows) or not len(split.validation):
+        raise DataError(
+            f"The {split.name} split leaves {len(windows)} training windows and {len(split.validation)} validation "
+            "cases: the data is too small or the split unfit; see  lightrec data describe."
+        )
+    transformers_logging.set_verbosity_error()
+    started = time.monotonic()
+    steps_per_epoch = math.ceil(len(windows) / settings.batch_size)
+    every = steps_per_epoch * settings.evaluate_every
+    total = steps_per_epoch * settings.epochs
+    arguments = TrainingArguments(
+        output_dir=str(run.checkpoints),
+        per_device_train_batch_size=settings.batch_size,
+        max_steps=total,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(settings.warmup * total),
+        max_grad_norm=1.0,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{METRIC}",
+        greater_is_better=True,
+        logging_steps=steps_per_epoch,
+        seed=settings.seed,
+        use_cpu=resolve_device(settings.device) == "cpu",
+        report_to=settings.report_to.split(","),
+        remove_unused_columns=False,
+        restore_callback_states_from_checkpoint=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    callbacks: list[TrainerCallback] = [_Progress(task, reporter or ProgressBar())]
+    if settings.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    trainer = SequenceTrainer(
+        model=task,
+        args=arguments,
+        data_collator=collator,
+        split=split,
+        windows=windows,
+        settings=settings,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    set_seed(settings.seed)
+    trainer.train(resume_from_checkpoint=last_complete_checkpoint(run.checkpoints))
+    history = _validations(trainer.state.log_history)
+    best = max(history, key=lambda row: row[METRIC])
+    facts = {
+        "validation": best,
+        "epochs_trained": history[-1]["epoch"],
+        "seconds": round(time.monotonic() - started, 1),
+        "device": str(arguments.device),
+    }
+    return history, facts
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` becomes cuda, mps or cpu, whichever is there first; anything else stays."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint whose writing was finished: Trainer writes trainer_state.json last."""
+    complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if path.stat().st_size]
+    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
+
+
+def _sample(split: Split, settings: TrainingSettings) -> Cases:
+    cases = split.validation
+    if not settings.validation_cases or len(cases) <= settings.validation_cases:
+        return cases
+    chosen = np.random.default_rng(settings.seed).choice(len(cases), settings.validation_cases, replace=False)
+    return cases.take(np.sort(chosen))
+
+
+def _validations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per validation, each with the training loss last logged before it."""
+    rows, loss = [], math.nan
+    for entry in log:
+        loss = entry.get("loss", loss)
+        if f"eval_{METRIC}" in entry:
+            rows.append(
+                {
+                    "epoch": round(entry["epoch"]),
+                    "loss": round(loss, 5),
+                    METRIC: entry[f"eval_{METRIC}"],
+                    "hr@10": entry["eval_hr@10"],
+                }
+            )
+    return rows
