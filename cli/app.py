@@ -8,6 +8,7 @@ import typer
 
 from lightrec.cli import data
 from lightrec.cli.doctor import doctor
+from lightrec.cli.evaluate import evaluate
 from lightrec.cli.recommend import recommend
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.command()(evaluate)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)
