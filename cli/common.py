@@ -12,7 +12,7 @@ from rich.console import Console
 console = Console()
 """Where people read: tables, progress and sentences."""
 
-BundleArgument = Annotated[Path, typer.Argument(help="Folder written by lightrec export.")]
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder written by lightrec export.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps; found by itself if left out.")]

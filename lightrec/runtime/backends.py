@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lightrec.bundle import Manifest, ModelRecord
-from lightrec.errors import BundleError, ConfigError
+from lightrec.errors import BundleError, ConfigError, MissingExtraError
 from lightrec.extras import require_extra
 
 INPUTS = ("history", "length", "exclude", "k")
@@ -158,6 +158,8 @@ def open_backend(
         raise BundleError(f"{file} is missing: copy or export the bundle again.")
     try:
         return BACKENDS[record.backend](record, file, threads or 1)
-    except (RuntimeError, ValueError) as error:
+    except MissingExtraError:
+        raise
+    except Exception as error:  # those of ONNX Runtime have no base of their own
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"{record.backend} cannot load {file} ({reason}): copy or export the bundle again.") from None

@@ -1,0 +1,168 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from mini_bundle import IDS, TITLES, write_bundle
+
+from lightrec.bundle import (
+    Catalogue,
+    copy_bundle,
+    deployed_bytes,
+    read_catalogue,
+    read_golden,
+    read_manifest,
+    verify_hashes,
+    write_catalogue,
+    write_manifest,
+)
+from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "bundle")
+
+
+def edit_manifest(bundle, **changes):
+    values = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(values | changes))
+
+
+def test_a_manifest_reads_back_as_it_was_written(bundle):
+    manifest = read_manifest(bundle)
+    assert manifest.models[0].files == ("model.onnx",)
+    assert sorted(manifest.files) == ["golden.json", "items.json", "model.onnx", "popularity.npy", "titles.json"]
+    assert manifest.files["model.onnx"].bytes == (bundle / "model.onnx").stat().st_size
+    assert write_manifest(bundle, manifest) == manifest == read_manifest(bundle)
+
+
+def test_every_field_of_the_manifest_survives(bundle):
+    changed = dataclasses.replace(
+        read_manifest(bundle), gate={"cases": 10}, training={"seed": 1}, history_lengths={"p50": 9}
+    )
+    write_manifest(bundle, changed)
+    assert read_manifest(bundle) == changed
+
+
+def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
+    edit_manifest(bundle, format_version="1.7", something_new=1)
+    assert read_manifest(bundle).format_version == "1.7"
+    edit_manifest(bundle, format_version="2.0")
+    with pytest.raises(BundleVersionError, match=r"format version 2\.0, this lightrec reads up to 1\.0"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": None}, "states no format_version"),
+        ({"models": []}, "lists no model"),
+        ({"models": [{"backend": "onnxruntime"}]}, "malformed"),
+        ({"n_items": 0}, "below 1"),
+        ({"n_items": "six"}, "below 1"),
+        ({"files": {"../secret": {"sha256": "", "bytes": 0}}}, "outside the bundle"),
+        ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": ["/etc/x"]}]}, "outside the bundle"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_with_a_sentence(bundle, changes, message):
+    edit_manifest(bundle, **changes)
+    with pytest.raises(BundleError, match=message):
+        read_manifest(bundle)
+
+
+def test_missing_keys_are_named_together(bundle):
+    (bundle / "manifest.json").write_text('{"format_version": "1.0", "model_type": "x", "n_items": 3}')
+    with pytest.raises(BundleError, match="lacks max_length, k_limit, hidden_size, models"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{", "null"])
+def test_a_manifest_that_is_no_manifest_is_refused(bundle, content):
+    (bundle / "manifest.json").write_text(content)
+    with pytest.raises(BundleError):
+        read_manifest(bundle)
+
+
+def test_a_folder_without_a_manifest_says_how_to_make_one(tmp_path):
+    with pytest.raises(BundleError, match="lightrec export RUN"):
+        read_manifest(tmp_path)
+
+
+def test_every_damaged_file_is_named(bundle):
+    verify_hashes(bundle)
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / "model.onnx").write_bytes(content)
+    (bundle / "items.json").unlink()
+    with pytest.raises(BundleIntegrityError, match=r"items\.json is missing, model\.onnx differs"):
+        verify_hashes(bundle)
+    with pytest.raises(BundleIntegrityError, match=r"\(items\.json is missing\)"):
+        verify_hashes(bundle, only=["items.json", "popularity.npy"])
+
+
+def test_titles_may_be_left_out_when_deploying(bundle, tmp_path):
+    (bundle / "titles.json").unlink()
+    verify_hashes(bundle)
+    copy_bundle(bundle, tmp_path / "copy")
+    assert read_catalogue(tmp_path / "copy", read_manifest(bundle)).titles is None
+
+
+def test_a_copy_is_whole(bundle, tmp_path):
+    assert copy_bundle(bundle, tmp_path / "deep" / "copy") == read_manifest(bundle)
+    names = sorted(file.name for file in bundle.iterdir())
+    assert sorted(file.name for file in (tmp_path / "deep" / "copy").iterdir()) == names
+    assert all((tmp_path / "deep" / "copy" / name).read_bytes() == (bundle / name).read_bytes() for name in names)
+
+
+def test_a_damaged_bundle_is_not_copied_and_what_stood_there_stays(bundle, tmp_path):
+    copy_bundle(bundle, tmp_path / "copy")
+    (bundle / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(BundleIntegrityError, match=f"{bundle}.*model.onnx differs"):
+        copy_bundle(bundle, tmp_path / "copy")
+    verify_hashes(tmp_path / "copy")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "copy"]
+
+
+def test_a_copy_never_replaces_another_folder_or_itself(bundle, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for target in (tmp_path / "photos", bundle):
+        with pytest.raises(BundleError, match="choose a new folder"):
+            copy_bundle(bundle, target)
+    verify_hashes(bundle)
+
+
+def test_deployed_bytes_count_everything_but_the_titles(bundle):
+    names = ["manifest.json", "model.onnx", "items.json", "popularity.npy", "golden.json"]
+    assert deployed_bytes(bundle) == sum((bundle / name).stat().st_size for name in names)
+
+
+def test_a_catalogue_reads_back_and_must_fit_the_manifest(bundle):
+    catalogue = read_catalogue(bundle, read_manifest(bundle))
+    assert (catalogue.item_ids, catalogue.titles) == (IDS, TITLES)
+    assert catalogue.popularity.tolist() == [3, 0, 5, 1, 2, 4]
+    write_catalogue(bundle, Catalogue([*IDS, "one more"], catalogue.popularity))
+    with pytest.raises(BundleError, match=r"items\.json does not list the 6 items"):
+        read_catalogue(bundle, read_manifest(bundle))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 0, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6]])
+def test_a_popularity_order_that_is_no_order_is_refused(bundle, order):
+    write_catalogue(bundle, Catalogue(IDS, np.array(order)))
+    with pytest.raises(BundleError, match="does not order the 6 items"):
+        read_catalogue(bundle, read_manifest(bundle))
+
+
+def test_a_pickled_popularity_is_refused(bundle):
+    np.save(bundle / "popularity.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(BundleError, match="not a numpy array"):
+        read_catalogue(bundle, read_manifest(bundle))
+
+
+def test_golden_cases_read_back_with_their_length(bundle):
+    cases, tolerance = read_golden(bundle)
+    assert (cases[0].history, cases[0].items, cases[0].scores, tolerance) == ([0], [1, 2, 3], [9.0, 8.0, 7.0], 1e-4)
+    assert json.loads((bundle / "golden.json").read_text())["cases"][0]["length"] == 1
+    (bundle / "golden.json").write_text('{"cases": [{"history": []}], "tolerance": 0}')
+    with pytest.raises(BundleError, match="malformed"):
+        read_golden(bundle)
