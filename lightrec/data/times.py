@@ -42,13 +42,13 @@ def parse_times(column: pl.Series, file: str) -> Times:
     Raises:
         DataError: naming the first row (counted from 1, the header apart) without a readable time, and its value.
     """
-    if column.dtype.is_temporal():
-        micros = column.cast(pl.Datetime("us", time_zone=None), strict=False).to_physical()
-        return _from_microseconds(micros, column, file)
-    text = column.cast(pl.String) if not column.dtype.is_numeric() else None
-    numbers = _numbers(column if text is None else text.str.strip_chars())
-    if numbers.null_count() and text is not None and (len(numbers) == 0 or numbers[0] is None):
-        return _from_microseconds(_iso_microseconds(text), column, file)
+    if column.dtype in (pl.Date, pl.Datetime):
+        return _from_microseconds(column.cast(pl.Datetime("us")).dt.epoch("us"), column, file)
+    if not column.dtype.is_numeric():
+        column = column.cast(pl.String).str.strip_chars()
+    numbers = _numbers(column)
+    if not column.dtype.is_numeric() and numbers.count() * 2 <= column.count():
+        return _from_microseconds(_iso_microseconds(column), column, file)
     usable = numbers.is_finite() & (numbers.abs() < LARGEST)
     _require_all(usable.fill_null(False), column, file)
     key = numbers.to_numpy()
@@ -68,7 +68,7 @@ def _numbers(column: pl.Series) -> pl.Series:
 
 def _iso_microseconds(text: pl.Series) -> pl.Series:
     """Microseconds since 1970 (int64), null where the text is no ISO 8601 time."""
-    values = pl.col("text").str.strip_chars()
+    values = pl.col("text")
     local = values.str.replace(ZONE, "").str.replace(r"^(\d{4}-\d{2}-\d{2})[ t]", "${1}T")
     stamp = pl.coalesce([local.str.to_datetime(form, time_unit="us", strict=False) for form in FORMATS])
     sign = pl.when(values.str.extract(ZONE, 1) == "-").then(-1).otherwise(1)

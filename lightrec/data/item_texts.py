@@ -13,7 +13,7 @@ from lightrec.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
-class Catalogue:
+class ItemTexts:
     """Item ids with their titles and texts, each id once."""
 
     ids: pl.Series
@@ -28,7 +28,7 @@ class Catalogue:
     """Rows left out because their id was there before: the first row counts."""
 
 
-def read_catalogue(table: Table, flags: ColumnFlags) -> Catalogue:
+def read_item_texts(table: Table, flags: ColumnFlags) -> ItemTexts:
     """Read an items file.
 
     The first text column is the title. Without ``flags.text`` it is the column with the usual name, followed by
@@ -47,7 +47,7 @@ def read_catalogue(table: Table, flags: ColumnFlags) -> Catalogue:
     frame = table.read([item, *text])
     ids = as_ids(frame[item], table.file)
     first = ids.is_first_distinct()
-    return Catalogue(
+    return ItemTexts(
         ids=ids.filter(first),
         titles=clean(frame[text[0]]).filter(first),
         texts=join_texts([frame[column] for column in text]).filter(first),

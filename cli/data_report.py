@@ -1,0 +1,135 @@
+"""How ``lightrec data`` shows a data set: tables and small histograms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from lightrec.data.dataset import Dataset
+
+REASONS = {
+    "consecutive_repeats": ("interactions", "repeat the item just before"),
+    "interactions_by_k_core": ("interactions", "of users or items below the k-core"),
+    "users_by_k_core": ("users", "below the k-core"),
+    "items_by_k_core": ("items", "below the k-core"),
+    "catalogue_items_without_interactions": ("rows of the items file", "item without interactions"),
+    "catalogue_duplicate_ids": ("rows of the items file", "id was there before"),
+}
+NOTES = {
+    "items_missing_from_catalogue": "items are not in the items file: kept, without text",
+    "users_with_one_event": "users with one event: trained on, never asked about",
+    "items_without_interactions": "items without interactions keep the index of the earlier data set",
+    "items_new": "items are new since the earlier data set",
+}
+
+
+def prepared_report(dataset: Dataset) -> RenderableType:
+    """What went in, what was dropped and why, what is there now, and what to do next."""
+    description = dataset.description
+    source = description["source"]
+    table = Table(box=box.SIMPLE_HEAD, title=_heading(dataset.name), title_justify="left")
+    for heading in ("", "interactions", "users", "items"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row("read", f"{source['rows']:,}", f"{source['users']:,}", f"{source['items_seen']:,}")
+    table.add_row(
+        "[bold]kept[/bold]", f"{len(dataset.items):,}", f"{dataset.n_users:,}", f"{dataset.n_items:,}", style="bold"
+    )
+    lines = [*_read_as(dataset), *_dropped(description["dropped"]), *_notes(description["notes"])]
+    path = escape(str(dataset.path))
+    end = f"Written to [bold]{path}[/bold] (checksum {dataset.checksum[:12]}).\nNext:  lightrec data describe {path}"
+    return Group(table, *lines, "", end)
+
+
+def description_report(description: dict[str, Any]) -> RenderableType:
+    """Counts, distributions and oddities of one data set."""
+    counts = Table(
+        box=None, show_header=False, title=f"[bold]{escape(description['name'])}[/bold]", title_justify="left"
+    )
+    counts.add_column(style="dim")
+    counts.add_column()
+    for label, value in _facts(description):
+        counts.add_row(label, value)
+    lengths, popularity = description["history_length"], description["item_popularity"]
+    charts = Table.grid(padding=(0, 3))
+    charts.add_row(_chart("users by number of events", lengths), _chart("items by number of events", popularity))
+    return Group(counts, "", _quantiles({"events per user": lengths, "events per item": popularity}), charts)
+
+
+def _heading(name: str) -> str:
+    return f"[bold not italic]{escape(name)}[/]"
+
+
+def _read_as(dataset: Dataset) -> list[str]:
+    columns = dataset.description["source"]["columns"]
+    texts = columns["items"]
+    parts = [f"users from {columns['user']}", f"items from {columns['item']}"]
+    if columns["time"] is None:
+        parts.append("no time column, so the order of the rows counts (order-only)")
+    else:
+        unit = "positions (order-only)" if dataset.order_only else columns["time_unit"]
+        parts.append(f"times from {columns['time']}: {unit}")
+    parts.append(f"texts from {', '.join(texts['text'])}" if texts else "no item texts")
+    return [f"[dim]Columns:[/dim] {escape('; '.join(parts))}."]
+
+
+def _dropped(dropped: dict[str, int]) -> list[str]:
+    rows = [f"{count:,} {REASONS[key][0]} ({REASONS[key][1]})" for key, count in dropped.items() if count]
+    return [f"[dim]Dropped:[/dim] {'; '.join(rows) or 'nothing'}."]
+
+
+def _notes(notes: dict[str, int | None]) -> list[str]:
+    return [f"[dim]Note:[/dim] {notes[key]:,} {text}." for key, text in NOTES.items() if notes[key]]
+
+
+def _facts(description: dict[str, Any]) -> list[tuple[str, str]]:
+    times, text, repeats = description["times"], description["text"], description["repeats"]
+    damaged = description["damaged_files"]
+    return [
+        ("users", f"{description['users']:,}"),
+        ("items", f"{description['items']:,}"),
+        ("interactions", f"{description['interactions']:,}  (density {description['density']:.3%})"),
+        ("times", f"{times['first']} to {times['last']}" if times else "order only: positions, not times"),
+        ("tied times", f"{times['tied_share']:.1%} of neighbouring events share a second" if times else "-"),
+        ("repeats", f"{repeats['share']:.1%} of events; {repeats['consecutive']:,} in direct succession"),
+        ("popularity", _popularity(description["item_popularity"])),
+        ("text", f"{text['coverage']:.1%} of items, {text['mean_words']:.1f} words on average"),
+        ("example", escape(text["example"] or "-")),
+        ("checksum", description["checksum"][:16]),
+        ("files", f"[red]damaged: {', '.join(damaged)}[/red]" if damaged else "[green]all match their SHA-256[/green]"),
+    ]
+
+
+def _popularity(popularity: dict[str, Any]) -> str:
+    return f"the top 1% of items have {popularity['top_1_percent_share']:.1%} of events; Gini {popularity['gini']:.2f}"
+
+
+def _quantiles(distributions: dict[str, dict[str, Any]]) -> Table:
+    names = ("mean", "min", "q25", "median", "q75", "q90", "q99", "max")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in names:
+        table.add_column(name.replace("q", "") + ("%" if name.startswith("q") else ""), justify="right")
+    for label, values in distributions.items():
+        table.add_row(label, f"{values['mean']:,.1f}", *(f"{values[name]:,}" for name in names[1:]))
+    return table
+
+
+def _chart(title: str, values: dict[str, Any], width: int = 18) -> Table:
+    table = Table(
+        box=None, show_header=False, title=f"[dim not italic]{title}[/]", title_justify="left", padding=(0, 1)
+    )
+    bins = values["histogram"]
+    most = max((count for _, count in bins), default=1)
+    table.add_column(justify="right")
+    table.add_column(width=width, style="cyan")
+    table.add_column(justify="right", style="dim")
+    for place, (edge, count) in enumerate(bins):
+        last = place == len(bins) - 1
+        end = max(values["max"], edge) if last else bins[place + 1][0] - 1
+        label = f"{edge:,}" if edge == end else f"{edge:,}-{end:,}"
+        table.add_row(label, "█" * round(width * count / most) or "▏" * bool(count), f"{count:,}")
+    return table
