@@ -247,7 +247,7 @@ def _comparison_table(names: list[str], comparisons: list[Comparison]) -> Table:
             f"{difference.value:+.4f}",
             f"{difference.low:+.4f} to {difference.high:+.4f}",
             "" if relative is None else f"{relative.value:+.1%}",
-            f"{comparison.p_value:.3f}",
+            "<0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}",
         )
     return table
 

@@ -60,7 +60,7 @@ class RecentPopularity(Popularity):
             Items level there are ordered by their events in the whole time.
     """
 
-    def __init__(self, split: Split, window: float = 0.1):
+    def __init__(self, split: Split, window: float = 0.2):
         super().__init__(split)
         times = split.train_timestamps
         recent = times >= times.max() - window * (times.max() - times.min())
@@ -76,6 +76,9 @@ class ItemKnn:
     score is the sum of its similarities to the items of the history, the last one weighted 1, the one before it
     ``decay``, then ``decay ** 2``, and so on. Items without a neighbour in the history follow by popularity.
 
+    The defaults were chosen on the leave-one-out validation users of ML-100K, ML-1M and Amazon Beauty together: each
+    is within a tenth of its own best NDCG@10, and ``decay`` matters most (1 gives less than two thirds on ML-100K).
+
     Args:
         split: its training events are counted.
         neighbours: how many of its most similar items each item votes for.
@@ -83,7 +86,7 @@ class ItemKnn:
         decay: weight of each event relative to the next, at most 1; 1 forgets the order.
     """
 
-    def __init__(self, split: Split, neighbours: int = 200, shrinkage: float = 10.0, decay: float = 0.8):
+    def __init__(self, split: Split, neighbours: int = 100, shrinkage: float = 10.0, decay: float = 0.5):
         self.n_items = split.n_items
         self.decay = decay
         popularity = split.popularity()

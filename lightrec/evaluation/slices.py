@@ -10,9 +10,9 @@ from lightrec.data.splits import Cases
 def popularity_slices(targets: np.ndarray, train_popularity: np.ndarray) -> dict[str, np.ndarray]:
     """The cases whose target is popular, middling, rare or new.
 
-    Items are ordered by their number of training events (ties by index) and cut where the running sum passes a
-    third and two thirds of all events: ``head``, ``torso`` and ``tail`` items receive about a third of the
-    interactions each. ``cold`` items have no training event.
+    Items are ordered by their number of training events, ties by index. An item is ``head``, ``torso`` or ``tail``
+    if the items before it hold less than a third, less than two thirds or more of all events: each slice
+    receives about a third of the interactions. ``cold`` items have no training event.
 
     Args:
         targets: int ``[C]``.
