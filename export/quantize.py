@@ -142,9 +142,7 @@ def _gather(node: NodeProto) -> list[NodeProto]:
         make_node("Unsqueeze", [name("scales"), f"{TABLE}.last_axis"], [name("scale_of_block")]),
         make_node("Mul", [name("centred"), name("scale_of_block")], [name("blocks")]),
         make_node("Reshape", [name("blocks"), f"{TABLE}.shape"], [name("padded")]),
-        make_node(
-            "Slice", [name("padded"), f"{TABLE}.first", f"{TABLE}.width", f"{TABLE}.last_axis"], [output]
-        ),
+        make_node("Slice", [name("padded"), f"{TABLE}.first", f"{TABLE}.width", f"{TABLE}.last_axis"], [output]),
     ]
 
 

@@ -1,0 +1,71 @@
+"""Golden vectors: synthetic histories with the answers that every later run of a bundle must repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lightrec.bundle import GoldenCase
+from lightrec.runtime.backends import Backend
+
+N_CASES = 16
+"""Golden cases in a bundle: the shortest history, the longest, and lengths between."""
+
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
+"""Allowed difference of a score, relative to the largest golden score (at least 1). Floats are added in another order
+on another processor; in 8 bits the state is rounded as well, and a tiny difference before becomes a step after."""
+
+
+def golden_cases(graph: Backend, counts: np.ndarray, max_length: int, k_limit: int, seed: int = 0) -> list[GoldenCase]:
+    """Draw histories by popularity and record how ``graph`` answers.
+
+    No real history is used: every item is drawn by itself, so that all a case can tell is what is popular. Every
+    fourth case excludes three items; the last asks for ``k_limit`` items, the others for ten.
+
+    Args:
+        graph: the exported model, which has passed the gate.
+        counts: int ``[N]``, training events of each item.
+        max_length: longest history to draw.
+        k_limit: the bundle's.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    weights = (counts + 1) / (counts + 1).sum()
+    cases = []
+    for number, length in enumerate(np.linspace(1, max_length, N_CASES).round().astype(int)):
+        history = rng.choice(len(counts), length, p=weights)
+        exclude = rng.choice(len(counts), 3, p=weights) if number % 4 == 3 else np.empty(0, dtype=np.int64)
+        k = k_limit if number == N_CASES - 1 else min(10, k_limit)
+        items, scores = answer(graph, history.tolist(), exclude.tolist(), k)
+        real = items >= 0
+        cases.append(GoldenCase(history.tolist(), exclude.tolist(), k, items[real].tolist(), scores[real].tolist()))
+    return cases
+
+
+def answer(graph: Backend, history: list[int], exclude: list[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The items ``[K]`` and scores ``[K]`` for one user."""
+    inputs = ([history], [len(history)], [exclude or [-1]], [k])
+    items, scores = graph.run(*(np.array(value, dtype=np.int64) for value in inputs))
+    return items[0], scores[0]
+
+
+def tolerance(cases: Sequence[GoldenCase], precision: str, others: Sequence[Backend]) -> float:
+    """How far scores may lie from the recorded ones.
+
+    Args:
+        cases: the golden cases.
+        precision: see :data:`TOLERANCE`.
+        others: further models of the same bundle. The same cases serve all of them, so the tolerance is at least
+            four times their largest difference here.
+    """
+    largest = max((abs(score) for case in cases for score in case.scores), default=0.0)
+    apart = [
+        abs(ours - theirs)
+        for graph in others
+        for case in cases
+        for ours, theirs in zip(
+            case.scores, answer(graph, case.history, case.exclude, case.k)[1].tolist(), strict=False
+        )
+    ]
+    return max(TOLERANCE[precision] * max(1.0, largest), 4 * max(apart, default=0.0))
