@@ -59,22 +59,17 @@ def best_items(scores: np.ndarray, k: int) -> np.ndarray:
     >>> best_items(np.array([[0.5, 0.9, 0.5, -np.inf]]), k=4)
     array([[ 1,  0,  2, -1]])
     """
-    width = min(k, scores.shape[1])
-    threshold = np.partition(scores, scores.shape[1] - width, axis=1)[:, -width][:, None]
-    chosen = scores > threshold
-    open_places = width - np.count_nonzero(chosen, axis=1)
-    level_rows, level_items = np.nonzero(scores == threshold)
-    # Of the items level with the threshold, the first ones of each row fill the places left open.
-    place_in_row = np.arange(len(level_rows)) - np.searchsorted(level_rows, level_rows)
-    fits = place_in_row < open_places[level_rows]
-    chosen[level_rows[fits], level_items[fits]] = True
-
-    items = np.nonzero(chosen)[1].reshape(len(scores), width)
-    values = np.take_along_axis(scores, items, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    items = np.where(values == -np.inf, -1, items)
+    n_items = scores.shape[1]
+    width = min(k, n_items)
+    threshold = np.partition(scores, n_items - width, axis=1)[:, n_items - width, None]
+    # At least ``width`` candidates a row, by rising index; more only where scores equal the threshold.
+    rows, items = np.divmod(np.flatnonzero(scores >= threshold), n_items)
+    values = scores[rows, items]
+    order = np.lexsort((-values, rows))  # stable: equal scores keep their order
+    places = np.arange(len(order)) - np.searchsorted(rows, rows)
+    shown = (places < width) & (values[order] > -np.inf)
     best = np.full((len(scores), k), -1, dtype=np.int64)
-    best[:, :width] = np.take_along_axis(items, order, axis=1)
+    best[rows[shown], places[shown]] = items[order][shown]
     return best
 
 
