@@ -13,14 +13,9 @@ from lightrec.runtime import recommender as recommender_module
 BACKENDS = ["onnxruntime", "openvino"]
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return write_bundle(tmp_path_factory.mktemp("runtime") / "bundle", openvino=True)
-
-
 @pytest.fixture(scope="module", params=BACKENDS)
-def recommender(request, bundle):
-    return Recommender.load(bundle, backend=request.param)
+def recommender(request, both_runtimes):
+    return Recommender.load(both_runtimes, backend=request.param)
 
 
 def ids(answer):

@@ -3,20 +3,15 @@ import sys
 
 import numpy as np
 import pytest
-from mini_bundle import NEXT_SCORES, last_item_graph, write_bundle
+from mini_bundle import NEXT_SCORES, last_item_graph
 
 from lightrec.bundle import GoldenCase, ModelRecord, read_golden, read_manifest, write_golden, write_manifest
 from lightrec.errors import BundleError, BundleIntegrityError
 from lightrec.runtime.verify import compare, verify_bundle
 
 
-@pytest.fixture
-def bundle(tmp_path):
-    return write_bundle(tmp_path / "bundle", openvino=True)
-
-
-def test_a_sound_bundle_passes_in_every_runtime(bundle):
-    report = verify_bundle(bundle)
+def test_a_sound_bundle_passes_in_every_runtime(own_bundle):
+    report = verify_bundle(own_bundle)
     assert [(check.backend, check.status, check.cases) for check in report.models] == [
         ("onnxruntime", "passed", 1),
         ("openvino", "passed", 1),
@@ -26,18 +21,18 @@ def test_a_sound_bundle_passes_in_every_runtime(bundle):
     report.require()
 
 
-def test_a_damaged_file_is_an_error(bundle):
-    (bundle / "model.bin").write_bytes(b"")
+def test_a_damaged_file_is_an_error(own_bundle):
+    (own_bundle / "model.bin").write_bytes(b"")
     with pytest.raises(BundleIntegrityError, match=r"model\.bin differs"):
-        verify_bundle(bundle)
+        verify_bundle(own_bundle)
 
 
-def test_a_model_that_answers_otherwise_fails_alone(bundle):
+def test_a_model_that_answers_otherwise_fails_alone(own_bundle):
     scores = NEXT_SCORES.copy()
     scores[0, 1] = 6.5  # b falls behind c and d for a history that ends in a
-    (bundle / "model.onnx").write_bytes(last_item_graph(scores).SerializeToString())
-    write_manifest(bundle, read_manifest(bundle))
-    report = verify_bundle(bundle)
+    (own_bundle / "model.onnx").write_bytes(last_item_graph(scores).SerializeToString())
+    write_manifest(own_bundle, read_manifest(own_bundle))
+    report = verify_bundle(own_bundle)
     assert [check.status for check in report.models] == ["failed", "passed"]
     # Recorded 9 8 7, answered 8 7 6.5.
     assert report.models[0].max_score_difference == 1.0
@@ -45,26 +40,26 @@ def test_a_model_that_answers_otherwise_fails_alone(bundle):
         report.require()
 
 
-def test_excluded_items_are_part_of_a_golden_case(bundle):
-    _, tolerance = read_golden(bundle)
-    write_golden(bundle, [GoldenCase([0], [1, 2], 2, [3, 4], [7.0, 6.0])], tolerance)
-    write_manifest(bundle, read_manifest(bundle))
-    verify_bundle(bundle).require()
+def test_excluded_items_are_part_of_a_golden_case(own_bundle):
+    _, tolerance = read_golden(own_bundle)
+    write_golden(own_bundle, [GoldenCase([0], [1, 2], 2, [3, 4], [7.0, 6.0])], tolerance)
+    write_manifest(own_bundle, read_manifest(own_bundle))
+    verify_bundle(own_bundle).require()
 
 
-def test_an_absent_runtime_is_listed_with_how_to_get_it(bundle, monkeypatch):
+def test_an_absent_runtime_is_listed_with_how_to_get_it(own_bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    report = verify_bundle(bundle)
+    report = verify_bundle(own_bundle)
     check = report.models[1]
     assert (check.status, check.cases, check.detail) == ("absent", 0, "pip install 'lightrec[openvino]'")
     assert report.passed
 
 
-def test_a_bundle_that_nothing_here_can_run_does_not_pass(bundle):
-    manifest = read_manifest(bundle)
+def test_a_bundle_that_nothing_here_can_run_does_not_pass(own_bundle):
+    manifest = read_manifest(own_bundle)
     future = ModelRecord("tomorrow", "int4", ("model.onnx",))
-    write_manifest(bundle, dataclasses.replace(manifest, models=(future,)))
-    report = verify_bundle(bundle)
+    write_manifest(own_bundle, dataclasses.replace(manifest, models=(future,)))
+    report = verify_bundle(own_bundle)
     assert [check.status for check in report.models] == ["absent"]
     with pytest.raises(BundleError, match="install a runtime"):
         report.require()
