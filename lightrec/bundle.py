@@ -74,7 +74,7 @@ class Manifest:
     hidden_size: int
     """Width of the student, d."""
     models: tuple[ModelRecord, ...]
-    """At least one; the first is the default."""
+    """At least one. The first that fits a request is used, ONNX Runtime going before other runtimes."""
     lightrec_version: str
     """The version that wrote the bundle."""
     created: str
