@@ -9,6 +9,7 @@ import typer
 from lightrec.cli import data
 from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
+from lightrec.cli.export import export
 from lightrec.cli.recommend import recommend
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command()(evaluate)
+app.command()(export)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)

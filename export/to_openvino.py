@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path) -> list[st
         source.unlink()
     if precision == "int8":
         logging.getLogger("nncf").setLevel(logging.ERROR)
-        model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
     openvino.save_model(model, folder / XML, compress_to_fp16=precision == "fp16")
     return [XML, BIN]
