@@ -17,8 +17,12 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by lightrec train or distill.")],
     out: OutOption,
     format: Annotated[
-        list[Literal["onnx", "openvino"]] | None,
-        typer.Option("--format", help="Repeat it for one model file of each.  [default: onnx]", show_default=False),
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="onnx or openvino; repeat it for one model file of each.  [default: onnx]",
+            show_default=False,
+        ),
     ] = None,
     precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="How the weights are stored.")] = "int8",
     max_ndcg_drop: Annotated[
