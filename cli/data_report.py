@@ -11,15 +11,9 @@ from rich.table import Table
 
 from lightrec.data.dataset import Dataset
 
-REASONS = {
-    "consecutive_repeats": ("interactions", "repeat the item just before"),
-    "interactions_by_k_core": ("interactions", "of users or items below the k-core"),
-    "users_by_k_core": ("users", "below the k-core"),
-    "items_by_k_core": ("items", "below the k-core"),
-    "catalogue_items_without_interactions": ("rows of the items file", "item without interactions"),
-    "catalogue_duplicate_ids": ("rows of the items file", "id was there before"),
-}
 NOTES = {
+    "catalogue_items_without_interactions": "rows of the items file left out: nobody is left who has the item",
+    "catalogue_duplicate_ids": "rows of the items file left out: their id was there before",
     "items_missing_from_catalogue": "items are not in the items file: kept, without text",
     "users_with_one_event": "users with one event: trained on, never asked about",
     "items_without_interactions": "items without interactions keep the index of the earlier data set",
@@ -30,18 +24,27 @@ NOTES = {
 def prepared_report(dataset: Dataset) -> RenderableType:
     """What went in, what was dropped and why, what is there now, and what to do next."""
     description = dataset.description
-    source = description["source"]
+    source, dropped = description["source"], description["dropped"]
     table = Table(box=box.SIMPLE_HEAD, title=_heading(dataset.name), title_justify="left")
     for heading in ("", "interactions", "users", "items"):
         table.add_column(heading, justify="right" if heading else "left")
     table.add_row("read", f"{source['rows']:,}", f"{source['users']:,}", f"{source['items_seen']:,}")
-    table.add_row(
-        "[bold]kept[/bold]", f"{len(dataset.items):,}", f"{dataset.n_users:,}", f"{dataset.n_items:,}", style="bold"
-    )
-    lines = [*_read_as(dataset), *_dropped(description["dropped"]), *_notes(description["notes"])]
+    if description["options"]["drop_repeats"]:
+        table.add_row("repeats of the item just before", _minus(dropped["consecutive_repeats"]), "", "", style="dim")
+    if description["options"]["k_core"] > 1:
+        losses = [_minus(dropped[f"{what}_by_k_core"]) for what in ("interactions", "users", "items")]
+        table.add_row(f"fewer than {description['options']['k_core']} events", *losses, style="dim")
+    sizes = len(dataset.items), dataset.n_users, dataset.n_items
+    table.add_row("kept", *(f"{size:,}" for size in sizes), style="bold")
+    counts = dropped | description["notes"]
+    notes = [f"[dim]Note:[/dim] {counts[key]:,} {text}." for key, text in NOTES.items() if counts[key]]
     path = escape(str(dataset.path))
     end = f"Written to [bold]{path}[/bold] (checksum {dataset.checksum[:12]}).\nNext:  lightrec data describe {path}"
-    return Group(table, *lines, "", end)
+    return Group(table, _read_as(dataset), *notes, "", end)
+
+
+def _minus(count: int) -> str:
+    return f"-{count:,}" if count else "0"
 
 
 def description_report(description: dict[str, Any]) -> RenderableType:
@@ -63,7 +66,7 @@ def _heading(name: str) -> str:
     return f"[bold not italic]{escape(name)}[/]"
 
 
-def _read_as(dataset: Dataset) -> list[str]:
+def _read_as(dataset: Dataset) -> str:
     columns = dataset.description["source"]["columns"]
     texts = columns["items"]
     parts = [f"users from {columns['user']}", f"items from {columns['item']}"]
@@ -73,16 +76,7 @@ def _read_as(dataset: Dataset) -> list[str]:
         unit = "positions (order-only)" if dataset.order_only else columns["time_unit"]
         parts.append(f"times from {columns['time']}: {unit}")
     parts.append(f"texts from {', '.join(texts['text'])}" if texts else "no item texts")
-    return [f"[dim]Columns:[/dim] {escape('; '.join(parts))}."]
-
-
-def _dropped(dropped: dict[str, int]) -> list[str]:
-    rows = [f"{count:,} {REASONS[key][0]} ({REASONS[key][1]})" for key, count in dropped.items() if count]
-    return [f"[dim]Dropped:[/dim] {'; '.join(rows) or 'nothing'}."]
-
-
-def _notes(notes: dict[str, int | None]) -> list[str]:
-    return [f"[dim]Note:[/dim] {notes[key]:,} {text}." for key, text in NOTES.items() if notes[key]]
+    return f"[dim]Columns:[/dim] {escape('; '.join(parts))}."
 
 
 def _facts(description: dict[str, Any]) -> list[tuple[str, str]]:

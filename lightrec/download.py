@@ -113,7 +113,10 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
         except urllib.error.HTTPError as error:
             raise DownloadError(f"{url} cannot be fetched: the server answers {error.code} {error.reason}.") from None
         except urllib.error.URLError as error:
-            raise DownloadError(f"{url} cannot be reached: {error.reason}.") from None
+            whole = part.with_suffix("")
+            raise DownloadError(
+                f"{url} cannot be reached ({error.reason}): check the network, or put the file at {whole} yourself"
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             failure = error
     raise DownloadError(

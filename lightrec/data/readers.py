@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ class Table:
             self.columns: list[str] = self._frame.collect_schema().names()
         except pl.exceptions.NoDataError:
             raise DataError(f"{self.file} is empty: it needs a header and at least one row.") from None
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
             raise self._unreadable(error) from None
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
@@ -61,7 +62,7 @@ class Table:
         """
         try:
             frame = self._frame.select(list(dict.fromkeys(columns))).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
             raise self._unreadable(error) from None
         if frame.is_empty():
             raise DataError(f"{self.file} is empty: it has no rows.")
@@ -79,8 +80,8 @@ class Table:
 
     def _scan_json(self) -> pl.LazyFrame:
         """Every column as text, so that a column of mixed types is read as it is written."""
-        with open_text(self.path) as lines:
-            if not lines.read(4096).strip():
+        with _open(self.path) as content:
+            if not content.read(4096).strip():
                 raise DataError(f"{self.file} is empty: it needs at least one line.")
         names = pl.scan_ndjson(self.path, infer_schema_length=1000).collect_schema().names()
         return pl.scan_ndjson(self.path, schema=dict.fromkeys(names, pl.String))
@@ -99,18 +100,11 @@ class Table:
     def _bad_rows(self) -> Iterator[str]:
         if self.format == ".parquet":
             return
-        with open_text(self.path) as lines:
+        with io.TextIOWrapper(_open(self.path), encoding="utf-8-sig", newline="") as lines:
             if self.format in JSON_LINES:
                 yield from _bad_json(lines)
             else:
                 yield from _bad_widths(lines, SEPARATED[self.format]["separator"])
-
-
-def open_text(path: Path) -> IO[str]:
-    """Open a UTF-8 text file for reading, decompressing it if its name ends in ``.gz``."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
 
 
 def as_ids(column: pl.Series, file: str) -> pl.Series:
@@ -134,6 +128,11 @@ def as_ids(column: pl.Series, file: str) -> pl.Series:
             f"(row {', '.join(rows)}{', ...' if total > 5 else ''}): fill in or remove them."
         )
     return ids
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a file's content for reading, decompressed if its name ends in ``.gz``."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _format(path: Path) -> str:
