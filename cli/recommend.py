@@ -78,8 +78,8 @@ def _print_answer(recommender: Recommender, seen: list[str], answer: Recommendat
         shown = seen[-HISTORY_SHOWN:]
         more = f", the last {len(shown)} of {len(seen)}" if len(shown) < len(seen) else ""
         table = Table("id", "title", title=f"History, oldest first{more}", title_justify="left", style="dim")
-        for item in shown:
-            table.add_row(Text(item), Text(recommender.title(item) or ""))
+        for known in shown:
+            table.add_row(Text(known), Text(recommender.title(known) or ""))
         console.print(table)
     title = "Most popular" if answer.fallback else "Recommended next"
     table = Table(title=title, title_justify="left", title_style="bold")

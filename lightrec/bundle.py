@@ -154,7 +154,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Manifest:
 def write_catalogue(path: str | Path, catalogue: Catalogue) -> None:
     """Write items.json, popularity.npy and, where there are titles, titles.json."""
     write_json(Path(path) / ITEMS, list(catalogue.item_ids))
-    np.save(Path(path) / POPULARITY, np.asarray(catalogue.popularity, dtype=np.int32), allow_pickle=False)
+    np.save(Path(path) / POPULARITY, np.asarray(catalogue.popularity, dtype="<i4"), allow_pickle=False)
     if catalogue.titles is not None:
         write_json(Path(path) / TITLES, list(catalogue.titles))
 
