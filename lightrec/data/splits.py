@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from lightrec.data.dataset import Dataset
-from lightrec.errors import DataError
+from lightrec.errors import ConfigError, DataError
 
 SplitName = Literal["leave-one-out", "temporal"]
 
@@ -68,19 +68,29 @@ class Split:
 
 
 def make_split(dataset: Dataset, name: SplitName = "leave-one-out", quantile: float = 0.9) -> Split:
-    """Split ``dataset`` by name; ``quantile`` is used by the temporal split alone."""
-    if name == "leave-one-out":
-        return leave_one_out(dataset)
-    return temporal(dataset, quantile)
+    """Split ``dataset`` by name; ``quantile`` is used by the temporal split alone.
+
+    Raises:
+        ConfigError: for an unknown name.
+        DataError: if the data set cannot be split that way.
+    """
+    if name not in get_args(SplitName):
+        raise ConfigError(f"The split {name!r} is not known: choose one of {', '.join(get_args(SplitName))}.")
+    return leave_one_out(dataset) if name == "leave-one-out" else temporal(dataset, quantile)
 
 
 def leave_one_out(dataset: Dataset) -> Split:
     """Each user's last event is the test target, the one before it the validation target.
 
     Users with fewer than three events are trained on whole and never asked about.
+
+    Raises:
+        DataError: if no user has three events.
     """
     starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
     users = np.flatnonzero(ends - starts >= 3)
+    if not len(users):
+        raise DataError(f"No user of {dataset.name} has three events, so there is nothing to hold out: get more data.")
     held_out = np.zeros(dataset.n_users, dtype=np.int64)
     held_out[users] = 2
     return _split(
@@ -101,7 +111,8 @@ def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = Fals
     with a history is a target. Events at a point itself belong before it.
 
     Raises:
-        DataError: if the data's times are positions (``order_only``), or ``quantile`` is not within (0, 1).
+        DataError: if the data's times are positions (``order_only``), ``quantile`` is not within (0, 1), or no user
+            has an event after a point and one before that event.
     """
     if dataset.order_only:
         raise DataError(
@@ -119,14 +130,17 @@ def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = Fals
 
     asked = np.flatnonzero((test_starts > train_ends) & (test_starts - starts >= 2))
     if successive:
-        positions = np.concatenate(
-            [np.arange(max(first, start + 1), end) for start, first, end in zip(starts, test_starts, ends, strict=True)]
-        ).astype(np.int64)
-        users = np.searchsorted(dataset.offsets, positions, side="right") - 1
-        test = _cases(dataset, users, positions)
+        owner = _owners(dataset)
+        positions = np.flatnonzero(np.arange(len(owner)) >= np.maximum(test_starts, starts + 1)[owner])
+        test = _cases(dataset, owner[positions], positions)
     else:
         tested = np.flatnonzero((ends > test_starts) & (ends - starts >= 2))
         test = _cases(dataset, tested, ends[tested] - 1)
+    if not len(asked) or not len(test):
+        raise DataError(
+            f"The temporal split of {dataset.name} at quantile {quantile} leaves {len(asked)} validation and "
+            f"{len(test)} test cases: choose a smaller quantile, or the leave-one-out split."
+        )
     return _split(
         dataset,
         "temporal",
@@ -142,6 +156,11 @@ def _ends_before(dataset: Dataset, times: np.ndarray, point: int) -> np.ndarray:
     return dataset.offsets[:-1] + before[dataset.offsets[1:]] - before[dataset.offsets[:-1]]
 
 
+def _owners(dataset: Dataset) -> np.ndarray:
+    """The user of each event."""
+    return np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
+
+
 def _cases(dataset: Dataset, users: np.ndarray, positions: np.ndarray) -> Cases:
     return Cases(
         items=dataset.items,
@@ -153,9 +172,7 @@ def _cases(dataset: Dataset, users: np.ndarray, positions: np.ndarray) -> Cases:
 
 
 def _split(dataset: Dataset, name: SplitName, train_ends: np.ndarray, validation: Cases, test: Cases) -> Split:
-    steps = np.arange(len(dataset.items))
-    owner = np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
-    kept = steps < train_ends[owner]
+    kept = np.arange(len(dataset.items)) < train_ends[_owners(dataset)]
     lengths = train_ends - dataset.offsets[:-1]
     return Split(
         name=name,

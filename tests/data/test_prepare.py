@@ -218,7 +218,7 @@ def plainly(rows, k_core, drop_repeats):
             return sequences
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from("vwxyz"), st.integers(0, 6)), min_size=1, max_size=40
