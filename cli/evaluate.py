@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lightrec.cli.common import DeviceOption, JsonOption, console, print_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from lightrec.data.dataset import Dataset
@@ -62,8 +64,7 @@ def evaluate(
     """
     from lightrec.data.dataset import Dataset
     from lightrec.errors import ConfigError
-    from lightrec.evaluation.comparison import paired_comparison
-    from lightrec.evaluation.provenance import choose_split
+    from lightrec.evaluation.provenance import choose_split, describe_split
     from lightrec.files import write_json
 
     if out is not None and out.is_dir():
@@ -74,21 +75,13 @@ def evaluate(
     divided = _split(dataset, *chosen, on, targets)
     rankers = [_open(source, dataset, divided, device) for source in sources]
     evaluations = _evaluate(sources, rankers, divided, on, keep_seen, tuple(k or (1, 5, 10, 20)), seed)
-    comparisons = []
-    if against is not None:
-        main = 10 if 10 in evaluations[0].ks else evaluations[0].ks[-1]
-        mrr = next(name for name in evaluations[0].metrics if name.startswith("mrr"))
-        comparisons = [
-            paired_comparison(evaluations[0], evaluations[1], metric, seed=seed)
-            for metric in (f"hr@{main}", f"ndcg@{main}", mrr)
-        ]
-
-    results: dict[str, Any] = {
-        "model": model,
+    comparisons = _compare(evaluations, seed)
+    results = {
         "dataset": {"name": dataset.name, "checksum": dataset.checksum},
         "split": {"name": chosen[0], "quantile": chosen[1] if chosen[0] == "temporal" else None},
         "on": on,
         "targets": targets,
+        "model": model,
         **evaluations[0].to_json(),
     }
     if against is not None:
@@ -100,7 +93,8 @@ def evaluate(
     if as_json:
         print_json(results)
     else:
-        _print(dataset, chosen, on, [source.name for source in sources], evaluations, comparisons)
+        title = f"{dataset.name}, {describe_split(*chosen)}, {len(evaluations[0].cases):,} {on} cases"
+        _print(title, [source.name for source in sources], evaluations, comparisons)
 
 
 def _provenance(name: str) -> Provenance:
@@ -188,30 +182,44 @@ def _evaluate(
                     ties=ties,
                     rank_limit=rank_limit,
                     seed=seed,
-                    progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),
+                    progress=partial(_advance, progress, task),
                 )
             )
     return evaluations
 
 
-def _print(
-    dataset: Dataset,
-    split: tuple[str, float],
-    on: str,
-    names: list[str],
-    evaluations: list[Evaluation],
-    comparisons: list[Comparison],
-) -> None:
-    from lightrec.evaluation.provenance import describe_split
+def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
-    first = evaluations[0]
-    hidden = int(first.hidden.sum())
-    console.print(f"[bold]{dataset.name}[/], {describe_split(*split)}, {len(first.cases):,} {on} cases")
+
+def _main_k(evaluation: Evaluation) -> int:
+    """The list length that the summaries show."""
+    return 10 if 10 in evaluation.ks else evaluation.ks[-1]
+
+
+def _compare(evaluations: list[Evaluation], seed: int) -> list[Comparison]:
+    from lightrec.evaluation.comparison import paired_comparison
+
+    if len(evaluations) == 1:
+        return []
+    ours, theirs = evaluations
+    k = _main_k(ours)
+    mrr = next(name for name in ours.metrics if name.startswith("mrr"))
+    return [paired_comparison(ours, theirs, metric, seed=seed) for metric in (f"hr@{k}", f"ndcg@{k}", mrr)]
+
+
+def _print(title: str, names: list[str], evaluations: list[Evaluation], comparisons: list[Comparison]) -> None:
+    from rich.markup import escape
+
+    names = [escape(name) for name in names]
+    console.print(f"[bold]{escape(title)}[/]")
     console.print(_metrics_table(names, evaluations))
     if comparisons:
         console.print(_comparison_table(names, comparisons))
     console.print(_slices_table(names, evaluations))
+    first = evaluations[0]
     if first.filter_seen:
+        hidden = int(first.hidden.sum())
         console.print(f"Targets hidden by the seen filter (misses): {hidden:,} ({hidden / len(first.cases):.1%}).")
     console.print(f"Equal scores: {first.ties}. Intervals: 95 %, bootstrap over users.")
 
@@ -255,16 +263,14 @@ def _comparison_table(names: list[str], comparisons: list[Comparison]) -> Table:
 def _slices_table(names: list[str], evaluations: list[Evaluation]) -> Table:
     from rich.table import Table
 
-    main = 10 if 10 in evaluations[0].ks else evaluations[0].ks[-1]
-    table = Table("slice", title=f"NDCG@{main} by target popularity and history length")
+    k = _main_k(evaluations[0])
+    table = Table("slice", title=f"NDCG@{k} by target popularity and history length")
     table.add_column("cases", justify="right")
     for name in names:
         table.add_column(name, justify="right")
     for kind, parts in evaluations[0].slices.items():
         for part, slice_ in parts.items():
-            values = [
-                f"{evaluation.slices[kind][part].metrics[f'ndcg@{main}'].value:.4f}" for evaluation in evaluations
-            ]
+            values = [f"{evaluation.slices[kind][part].metrics[f'ndcg@{k}'].value:.4f}" for evaluation in evaluations]
             table.add_row(f"{kind}: {part}", f"{slice_.cases:,}", *values)
         table.add_section()
     return table

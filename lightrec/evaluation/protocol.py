@@ -147,17 +147,10 @@ def evaluate(
     _check(ranker, cases, train_popularity)
     answers = []
     for batch in _batches(len(cases), min(batch_size, max(1, MOST_SCORES // ranker.n_items))):
-        histories = [cases.history(case) for case in batch]
-        targets = cases.targets[batch]
-        if isinstance(ranker, Scorer):
-            answers.append(_by_scores(ranker, histories, targets, ks[-1], ties, filter_seen))
-        else:
-            answers.append(_by_lists(ranker, histories, targets, ks[-1], rank_limit, filter_seen))
+        answers.append(_ask(ranker, cases.take(batch), ks[-1], rank_limit, ties, filter_seen))
         if progress is not None:
             progress(int(batch[-1]) + 1, len(cases))
     ranks = np.concatenate([ranks for ranks, _ in answers])
-    if rank_limit is not None:
-        ranks[ranks > rank_limit] = np.inf
     lists = np.concatenate([lists for _, lists in answers])
 
     def summary(mask: np.ndarray) -> dict[str, Interval]:
@@ -207,10 +200,25 @@ def case_metrics(ranks: np.ndarray, ks: Sequence[int], rank_limit: int | None) -
     )
 
 
-def _by_scores(
-    scorer: Scorer, histories: list[np.ndarray], targets: np.ndarray, k: int, ties: Ties, filter_seen: bool
+def _ask(
+    ranker: Scorer | TopKRanker, cases: Cases, k: int, rank_limit: int | None, ties: Ties, filter_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    scores = np.array(scorer.score(histories), dtype=np.float32)  # a copy: it is masked below
+    """The rank of each target, ``[B]``, and the best ``k`` items, ``[B, k]``, of some cases."""
+    histories = [cases.history(case) for case in range(len(cases))]
+    if isinstance(ranker, Scorer):
+        scores = _scores(ranker, histories)
+        if filter_seen:
+            hide(scores, histories)
+        ranks, lists = target_ranks(scores, cases.targets, ties), best_items(scores, k)
+    else:
+        lists = _lists(ranker, histories, max(k, rank_limit or k), filter_seen)
+        ranks, lists = ranks_in_lists(lists, cases.targets), lists[:, :k]
+    ranks[ranks > (rank_limit or np.inf)] = np.inf
+    return ranks, lists
+
+
+def _scores(scorer: Scorer, histories: list[np.ndarray]) -> np.ndarray:
+    scores = np.array(scorer.score(histories), dtype=np.float32)  # a copy: it is masked later
     if scores.shape != (len(histories), scorer.n_items):
         raise ModelError(
             f"The scorer answered {len(histories)} histories with shape {scores.shape}: it must be "
@@ -218,19 +226,14 @@ def _by_scores(
         )
     if np.isnan(scores).any():
         raise ModelError("The scorer returned NaN: the model has diverged; train it again with a lower learning rate.")
-    if filter_seen:
-        hide(scores, histories)
-    return target_ranks(scores, targets, ties), best_items(scores, k)
+    return scores
 
 
-def _by_lists(
-    ranker: TopKRanker, histories: list[np.ndarray], targets: np.ndarray, k: int, limit: int | None, filter_seen: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    asked = max(k, limit or k)
-    lists = np.asarray(ranker.top_k(histories, asked, filter_seen))
-    if lists.shape != (len(histories), asked):
-        raise ModelError(f"The ranker answered with shape {lists.shape}: it must be ({len(histories)}, {asked}).")
-    return ranks_in_lists(lists, targets), lists[:, :k]
+def _lists(ranker: TopKRanker, histories: list[np.ndarray], k: int, filter_seen: bool) -> np.ndarray:
+    lists = np.asarray(ranker.top_k(histories, k, filter_seen))
+    if lists.shape != (len(histories), k):
+        raise ModelError(f"The ranker answered with shape {lists.shape}: it must be ({len(histories)}, {k}).")
+    return lists
 
 
 def _agree(
@@ -243,7 +246,7 @@ def _agree(
         return ties or "pessimistic", rank_limit
     if ties == "pessimistic":
         raise ConfigError("A bundle orders equal scores by lowest index: evaluate it with the tie rule lowest-index.")
-    limit = rank_limit or shared_rules([ranker])[1]
+    limit = rank_limit or min(RANK_LIMIT, ranker.k_limit, ranker.n_items)
     if max(limit, ks[-1]) > ranker.k_limit < ranker.n_items:
         raise ConfigError(f"k is {max(limit, ks[-1])}, but this bundle ranks {ranker.k_limit} items: ask for fewer.")
     return "lowest-index", limit
