@@ -7,10 +7,13 @@ import sys
 import typer
 
 from lightrec.cli import data
+from lightrec.cli.distill import distill
 from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
+from lightrec.cli.finetune import finetune
 from lightrec.cli.recommend import recommend
+from lightrec.cli.train import train
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
 
@@ -22,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.command()(finetune)
+app.command()(train)
+app.command()(distill)
 app.command()(evaluate)
 app.command()(export)
 app.command()(recommend)

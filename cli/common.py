@@ -23,8 +23,3 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file w
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on standard output, plain and complete."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def given(**flags: Any) -> dict[str, Any]:
-    """The flags that were given on the command line: those that are not None."""
-    return {name: value for name, value in flags.items() if value is not None}

@@ -73,16 +73,16 @@ def _print_report(report: ExportReport) -> None:
     from rich.table import Table
 
     manifest = report.manifest
-    table = Table(title=f"{report.path}: {manifest.model_type}, {manifest.n_items:,} items", title_justify="left")
-    for column in ("runtime", "precision", "files"):
-        table.add_column(column)
-    for column in ("size", "NDCG@10 torch", "exported", "change", "top-10 overlap"):
+    console.print(f"{report.path}: {manifest.model_type}, {manifest.n_items:,} items", soft_wrap=True, highlight=False)
+    table = Table(title="Exported models beside the trained one", title_justify="left", title_style="bold")
+    for column in ("runtime", "precision"):
+        table.add_column(column, no_wrap=True)
+    for column in ("size", "NDCG@10 trained", "exported", "change", "top-10 overlap"):
         table.add_column(column, justify="right")
     for model, parity in zip(manifest.models, report.parity, strict=True):
         table.add_row(
             model.backend,
             model.precision,
-            ", ".join(model.files),
             size(sum(manifest.files[name].bytes for name in model.files)),
             f"{parity.ndcg_model:.4f}",
             f"{parity.ndcg_exported:.4f}",
@@ -90,10 +90,11 @@ def _print_report(report: ExportReport) -> None:
             f"{parity.top10_overlap:.2%}",
         )
     console.print(table)
-    cases = report.parity[0].cases
-    console.print(f"Compared on {cases:,} validation histories; hashes and golden cases verified in every runtime.")
-    console.print(f"A device needs {size(report.deployed_bytes)} (everything but titles.json).")
-    console.print(f"\nNext:  lightrec bench {report.path}", highlight=False)
+    console.print(
+        f"Compared on {report.parity[0].cases:,} validation histories; golden cases verified in every runtime.\n"
+        f"A device needs {size(report.deployed_bytes)}: everything but titles.json."
+    )
+    console.print(f"\nNext:  lightrec bench {report.path}", soft_wrap=True, highlight=False)
 
 
 def size(count: int) -> str:

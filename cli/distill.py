@@ -1,0 +1,117 @@
+"""``lightrec distill``: stage 2, teachers become a student."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, SeedOption
+from lightrec.cli.training import (
+    BatchSizeOption,
+    DataArgument,
+    DropoutOption,
+    EpochsOption,
+    HiddenSizeOption,
+    LearningRateOption,
+    MaxLengthOption,
+    NumHeadsOption,
+    NumLayersOption,
+    PatienceOption,
+    QuantileOption,
+    RecipeOption,
+    ReportToOption,
+    SplitOption,
+    StudentOption,
+    make_settings,
+    print_run,
+)
+
+
+def distill(
+    data: DataArgument,
+    out: OutOption,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option("--teacher", metavar="RUN", help="Run folder of a teacher; repeat it for several."),
+    ] = None,
+    student: StudentOption = None,
+    recipe: RecipeOption = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Softens both distributions.")] = None,
+    distill_weight: Annotated[
+        float | None, typer.Option("--distill-weight", help="Share of the teachers in the loss, 0 to 1.")
+    ] = None,
+    anneal: Annotated[
+        float | None, typer.Option("--anneal", help="Last share of training over which that falls to 0.")
+    ] = None,
+    instance_weighting: Annotated[
+        str | None, typer.Option("--instance-weighting", help="none or confidence (of the teacher in the true item).")
+    ] = None,
+    init_items: Annotated[
+        str | None, typer.Option("--init-items", help="Start the item table from the teacher, or none.")
+    ] = None,
+    hidden_size: HiddenSizeOption = None,
+    num_layers: NumLayersOption = None,
+    num_heads: NumHeadsOption = None,
+    max_length: MaxLengthOption = None,
+    dropout: DropoutOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    learning_rate: LearningRateOption = None,
+    patience: PatienceOption = None,
+    split: SplitOption = None,
+    quantile: QuantileOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    report_to: ReportToOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Distil one or several teachers into a small student: stage 2.
+
+    The student learns the teachers' temperature-softened distribution over the whole catalogue and the true items
+    together, at every position. The teachers' outputs are computed once and kept beside them, so that distilling
+    again needs no teacher. Give the same command again after an interruption and it goes on.
+
+    **Examples**
+
+    ```
+    lightrec distill prepared/ml-100k --teacher runs/teacher --student sasrec --out runs/student
+    lightrec distill prepared/ml-100k --teacher runs/text --teacher runs/ids --temperature 4 --out runs/two
+    lightrec distill prepared/ml-100k --teacher runs/paper-teacher --recipe paper --out runs/paper
+    ```
+    """
+    from lightrec.training.settings import DistillSettings
+    from lightrec.training.students import distill as run_distill
+
+    settings = make_settings(
+        DistillSettings,
+        "distill",
+        config,
+        recipe,
+        {
+            "teachers": teacher or None,
+            "student": student,
+            "temperature": temperature,
+            "distill_weight": distill_weight,
+            "anneal": anneal,
+            "instance_weighting": instance_weighting,
+            "init_items": init_items,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "max_length": max_length,
+            "dropout": dropout,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "patience": patience,
+            "split": split,
+            "quantile": quantile,
+            "seed": seed,
+            "device": device,
+            "report_to": report_to,
+        },
+    )
+    record = run_distill(data, out, settings)
+    print_run(record, out, json, f"lightrec export {out} --out bundle")
