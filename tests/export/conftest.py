@@ -1,0 +1,87 @@
+"""Miniature students, each traced once for all tests of the room: tracing takes seconds."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from lightrec.data.dataset import Dataset
+from lightrec.export.to_onnx import to_onnx
+from lightrec.export.write_bundle import export_bundle
+from lightrec.files import write_json
+from lightrec.models.mini_bert import MiniBert, MiniBertConfig
+from lightrec.models.sasrec import Sasrec, SasrecConfig
+from lightrec.models.student import Student
+
+MAX_LENGTH = 8
+
+
+def spread_student(kind: type[Student], config: type, **sizes: int) -> Student:
+    """A student with random weights, large enough that its scores differ well."""
+    torch.manual_seed(5)
+    model = kind(config(max_length=MAX_LENGTH, num_heads=2, dropout=0.0, **sizes)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(std=1.0 if name == "item_embedding.weight" else 0.2)
+    return model
+
+
+def write_run(path: Path, model: Student, dataset: Dataset) -> Path:
+    """A finished run folder, as ``lightrec train`` leaves it."""
+    model.save_pretrained(path)
+    write_json(
+        path / "run.json",
+        {
+            "format_version": 1,
+            "kind": "student",
+            "model_type": model.config.model_type,
+            "command": f"lightrec train {dataset.path}",
+            "config": {"data": str(dataset.path), "seed": 0, "init": "runs/teacher"},
+            "dataset": {
+                "name": dataset.name,
+                "path": str(dataset.path),
+                "checksum": dataset.checksum,
+                "users": dataset.n_users,
+                "items": dataset.n_items,
+            },
+            "split": {"name": "leave-one-out", "quantile": 0.9},
+            "seed": 0,
+        },
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def sasrec(tiny_dataset: Dataset) -> Student:
+    return spread_student(Sasrec, SasrecConfig, n_items=tiny_dataset.n_items, hidden_size=32, num_layers=2)
+
+
+@pytest.fixture(scope="session")
+def mini_bert(tiny_dataset: Dataset) -> Student:
+    """Its width, 20, is no multiple of 16: the quantized blocks are filled up."""
+    return spread_student(MiniBert, MiniBertConfig, n_items=tiny_dataset.n_items, hidden_size=20, num_layers=1)
+
+
+@pytest.fixture(scope="session")
+def sasrec_run(sasrec: Student, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "sasrec", sasrec, tiny_dataset)
+
+
+@pytest.fixture(scope="session")
+def sasrec_bundle(sasrec_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student exported in single precision for both runtimes."""
+    out = tmp_path_factory.mktemp("bundles") / "sasrec"
+    export_bundle(sasrec_run, out, formats=("onnx", "openvino"), precision="fp32")
+    return out
+
+
+@pytest.fixture(scope="session")
+def sasrec_graph(sasrec_bundle: Path) -> onnx.ModelProto:
+    return onnx.load(sasrec_bundle / "model.onnx")
+
+
+@pytest.fixture(scope="session")
+def mini_bert_graph(mini_bert: Student) -> onnx.ModelProto:
+    return to_onnx(mini_bert)

@@ -1,0 +1,224 @@
+"""Exported graphs in their real runtimes, held against the student's own forward pass in torch."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx.numpy_helper import to_array
+from optimum.exporters.tasks import TasksManager
+
+from lightrec.bundle import ModelRecord
+from lightrec.errors import ModelError
+from lightrec.export.exporter_config import BACKENDS, TASK, StudentExporterConfig, exporter_config
+from lightrec.export.quantize import TABLE, block_size, quantize_blocks, to_fp16, to_int8
+from lightrec.export.to_onnx import OPSET
+from lightrec.export.to_openvino import to_openvino
+from lightrec.models.student import Student
+from lightrec.runtime.backends import BACKENDS as RUNTIMES
+from lightrec.runtime.backends import Backend
+
+N_ITEMS, MAX_LENGTH = 30, 8
+TRACED = ("sasrec", "mini_bert")
+
+
+@st.composite
+def questions(draw) -> dict[str, np.ndarray]:
+    """Any inputs that the graph allows; padding of any value, excludes with duplicates, k beyond what remains."""
+    batch, time, excluded = draw(st.integers(1, 4)), draw(st.integers(1, MAX_LENGTH)), draw(st.integers(0, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return {
+        "history": rng.integers(0, N_ITEMS, (batch, time)),
+        "length": rng.integers(1, time + 1, batch),
+        "exclude": rng.integers(-1, N_ITEMS, (batch, excluded)),
+        "k": np.array([draw(st.integers(1, N_ITEMS + 5))]),
+    }
+
+
+def open_onnx(graph: onnx.ModelProto, path: Path) -> Backend:
+    onnx.save(graph, path)
+    return RUNTIMES["onnxruntime"](ModelRecord("onnxruntime", "any", (path.name,)), path, 1)
+
+
+def torch_answer(model: Student, question: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        items, scores = model(**{name: torch.from_numpy(value) for name, value in question.items()})
+    return items.numpy(), scores.numpy()
+
+
+def assert_same(backend: Backend, model: Student, question: dict[str, np.ndarray]) -> None:
+    items, scores = backend.run(**question)
+    expected_items, expected_scores = torch_answer(model, question)
+    assert items.dtype == np.int64 and scores.dtype == np.float32
+    np.testing.assert_array_equal(items, expected_items)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def runtimes(request, tmp_path_factory) -> dict[tuple[str, str], Backend]:
+    """Both students in single precision in both runtimes."""
+    opened = {}
+    for name in TRACED:
+        folder = tmp_path_factory.mktemp(name)
+        graph = request.getfixturevalue(f"{name}_graph")
+        opened[name, "onnxruntime"] = open_onnx(graph, folder / "model.onnx")
+        record = ModelRecord("openvino", "fp32", tuple(to_openvino(graph, "fp32", folder)))
+        opened[name, "openvino"] = RUNTIMES["openvino"](record, folder / record.files[0], 1)
+    return opened
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", TRACED)
+def test_single_precision_answers_as_torch_does(request, runtimes, name, runtime):
+    model = request.getfixturevalue(name)
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(questions())
+    def check(question):
+        assert_same(runtimes[name, runtime], model, question)
+
+    check()
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_half_precision_equals_torch_with_rounded_weights(request, name, tmp_path):
+    model = request.getfixturevalue(name)
+    backend = open_onnx(to_fp16(request.getfixturevalue(f"{name}_graph")), tmp_path / "model.onnx")
+    rounded = type(model)(model.config).eval()
+    rounded.load_state_dict({key: value.half().float() for key, value in model.state_dict().items()})
+    question = {
+        "history": np.array([[3, 1, 4, 1], [5, 9, 2, 6]]),
+        "length": np.array([4, 2]),
+        "exclude": np.array([[7], [-1]]),
+        "k": np.array([12]),
+    }
+    _, scores = backend.run(**question)
+    np.testing.assert_allclose(scores, torch_answer(rounded, question)[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_eight_bits_stay_close_and_never_return_hidden_items(request, name, tmp_path):
+    model = request.getfixturevalue(name)
+    backend = open_onnx(to_int8(request.getfixturevalue(f"{name}_graph")), tmp_path / "model.onnx")
+
+    @settings(max_examples=40, deadline=None, derandomize=True)
+    @given(questions())
+    def check(question):
+        items, scores = backend.run(**question)
+        expected_items, expected_scores = torch_answer(model, question)
+        assert items.shape == expected_items.shape
+        finite = np.isfinite(expected_scores)
+        np.testing.assert_array_equal(np.isfinite(scores), finite)
+        np.testing.assert_allclose(
+            scores[finite], expected_scores[finite], atol=0.05 * np.abs(expected_scores[finite]).max()
+        )
+        for row, history, length, exclude in zip(
+            items, question["history"], question["length"], question["exclude"], strict=True
+        ):
+            assert not set(row[row >= 0]) & (set(history[:length]) | set(exclude) | {N_ITEMS})
+
+    check()
+
+
+@pytest.mark.parametrize("convert", [lambda graph: graph, to_fp16, to_int8], ids=["fp32", "fp16", "int8"])
+def test_item_table_is_stored_once_and_read_at_both_ends(sasrec_graph, convert):
+    graph = convert(sasrec_graph).graph
+    large = [tensor for tensor in graph.initializer if N_ITEMS + 1 in tensor.dims and np.prod(tensor.dims) > 31 * 2]
+    assert len(large) == 1
+    name = large[0].name
+    if large[0].data_type == onnx.TensorProto.FLOAT16:
+        name = next(node.output[0] for node in graph.node if name in node.input)
+    readers = {node.op_type for node in graph.node if name in node.input}
+    assert readers in ({"Gather", "Gemm"}, {"Gather", "MatMulNBits"})
+
+
+def test_sizes_on_disk_follow_the_precision(sasrec_graph):
+    def weights(graph: onnx.ModelProto) -> int:
+        return sum(to_array(tensor).nbytes for tensor in graph.graph.initializer)
+
+    exact = weights(sasrec_graph)
+    assert weights(to_fp16(sasrec_graph)) < 0.51 * exact
+    # A scale for each 32 values adds an eighth to the table; biases, norms and positions stay at four bytes.
+    assert weights(to_int8(sasrec_graph)) < 0.32 * exact
+
+
+def test_openvino_stores_the_quantized_table_once(sasrec_graph, tmp_path):
+    to_openvino(sasrec_graph, "int8", tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    constants = [op.output(0) for op in openvino.Core().read_model(tmp_path / "model.xml").get_ops() if not op.inputs()]
+    tables = [out for out in constants if list(out.shape if out.partial_shape.is_static else []) == [N_ITEMS + 1, 32]]
+    assert [table.get_element_type().get_type_name() for table in tables] == ["i8"]
+
+
+def test_quantization_error_is_at_most_half_a_scale():
+    table = np.random.default_rng(0).normal(size=(7, 40)).astype(np.float32)
+    table[3] = 0
+    codes, scales = quantize_blocks(table, 16)
+    assert codes.shape == (7, 3, 16) and codes.dtype == np.uint8 and scales.shape == (7, 3)
+    restored = ((codes.astype(np.float32) - 128) * scales[:, :, None]).reshape(7, 48)[:, :40]
+    limit = np.repeat(scales, 16, axis=1)[:, :40] / 2
+    assert (np.abs(restored - table) <= limit * 1.0001).all()
+    assert (restored[3] == 0).all()
+
+
+def test_block_size_divides_the_width():
+    assert [block_size(width) for width in (64, 96, 128, 512, 48, 50)] == [64, 32, 128, 256, 16, 16]
+
+
+def test_weights_beyond_half_precision_are_refused(sasrec_graph):
+    graph = onnx.ModelProto()
+    graph.CopyFrom(sasrec_graph)
+    tensor = next(tensor for tensor in graph.graph.initializer if tensor.name == TABLE)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(to_array(tensor) * 1e6, TABLE))
+    with pytest.raises(ModelError, match="exceeds half precision: export with --precision"):
+        to_fp16(graph)
+
+
+def test_a_graph_without_item_table_is_refused(sasrec_graph):
+    graph = onnx.ModelProto()
+    graph.CopyFrom(sasrec_graph)
+    next(tensor for tensor in graph.graph.initializer if tensor.name == TABLE).name = "other"
+    with pytest.raises(ModelError, match="holds no item table"):
+        to_int8(graph)
+
+
+def test_graph_says_what_it_is_and_nothing_of_where_it_was_made(sasrec_graph):
+    assert sasrec_graph.producer_name == "lightrec"
+    assert [(entry.domain, entry.version) for entry in sasrec_graph.opset_import] == [("", OPSET)]
+    assert {entry.key: entry.value for entry in sasrec_graph.metadata_props} == {
+        "model_type": "lightrec-sasrec",
+        "precision": "fp32",
+    }
+    axes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in [*sasrec_graph.graph.input, *sasrec_graph.graph.output]
+    }
+    assert axes == {
+        "history": ["batch", "time"],
+        "length": ["batch"],
+        "exclude": ["batch", "excluded"],
+        "k": [1],
+        "items": ["batch", "ranks"],
+        "scores": ["batch", "ranks"],
+    }
+    assert str(Path(__file__).parents[2]).encode() not in sasrec_graph.SerializeToString()
+    assert b"File " not in sasrec_graph.SerializeToString()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", TRACED)
+def test_optimum_knows_the_students(request, name, backend):
+    model = request.getfixturevalue(name)
+    tasks = TasksManager.get_supported_tasks_for_model_type(
+        model.config.model_type, exporter=backend, library_name="transformers"
+    )
+    assert list(tasks) == [TASK]
+    config = exporter_config(model, backend)
+    assert isinstance(config, StudentExporterConfig)
+    dummies = config.generate_dummy_inputs(framework="pt", sequence_length=100)
+    assert dummies["history"].shape == (2, MAX_LENGTH) and set(dummies) == set(config.inputs)
+    assert torch.isfinite(model(**dummies)[1]).any()
