@@ -168,8 +168,11 @@ def read_catalogue(path: str | Path, manifest: Manifest) -> Catalogue:
         raise BundleError(f"{path / POPULARITY} is missing or not a numpy array: export again.") from None
     if popularity.dtype != np.int32 or not np.array_equal(np.sort(popularity), np.arange(n_items)):
         raise BundleError(f"{path / POPULARITY} does not order the {n_items} items of the manifest: export again.")
+    item_ids = _read_list(path / ITEMS, n_items)
+    if not all(isinstance(item, str) for item in item_ids) or len(set(item_ids)) != n_items:
+        raise BundleError(f"{path / ITEMS} holds an id twice or one that is not a string: export again.")
     titles = _read_list(path / TITLES, n_items) if (path / TITLES).exists() else None
-    return Catalogue(_read_list(path / ITEMS, n_items), popularity, titles)
+    return Catalogue(item_ids, popularity, titles)
 
 
 def write_golden(path: str | Path, cases: Sequence[GoldenCase], tolerance: float) -> None:
@@ -259,25 +262,37 @@ def _read_list(file: Path, n_items: int) -> list[Any]:
 
 
 def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
-    fields = dataclasses.fields(Manifest)
-    missing = [f.name for f in fields if f.name not in values and f.name != "history_lengths"]
+    fields = [field.name for field in dataclasses.fields(Manifest)]
+    missing = [name for name in fields if name not in values and name != "history_lengths"]
     if missing:
         raise BundleError(f"{file} lacks {', '.join(missing)}: export again.")
-    known = {field.name: values[field.name] for field in fields if field.name in values}
+    known = {name: values[name] for name in fields if name in values}
     try:
         known["models"] = tuple(_model(model) for model in values["models"])
         known["files"] = {name: FileRecord(f["sha256"], f["bytes"]) for name, f in values["files"].items()}
-        named = {name for model in known["models"] for name in model.files} | set(known["files"])
-        sizes = [known[name] for name in ("n_items", "max_length", "k_limit", "hidden_size")]
+        problem = _problem(Manifest(**known))
     except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{file} is malformed ({error!r}): export again.") from None
-    if not known["models"] or not all(isinstance(size, int) and size >= 1 for size in sizes):
-        raise BundleError(f"{file} lists no model, or its n_items, max_length, k_limit or hidden_size is below 1.")
-    # A manifest from elsewhere must not reach outside its own folder.
-    if any(Path(name).name != name or "\\" in name for name in named):
-        raise BundleError(f"{file} names a file outside the bundle: do not use this bundle.")
+        problem = f"is malformed ({error!r})"
+    if problem:
+        raise BundleError(f"{file} {problem}: export again.")
     return Manifest(**known)
 
 
 def _model(values: Mapping[str, Any]) -> ModelRecord:
+    if not isinstance(values["files"], list) or not values["files"]:
+        raise TypeError("a model names no files")
     return ModelRecord(values["backend"], values["precision"], tuple(values["files"]), values.get("opset"))
+
+
+def _problem(manifest: Manifest) -> str | None:
+    """What is wrong with a manifest whose keys are all there; None if nothing is."""
+    sizes = (manifest.n_items, manifest.max_length, manifest.k_limit, manifest.hidden_size)
+    if not manifest.models or not all(isinstance(size, int) and size >= 1 for size in sizes):
+        return "lists no model, or its n_items, max_length, k_limit or hidden_size is below 1"
+    needed = {ITEMS, POPULARITY, GOLDEN} | {name for model in manifest.models for name in model.files}
+    unrecorded = sorted(needed - set(manifest.files))
+    if unrecorded:
+        return f"records no SHA-256 of {', '.join(unrecorded)}"
+    # A manifest from elsewhere must not reach outside its own folder.
+    outside = [name for name in manifest.files if Path(name).name != name or "\\" in name]
+    return f"names files outside the bundle ({', '.join(outside)})" if outside else None

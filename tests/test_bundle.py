@@ -61,13 +61,22 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
         ({"models": [{"backend": "onnxruntime"}]}, "malformed"),
         ({"n_items": 0}, "below 1"),
         ({"n_items": "six"}, "below 1"),
-        ({"files": {"../secret": {"sha256": "", "bytes": 0}}}, "outside the bundle"),
-        ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": ["/etc/x"]}]}, "outside the bundle"),
+        ({"files": {}}, "records no SHA-256 of golden.json, items.json, model.onnx, popularity.npy"),
+        ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": []}]}, "names no files"),
+        ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": ["/x"]}]}, "records no SHA-256 of /x"),
     ],
 )
 def test_a_wrong_manifest_is_refused_with_a_sentence(bundle, changes, message):
     edit_manifest(bundle, **changes)
     with pytest.raises(BundleError, match=message):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "sub\\secret"])
+def test_a_manifest_cannot_reach_outside_its_folder(bundle, name):
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    edit_manifest(bundle, files=files | {name: {"sha256": "", "bytes": 0}})
+    with pytest.raises(BundleError, match="outside the bundle"):
         read_manifest(bundle)
 
 
@@ -150,6 +159,13 @@ def test_a_catalogue_reads_back_and_must_fit_the_manifest(bundle):
 def test_a_popularity_order_that_is_no_order_is_refused(bundle, order):
     write_catalogue(bundle, Catalogue(IDS, np.array(order)))
     with pytest.raises(BundleError, match="does not order the 6 items"):
+        read_catalogue(bundle, read_manifest(bundle))
+
+
+@pytest.mark.parametrize("ids", [["a", "a", "c", "d", "e", "f"], ["a", "b", "c", "d", "e", 6]])
+def test_item_ids_are_different_strings(bundle, ids):
+    write_catalogue(bundle, Catalogue(ids, np.arange(6)))
+    with pytest.raises(BundleError, match=r"items\.json holds an id twice or one that is not a string"):
         read_catalogue(bundle, read_manifest(bundle))
 
 
