@@ -211,7 +211,8 @@ def _compare(evaluations: list[Evaluation], seed: int) -> list[Comparison]:
 def _print(title: str, names: list[str], evaluations: list[Evaluation], comparisons: list[Comparison]) -> None:
     from rich.markup import escape
 
-    names = [escape(name) for name in names]
+    short = [Path(name).name for name in names]
+    names = [escape(name) for name in (short if len(set(short)) == len(names) else names)]
     console.print(f"[bold]{escape(title)}[/]")
     console.print(_metrics_table(names, evaluations))
     if comparisons:
@@ -230,7 +231,7 @@ def _metrics_table(names: list[str], evaluations: list[Evaluation]) -> Table:
     table = Table("metric", title="Quality")
     for name in names:
         table.add_column(name, justify="right")
-        table.add_column("95 % interval", justify="right", style="dim")
+        table.add_column("95 % interval", justify="right", style="dim", no_wrap=True)
     for metric in evaluations[0].metrics:
         row = []
         for interval in (evaluation.metrics[metric] for evaluation in evaluations):
