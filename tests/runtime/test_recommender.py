@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mini_bundle import write_bundle
 
@@ -176,7 +176,7 @@ def random_recommender(request, tmp_path_factory):
 some_ids = st.lists(st.sampled_from([*CODES, "nobody", ""]), max_size=8)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=80)
 @given(history=some_ids, exclude=some_ids, candidates=st.none() | some_ids, k=st.integers(1, 15))
 def test_any_request_equals_the_plain_computation(random_recommender, history, exclude, candidates, k):
     answer = random_recommender.recommend(history, k, exclude=exclude, candidates=candidates)
