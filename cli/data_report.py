@@ -12,12 +12,12 @@ from rich.table import Table
 from lightrec.data.dataset import Dataset
 
 NOTES = {
-    "catalogue_items_without_interactions": "rows of the items file left out: nobody is left who has the item",
-    "catalogue_duplicate_ids": "rows of the items file left out: their id was there before",
-    "items_missing_from_catalogue": "items are not in the items file: kept, without text",
-    "users_with_one_event": "users with one event: trained on, never asked about",
-    "items_without_interactions": "items without interactions keep the index of the earlier data set",
-    "items_new": "items are new since the earlier data set",
+    "catalogue_items_without_interactions": "row(s) of the items file left out: no interactions",
+    "catalogue_duplicate_ids": "row(s) of the items file left out: id was there before",
+    "items_missing_from_catalogue": "item(s) not in the items file: kept, without text",
+    "users_with_one_event": "user(s) with one event: trained on, never asked about",
+    "items_without_interactions": "item(s) without interactions keep the index they had",
+    "items_new": "item(s) new since the earlier data set",
 }
 
 

@@ -23,8 +23,6 @@ from lightrec.files import sha256_file
 
 TIMEOUT = 5.0
 """Seconds without an answer, or without a byte, after which a connection is given up."""
-ATTEMPTS = 5
-"""How often a transfer that breaks off is taken up again."""
 BLOCK = 1 << 18
 
 Progress = Callable[[int, int | None], None]
@@ -103,48 +101,49 @@ def fetch_wheel_members(
 
 
 def _fetch(url: str, part: Path, progress: Progress | None) -> None:
-    """Bring ``part`` up to the whole file, resuming as long as bytes keep arriving."""
-    failure: Exception | None = None
-    for _ in range(ATTEMPTS):
+    """Bring ``part`` up to the whole file, connecting again as long as each connection brings some bytes."""
+    while True:
+        before = _size(part)
+        reason: object = "the connection was closed"
         try:
             if _transfer(url, part, progress):
                 return
-            failure = None
         except urllib.error.HTTPError as error:
             raise DownloadError(f"{url} cannot be fetched: the server answers {error.code} {error.reason}.") from None
         except urllib.error.URLError as error:
-            whole = part.with_suffix("")
-            raise DownloadError(
-                f"{url} cannot be reached ({error.reason}): check the network, or put the file at {whole} yourself"
-            ) from None
+            reason = error.reason
         except (OSError, http.client.HTTPException) as error:
-            failure = error
-    raise DownloadError(
-        f"{url} broke off {ATTEMPTS} times ({failure or 'connection closed'}): run the same command again to go on "
-        f"from the {part.stat().st_size if part.exists() else 0:,} bytes that are there."
-    )
+            reason = error
+        if _size(part) <= before:
+            raise DownloadError(
+                f"{url} cannot be reached ({reason}; {_size(part):,} bytes are there): check the network and run the "
+                f"same command again, or put the file at {part.with_suffix('')} yourself."
+            )
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
     """One connection; true if the file is whole afterwards."""
-    done = part.stat().st_size if part.exists() else 0
+    done = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
-        total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
-        if total != str(done):  # the file there is shorter than what we have: begin again
-            part.unlink()
-            return False
-        return True
+        if (error.headers.get("Content-Range") or "").endswith(f"/{done}"):
+            return True
+        part.unlink()  # more is there than the server has: it is another file
+        return _transfer(url, part, progress)
     with response, part.open("ab" if response.status == 206 else "wb") as file:
         done = file.tell()
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         done = _copy(response, file, done, total, progress)
     return total is None or done == total
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _copy(

@@ -1,28 +1,26 @@
 """Splits: small examples worked out by hand, and rules that hold for any data."""
 
+from pathlib import Path
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from lightrec.data.dataset import write_dataset
+from lightrec.data.dataset import Dataset
 from lightrec.data.splits import leave_one_out, make_split, temporal
 from lightrec.errors import ConfigError, DataError
 
 
-def dataset_of(folder, sequences, times=None):
-    """A data set with these item sequences (one a user) over items 0 to 9."""
+def dataset_of(sequences, times=None):
+    """A data set with these item sequences (one a user) over items 0 to 9; without times it is order-only."""
     lengths = [len(sequence) for sequence in sequences]
-    return write_dataset(
-        folder / "d",
-        name="small",
-        user_ids=[str(user) for user in range(len(sequences))],
-        item_ids=list("abcdefghij"),
-        item_texts=[None] * 10,
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        items=np.concatenate(sequences),
-        timestamps=np.concatenate([range(n) for n in lengths] if times is None else times),
-        order_only=times is None,
+    return Dataset(
+        path=Path("nowhere"),
+        description={"name": "small", "items": 10, "order_only": times is None},
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        items=np.concatenate(sequences).astype(np.int32),
+        timestamps=np.concatenate([range(n) for n in lengths] if times is None else times).astype(np.int64),
     )
 
 
@@ -37,8 +35,8 @@ def training_of(split):
     return [part.tolist() for part in np.split(split.train_items, split.train_offsets[1:-1])]
 
 
-def test_leave_one_out_by_hand(tmp_path):
-    split = leave_one_out(dataset_of(tmp_path, [[0, 1, 2, 3], [4, 5], [6], [7, 8, 7]]))
+def test_leave_one_out_by_hand():
+    split = leave_one_out(dataset_of([[0, 1, 2, 3], [4, 5], [6], [7, 8, 7]]))
     assert training_of(split) == [[0, 1], [4, 5], [6], [7]]
     assert split.train_timestamps.tolist() == [0, 1, 0, 1, 0, 0]
     assert cases_of(split.validation) == [(0, [0, 1], 2), (3, [7], 8)]
@@ -53,60 +51,60 @@ SEQUENCES = [[0, 1, 2, 3, 4, 5], [6, 7, 8], [1, 2, 3, 4], [9, 8, 7, 6, 5], [0, 1
 TIMES = [[1, 2, 11, 12, 16, 17], [3, 4, 5], [6, 13, 14, 15], [7, 8, 9, 10, 20], [18, 19]]
 
 
-def test_temporal_by_hand(tmp_path):
-    split = temporal(dataset_of(tmp_path, SEQUENCES, TIMES), 0.75)
+def test_temporal_by_hand():
+    split = temporal(dataset_of(SEQUENCES, TIMES), 0.75)
     assert training_of(split) == [[0, 1, 2], [6, 7, 8], [1], [9, 8, 7, 6], []]
     assert split.train_timestamps.max() == 11
     assert cases_of(split.validation) == [(0, [0, 1, 2], 3), (2, [1, 2, 3], 4)]
     assert cases_of(split.test) == [(0, [0, 1, 2, 3, 4], 5), (3, [9, 8, 7, 6], 5), (4, [0], 1)]
 
 
-def test_temporal_successive_by_hand(tmp_path):
+def test_temporal_successive_by_hand():
     """Every event after the test point that has a history; user 4's first event has none."""
-    split = temporal(dataset_of(tmp_path, SEQUENCES, TIMES), 0.75, successive=True)
+    split = temporal(dataset_of(SEQUENCES, TIMES), 0.75, successive=True)
     expected = [(0, [0, 1, 2, 3], 4), (0, [0, 1, 2, 3, 4], 5), (3, [9, 8, 7, 6], 5), (4, [0], 1)]
     assert cases_of(split.test) == expected
 
 
-def test_events_at_a_point_belong_before_it(tmp_path):
+def test_events_at_a_point_belong_before_it():
     """Of 1, 1, 1, 1, 2, 2, 3, 3 index floor(0.6 * 7) = 4 is 2; of the six up to 2, index floor(0.6 * 5) = 3 is 1."""
     sequences, times = [[0, 1, 2, 3], [4, 5, 6, 7]], [[1, 1, 2, 3], [1, 1, 2, 3]]
-    split = temporal(dataset_of(tmp_path, sequences, times), 0.6)
+    split = temporal(dataset_of(sequences, times), 0.6)
     assert training_of(split) == [[0, 1], [4, 5]]
     assert cases_of(split.validation) == [(0, [0, 1], 2), (1, [4, 5], 6)]
     assert cases_of(split.test) == [(0, [0, 1, 2], 3), (1, [4, 5, 6], 7)]
 
 
-def test_cases_can_be_chosen(tmp_path):
-    test = leave_one_out(dataset_of(tmp_path, [[0, 1, 2], [3, 4, 5], [6, 7, 8]])).test
+def test_cases_can_be_chosen():
+    test = leave_one_out(dataset_of([[0, 1, 2], [3, 4, 5], [6, 7, 8]])).test
     assert cases_of(test.take(np.array([2, 0]))) == [(2, [6, 7], 8), (0, [0, 1], 2)]
     assert cases_of(test.take(np.array([False, True, False]))) == [(1, [3, 4], 5)]
     assert len(test) == 3
 
 
-def test_what_cannot_be_split_says_why(tmp_path):
+def test_what_cannot_be_split_says_why():
     with pytest.raises(DataError, match="order-only"):
-        make_split(dataset_of(tmp_path, [[0, 1, 2]]), "temporal")
+        make_split(dataset_of([[0, 1, 2]]), "temporal")
     with pytest.raises(DataError, match="No user of small has three events"):
-        make_split(dataset_of(tmp_path, [[0, 1], [2]]))
+        make_split(dataset_of([[0, 1], [2]]))
     with pytest.raises(DataError, match="leaves 0 validation and 0 test cases"):
-        make_split(dataset_of(tmp_path, [[0, 1, 2]], [[5, 5, 5]]), "temporal")
+        make_split(dataset_of([[0, 1, 2]], [[5, 5, 5]]), "temporal")
     with pytest.raises(ConfigError, match="'loo' is not known"):
-        make_split(dataset_of(tmp_path, [[0, 1, 2]]), "loo")
+        make_split(dataset_of([[0, 1, 2]]), "loo")
     for quantile in (0, 1, -0.5, float("nan")):
         with pytest.raises(DataError, match="between 0 and 1"):
-            make_split(dataset_of(tmp_path, [[0, 1, 2]], [[1, 2, 3]]), "temporal", quantile)
+            make_split(dataset_of([[0, 1, 2]], [[1, 2, 3]]), "temporal", quantile)
 
 
 HISTORIES = st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), max_size=8), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories=HISTORIES)
-def test_leave_one_out_gives_every_event_one_role(tmp_path_factory, histories):
+def test_leave_one_out_gives_every_event_one_role(histories):
     sequences = [[item for item, _ in history] for history in histories]
     assume(any(len(sequence) >= 3 for sequence in sequences))
-    split = leave_one_out(dataset_of(tmp_path_factory.mktemp("loo"), sequences))
+    split = leave_one_out(dataset_of(sequences))
     rebuilt = training_of(split)
     for cases in (split.validation, split.test):
         for user, history, target in cases_of(cases):
@@ -118,12 +116,12 @@ def test_leave_one_out_gives_every_event_one_role(tmp_path_factory, histories):
 
 @settings(max_examples=80, deadline=None)
 @given(histories=HISTORIES, quantile=st.floats(0.05, 0.95), successive=st.booleans())
-def test_the_temporal_split_never_looks_ahead(tmp_path_factory, histories, quantile, successive):
+def test_the_temporal_split_never_looks_ahead(histories, quantile, successive):
     histories = [sorted(history, key=lambda event: event[1]) for history in histories]
     sequences = [[item for item, _ in history] for history in histories]
     times = [[time for _, time in history] for history in histories]
     assume(any(sequences))
-    dataset = dataset_of(tmp_path_factory.mktemp("temporal"), sequences, times)
+    dataset = dataset_of(sequences, times)
     try:
         split = temporal(dataset, quantile, successive=successive)
     except DataError as error:
@@ -145,13 +143,12 @@ def test_the_temporal_split_never_looks_ahead(tmp_path_factory, histories, quant
     assert all(len(set(users.tolist())) == len(users) for users in asked_once)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories=HISTORIES, quantile=st.floats(0.05, 0.95))
-def test_the_last_successive_case_of_a_user_is_the_last_target(tmp_path_factory, histories, quantile):
+def test_the_last_successive_case_of_a_user_is_the_last_target(histories, quantile):
     histories = [sorted(history, key=lambda event: event[1]) for history in histories]
     assume(any(histories))
-    folder = tmp_path_factory.mktemp("successive")
-    dataset = dataset_of(folder, [[i for i, _ in h] for h in histories], [[t for _, t in h] for h in histories])
+    dataset = dataset_of([[i for i, _ in h] for h in histories], [[t for _, t in h] for h in histories])
     try:
         last, successive = temporal(dataset, quantile).test, temporal(dataset, quantile, successive=True).test
     except DataError:

@@ -1,0 +1,103 @@
+"""The commands of ``lightrec data`` as a user types them: output, exit codes, and no traceback."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lightrec.cli.app import app, main
+from lightrec.data.dataset import Dataset
+
+RUN = CliRunner()
+EVENTS = "uid,asin,time\n" + "".join(f"u{user},i{item},{item}\n" for user in range(6) for item in range(6))
+ITEMS = "asin,title\n" + "".join(f"i{item},Film {item}\n" for item in range(7))
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "events.csv").write_text(EVENTS + "lonely,i1,3\nu0,i5,9\n")
+    (tmp_path / "items.csv").write_text(ITEMS)
+    return tmp_path
+
+
+def test_prepare_says_what_was_dropped_and_what_to_do_next(files):
+    out = files / "d"
+    result = RUN.invoke(
+        app, ["data", "prepare", str(files / "events.csv"), "--items", str(files / "items.csv"), "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "read 38 7 6" in words
+    assert "repeats of the item just before -1" in words
+    assert "fewer than 5 events -1 -1 0" in words
+    assert "kept 36 6 6" in words
+    assert "users from uid; items from asin; times from time: seconds; texts from title" in words
+    assert "1 row(s) of the items file left out" in words
+    assert "lightrec data describe" in words
+    assert Dataset.open(out).n_users == 6
+
+
+def test_every_flag_reaches_the_preparation(files):
+    result = RUN.invoke(
+        app,
+        [
+            *("data", "prepare", str(files / "events.csv"), "--out", str(files / "d"), "--json", "--name", "mine"),
+            *("--user-column", "asin", "--item-column", "uid", "--time-column", "time"),
+            *("--k-core", "0", "--keep-repeats", "--order-only"),
+        ],
+    )
+    told = json.loads(result.stdout)
+    assert (told["name"], told["users"], told["items"], told["interactions"]) == ("mine", 6, 7, 38)
+    assert told["options"] == {"k_core": 0, "drop_repeats": False, "order_only": True, "reuse_ids": None}
+    again = RUN.invoke(
+        app,
+        [
+            *("data", "prepare", str(files / "events.csv"), "--items", str(files / "items.csv"), "--json"),
+            *("--text-column", "asin", "--text-column", "title", "--out", str(files / "e")),
+        ],
+    )
+    assert again.exit_code == 0, again.output
+    assert Dataset.open(files / "e").item_texts[0] == "i0, Film 0"
+
+
+def test_describe_prints_figures_and_fails_on_damage(files):
+    RUN.invoke(app, ["data", "prepare", str(files / "events.csv"), "--out", str(files / "d")])
+    shown = RUN.invoke(app, ["data", "describe", str(files / "d")])
+    assert shown.exit_code == 0
+    assert "all match their SHA-256" in shown.output and "events per user" in shown.output
+    told = json.loads(RUN.invoke(app, ["data", "describe", str(files / "d"), "--json"]).stdout)
+    assert told["history_length"]["median"] == 6 and told["damaged_files"] == []
+    (files / "d" / "user_ids.json").write_text("[]")
+    damaged = RUN.invoke(app, ["data", "describe", str(files / "d")])
+    assert damaged.exit_code == 2 and "damaged: user_ids.json" in damaged.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["prepare", "absent.csv", "--out", "d"], "Error: absent.csv does not exist: check the path."),
+        (["prepare", "events.csv", "--out", "d", "--user-column", "who"], "--user-column"),
+        (["prepare", "events.csv", "--out", "d", "--k-core", "50"], "give a smaller --k-core"),
+        (["prepare", "events.csv", "--out", "items.csv"], "items.csv is a file"),
+        (["prepare", "events.csv", "--out", "d", "--reuse-ids", "nowhere"], "nowhere is not a prepared data set"),
+        (["describe", "nowhere"], "lightrec data prepare"),
+        (["get", "ml-2m", "--out", "d"], "known: ml-100k, ml-1m"),
+    ],
+)
+def test_mistakes_end_with_one_sentence_and_exit_code_2(files, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("sys.argv", ["lightrec", "data", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (files / "d").exists()
+
+
+@pytest.mark.parametrize("command", ["prepare", "get", "describe"])
+def test_help_shows_examples(command):
+    result = RUN.invoke(app, ["data", command, "--help"])
+    assert result.exit_code == 0
+    assert f"lightrec data {command}" in result.output.split("Examples", 1)[1]
