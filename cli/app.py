@@ -7,6 +7,7 @@ import sys
 import typer
 
 from lightrec.cli import data
+from lightrec.cli.bench import bench
 from lightrec.cli.distill import distill
 from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ app.command()(train)
 app.command()(distill)
 app.command()(evaluate)
 app.command()(export)
+app.command()(bench)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)

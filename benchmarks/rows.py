@@ -1,0 +1,63 @@
+"""Result rows: JSON lines, each complete in itself, with all that is needed to judge or repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightrec.errors import DataError
+from lightrec.runtime.doctor import diagnose
+
+
+def machine() -> dict[str, Any]:
+    """The machine that the rows are about: processor, cores, memory, system, versions."""
+    facts = dataclasses.asdict(diagnose())
+    packages = {name: found for name, found in facts["packages"].items() if found is not None}
+    kept = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python")
+    return {**{name: facts[name] for name in kept}, "packages": packages}
+
+
+def software() -> dict[str, str | None]:
+    """The version of lightrec and, in a checkout, its commit (``-dirty`` with changes of its own)."""
+    return {"lightrec_version": version("lightrec"), "commit": _commit(Path(__file__).resolve().parents[1])}
+
+
+def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Add rows to a JSON lines file, which is made if need be."""
+    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON lines file.
+
+    Raises:
+        DataError: if a line is not a JSON object with a ``kind``.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or "kind" not in row:
+            raise DataError(f"Line {number} of {path} is no result row (a JSON object with a kind): remove the line.")
+        rows.append(row)
+    return rows
+
+
+def _commit(checkout: Path) -> str | None:
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,187 @@
+"""The measured rows as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+Row = dict[str, Any]
+
+
+def speed_table(rows: Sequence[Row]) -> Table:
+    """Two lines a variant: the whole call, throughput, size and quality; below, the graph alone and the load time.
+
+    Args:
+        rows: of :func:`lightrec.benchmarks.measure.bench`. The best of each column is bold; absent variants come last.
+    """
+    measured = [row for row in rows if row["kind"] == "speed"]
+    first = measured[0]
+    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    table = Table(
+        title=f"{first['bundle']} on {first['data']['name']}, {first['n_items']:,} items, {threads}",
+        caption=_caption(first),
+        box=box.SIMPLE_HEAD,
+        title_style="bold",
+        title_justify="left",
+        caption_justify="left",
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    table.add_column("whole call\n[dim]graph alone[/]", no_wrap=True)
+    for title in (
+        "p50\nms",
+        "p90\nms",
+        "p99\nms",
+        "ratio",
+        "per s\nat 1",
+        "per s\nat 32",
+        "per s\nat 256",
+        "MB\n[dim]load[/]",
+        "NDCG@10\n[dim]change[/]",
+    ):
+        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
+    upper = _columns(measured)
+    lower = _lower_columns(measured)
+    for place, row in enumerate(measured):
+        table.add_row(Text(row["variant"]), *(column[place] for column in upper))
+        table.add_row(Text("  graph alone", style="dim"), *(column[place] for column in lower), end_section=True)
+    for row in rows:
+        if row["kind"] == "absent":
+            table.add_row(Text(row["variant"], style="dim"), Text("absent", style="dim"))
+    return table
+
+
+def absent_lines(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each variant that could not run here, with the way to get it."""
+    return [f"{row['variant']}: {row['reason']}" for row in rows if row["kind"] == "absent"]
+
+
+def milliseconds(value: float) -> str:
+    """Three digits that count.
+
+    >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(123.4)
+    ('0.063', '1.23', '123')
+    """
+    return (
+        f"{value:.3f}"
+        if value < 1
+        else f"{value:.2f}"
+        if value < 10
+        else f"{value:.1f}"
+        if value < 100
+        else f"{value:.0f}"
+    )
+
+
+def megabytes(size: float) -> str:
+    """Megabytes (10^6) with two digits that count, at least.
+
+    >>> megabytes(774_000), megabytes(12_345_678)
+    ('0.77', '12.3')
+    """
+    return f"{size / 1e6:.2f}" if size < 10e6 else f"{size / 1e6:.1f}"
+
+
+def times(ratio: float) -> str:
+    """A speed-up.
+
+    >>> times(1.0), times(12.34)
+    ('1.0×', '12.3×')
+    """
+    return f"{ratio:.1f}×"
+
+
+def drop(quality: Row | None) -> str:
+    """The relative change of NDCG@10: a loss is negative; empty where it was not measured.
+
+    >>> drop({"ndcg_drop": 0.0012}), drop(None)
+    ('-0.12 %', '')
+    """
+    if quality is None or quality["ndcg_drop"] is None:
+        return ""
+    change = round(-100 * quality["ndcg_drop"], 2)
+    return f"{change:+.2f} %" if change else "0.00 %"
+
+
+def latency(row: Row, probe: str, figure: str) -> float:
+    """One figure of a speed row, in milliseconds."""
+    return row["latency_ms"][probe][figure]
+
+
+def _columns(rows: Sequence[Row]) -> list[list[Text]]:
+    """The cells of the upper lines, column by column."""
+    latencies = [
+        _cells([latency(row, "recommend", figure) for row in rows], milliseconds, min)
+        for figure in ("p50", "p90", "p99")
+    ]
+    speedups = _cells([row["latency_ms"]["recommend"]["speedup"]["value"] for row in rows], times, max)
+    throughputs = [_cells([row["per_second"][batch] for row in rows], per_second, max) for batch in ("1", "32", "256")]
+    sizes = _cells([row["size_bytes"] for row in rows], megabytes, min)
+    qualities = [row["quality"] for row in rows]
+    ndcg = [Text("") for _ in rows]
+    if None not in qualities:
+        ndcg = _cells([quality["ndcg@10"]["value"] for quality in qualities], "{:.4f}".format, max)
+    return [*latencies, speedups, *throughputs, sizes, ndcg]
+
+
+def _lower_columns(rows: Sequence[Row]) -> list[list[Text]]:
+    latencies = [
+        _cells([latency(row, "graph", figure) for row in rows], milliseconds, min, "dim")
+        for figure in ("p50", "p90", "p99")
+    ]
+    speedups = _cells([row["latency_ms"]["graph"]["speedup"]["value"] for row in rows], times, max, "dim")
+    loads = _cells([row["load_ms"] for row in rows], milliseconds, min, "dim")
+    changes = [Text(drop(row["quality"]), style="dim") for row in rows]
+    empty = [Text("") for _ in rows]
+    return [*latencies, speedups, empty, empty, empty, loads, changes]
+
+
+def _cells(
+    values: Sequence[float],
+    write: Callable[[float], str],
+    best: Callable[[Sequence[float]], float],
+    style: str = "",
+) -> list[Text]:
+    """The values as text, those that read like the best one in bold; nothing is bold where all are alike."""
+    texts = [write(value) for value in values]
+    winner = write(best(values))
+    alike = len(set(texts)) == 1
+    return [Text(text, style=f"{style} bold green" if text == winner and not alike else style) for text in texts]
+
+
+def per_second(value: float) -> str:
+    """Histories a second, in five characters.
+
+    >>> per_second(862.4), per_second(3422), per_second(26_372), per_second(151_000)
+    ('862', '3,422', '26.4k', '151k')
+    """
+    return f"{value:,.0f}" if value < 10e3 else f"{value / 1e3:.1f}k" if value < 100e3 else f"{value / 1e3:.0f}k"
+
+
+def _caption(row: Row) -> str:
+    data, quality = row["data"], row["quality"]
+    over = row["latency_ms"]["recommend"]["speedup"]["over"]
+    lines = [
+        f"{data['histories']:,} histories, median length {data['median_length']:g}: {data['source']}.",
+        f"Ratio: how many times faster than {over}. Load in ms. Per s: histories, by batch size.",
+    ]
+    if quality:
+        lines.append(f"NDCG@10 on {quality['cases']:,} test cases; change from {quality['compared_with']}.")
+    return "\n".join([*lines, machine_line(row)])
+
+
+def machine_line(row: Row) -> str:
+    """The machine in a few words: processor, cores, memory, system."""
+    machine = row["machine"]
+    memory = machine["memory_bytes"]
+    parts = [
+        machine["processor"] or "unknown processor",
+        f"{machine['usable_cores']:g} cores usable",
+        "" if memory is None else f"{memory / 2**30:.0f} GiB",
+        machine["system"],
+    ]
+    return ", ".join(part for part in parts if part)

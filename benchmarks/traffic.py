@@ -1,0 +1,97 @@
+"""What a benchmark asks: histories of real users, or ones made up to resemble them. Never constant ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightrec.bundle import Catalogue, Manifest
+from lightrec.data.dataset import Dataset
+from lightrec.data.splits import Cases, make_split
+from lightrec.evaluation.provenance import Provenance, check_data, choose_split
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """The histories that all variants are asked about."""
+
+    name: str
+    """Of the data set, or ``synthetic``."""
+    checksum: str | None
+    """Of the data set; None for synthetic histories."""
+    source: str
+    """Where the histories come from, in words."""
+    histories: list[np.ndarray]
+    """Item indices, oldest first, in random order."""
+    cases: Cases | None = None
+    """The same histories with their true next items; None for synthetic ones."""
+    popularity: np.ndarray | None = None
+    """int ``[N]``: training events of each item; None for synthetic histories."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What a row says of it."""
+        lengths = [len(history) for history in self.histories]
+        return {
+            "name": self.name,
+            "checksum": self.checksum,
+            "source": self.source,
+            "histories": len(lengths),
+            "median_length": float(np.median(lengths)),
+        }
+
+
+def real_traffic(
+    data: str | Path, bundle: str | Path, manifest: Manifest, catalogue: Catalogue, cases: int, seed: int
+) -> Traffic:
+    """Up to ``cases`` test cases, drawn at random, of the prepared data set that the bundle was made from.
+
+    Raises:
+        DataError: if ``data`` is no prepared data set.
+        ModelError: if the bundle is of other data.
+    """
+    dataset = Dataset.open(data)
+    made_from = Provenance(str(bundle), manifest.training)
+    check_data(made_from, dataset, catalogue.item_ids)
+    split = make_split(dataset, *choose_split([made_from], None, None))
+    drawn = split.test.take(np.random.default_rng(seed).permutation(len(split.test))[:cases])
+    return Traffic(
+        name=dataset.name,
+        checksum=dataset.checksum,
+        source=f"test users, {split.name}",
+        histories=[np.asarray(drawn.history(case), dtype=np.int64) for case in range(len(drawn))],
+        cases=drawn,
+        popularity=split.popularity(),
+    )
+
+
+def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Traffic:
+    """``cases`` made-up histories: items by Zipf's law over the popularity order, lengths as the manifest says.
+
+    A bundle keeps the order of its items' popularity but not the counts, hence Zipf's law: the r-th most popular
+    item is drawn in proportion to 1 / r. Without a length distribution, lengths are even from 1 to the model's.
+    """
+    rng = np.random.default_rng(seed)
+    if manifest.history_lengths is None:
+        lengths, known = rng.integers(1, manifest.max_length + 1, cases), "even from 1 to the model's limit"
+    else:
+        lengths, known = _lengths(manifest.history_lengths, cases, rng), "distributed as in the manifest"
+    shares = np.cumsum(1 / np.arange(1, manifest.n_items + 1))
+    places = np.searchsorted(shares, rng.random(int(lengths.sum())) * shares[-1])
+    items = catalogue.popularity[places].astype(np.int64)
+    return Traffic(
+        name="synthetic",
+        checksum=None,
+        source=f"made up: items by Zipf's law over the bundle's popularity order, lengths {known}",
+        histories=np.split(items, np.cumsum(lengths)[:-1]),
+    )
+
+
+def _lengths(distribution: Mapping[str, Any], cases: int, rng: np.random.Generator) -> np.ndarray:
+    """Lengths drawn from quantiles ``{"p0": ..., "p50": ..., ...}``, straight lines between them."""
+    points = sorted((float(name[1:]), value) for name, value in distribution.items() if name[:1] == "p")
+    drawn = np.interp(100 * rng.random(cases), *zip(*points, strict=True))
+    return np.maximum(1, np.rint(drawn)).astype(np.int64)
