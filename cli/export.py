@@ -86,7 +86,7 @@ def _print_report(report: ExportReport) -> None:
             size(sum(manifest.files[name].bytes for name in model.files)),
             f"{parity.ndcg_model:.4f}",
             f"{parity.ndcg_exported:.4f}",
-            f"{-parity.ndcg_drop:+.2%}",
+            f"{0.0 - parity.ndcg_drop:+.2%}",
             f"{parity.top10_overlap:.2%}",
         )
     console.print(table)
