@@ -3,3 +3,8 @@
 from lightrec.extras import require_extra
 
 require_extra("train", "Building models")
+
+from transformers.utils import logging as _transformers_logging  # noqa: E402
+
+# Models here load in milliseconds; a progress bar for each file would bury what matters.
+_transformers_logging.disable_progress_bar()

@@ -41,9 +41,20 @@ class NextItemTask(nn.Module):
         """Share of all steps done, 0 to 1; the trainer keeps it."""
 
     def forward(
-        self, items: Tensor, length: Tensor, masked: Tensor | None = None, teachers: list[TeacherTargets] | None = None
+        self,
+        items: Tensor,
+        length: Tensor,
+        masked: Tensor | None = None,
+        teachers: list[dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """The loss of one batch of windows: ``items [B, T]`` right-padded, ``length [B]``."""
+        """The loss of one batch of windows.
+
+        Args:
+            items: int64 ``[B, T]``, right-padded.
+            length: int64 ``[B]``.
+            masked: bool ``[B, T]``, what to hide; drawn afresh if None (masked objective).
+            teachers: the fields of one :class:`~lightrec.training.losses.TeacherTargets` each.
+        """
         model: Any = self.model
         if model.objective == "causal":
             history = items[:, :-1]
@@ -56,7 +67,7 @@ class NextItemTask(nn.Module):
         loss = distillation_loss(
             model.logits(states),
             targets,
-            teachers or [],
+            [TeacherTargets(**answer) for answer in teachers or []],
             temperature=self.temperature,
             weight=self.current_distill_weight,
             instance_weighting=self.instance_weighting,

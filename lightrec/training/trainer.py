@@ -37,7 +37,8 @@ class SequenceTrainer(Trainer):
     """Trainer over windows of sequences, validated by full ranking on a split's validation cases."""
 
     def __init__(self, *args: Any, split: Split, windows: Windows, settings: TrainingSettings, **kwargs: Any):
-        super().__init__(*args, train_dataset=windows, **kwargs)
+        # Trainer wants an evaluation set; evaluate() below asks the validation cases instead.
+        super().__init__(*args, train_dataset=windows, eval_dataset=windows, **kwargs)
         self.split = split
         self.windows = windows
         self.settings = settings

@@ -90,7 +90,11 @@ class Collator:
             pattern = torch.randint(self.patterns.shape[1], (len(chosen),)).numpy()
             batch["masked"] = torch.from_numpy(self.patterns[chosen, pattern][:, : items.shape[1]])
         if self.teachers:
-            batch["teachers"] = [teacher.targets(np.asarray(chosen), pattern) for teacher in self.teachers]
+            answers = [teacher.targets(np.asarray(chosen), pattern) for teacher in self.teachers]
+            # The trainer moves dictionaries to its device, but not named tuples.
+            batch["teachers"] = [
+                {key: value for key, value in answer._asdict().items() if value is not None} for answer in answers
+            ]
         return batch
 
 
