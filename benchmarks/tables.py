@@ -30,18 +30,19 @@ def speed_table(rows: Sequence[Row]) -> Table:
         caption_justify="left",
         padding=(0, 1, 0, 0),
         show_edge=False,
+        pad_edge=False,
     )
     table.add_column("whole call\n[dim]graph alone[/]", no_wrap=True)
     for title in (
         "p50\nms",
         "p90\nms",
         "p99\nms",
-        "ratio",
-        "per s\nat 1",
-        "per s\nat 32",
-        "per s\nat 256",
+        "×",
+        "per s\n1",
+        "per s\n32",
+        "per s\n256",
         "MB\n[dim]load[/]",
-        "NDCG@10\n[dim]change[/]",
+        "NDCG\n[dim]change[/]",
     ):
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     upper = _columns(measured)
@@ -87,24 +88,24 @@ def megabytes(size: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A speed-up.
+    """How many times as fast.
 
-    >>> times(1.0), times(12.34)
-    ('1.0×', '12.3×')
+    >>> times(1.04), times(12.34)
+    ('1.0×', '12×')
     """
-    return f"{ratio:.1f}×"
+    return f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
 
 
 def drop(quality: Row | None) -> str:
     """The relative change of NDCG@10: a loss is negative; empty where it was not measured.
 
     >>> drop({"ndcg_drop": 0.0012}), drop(None)
-    ('-0.12 %', '')
+    ('-0.12%', '')
     """
     if quality is None or quality["ndcg_drop"] is None:
         return ""
     change = round(-100 * quality["ndcg_drop"], 2)
-    return f"{change:+.2f} %" if change else "0.00 %"
+    return f"{change:+.2f}%" if change else "0.00%"
 
 
 def latency(row: Row, probe: str, figure: str) -> float:
@@ -167,7 +168,7 @@ def _caption(row: Row) -> str:
     over = row["latency_ms"]["recommend"]["speedup"]["over"]
     lines = [
         f"{data['histories']:,} histories, median length {data['median_length']:g}: {data['source']}.",
-        f"Ratio: how many times faster than {over}. Load in ms. Per s: histories, by batch size.",
+        f"×: how many times as fast as {over}. Load in ms. Per s: histories, in batches of 1, 32, 256.",
     ]
     if quality:
         lines.append(f"NDCG@10 on {quality['cases']:,} test cases; change from {quality['compared_with']}.")

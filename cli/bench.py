@@ -44,6 +44,7 @@ def bench(
     from rich.console import Console
 
     from lightrec.benchmarks import measure
+    from lightrec.benchmarks.report import write_report
     from lightrec.benchmarks.rows import append_rows
     from lightrec.benchmarks.tables import absent_lines, speed_table
     from lightrec.errors import ConfigError
@@ -57,6 +58,8 @@ def bench(
         )
     if out is not None:
         append_rows(out, rows)
+    if report is not None:
+        write_report(report, bench_rows=rows, title=f"lightrec bench: {rows[0]['bundle']}")
     if as_json:
         print_json(rows)
     else:

@@ -1,0 +1,140 @@
+"""Make the result tables of a Markdown file from stored rows.
+
+``python -m lightrec.benchmarks.readme_tables README.md benchmarks/results/`` rewrites what stands between each pair of
+marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``. With ``--check`` nothing is
+written, and the exit code is 1 if the file is not up to date.
+
+Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
+one label on one data set are runs with different seeds. Rows of kind ``speed`` are those of ``lightrec bench --out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightrec.benchmarks.rows import read_rows
+from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, times
+from lightrec.errors import DataError, LightrecError
+from lightrec.files import write_text
+
+Row = dict[str, Any]
+
+MARKED = re.compile(r"(?P<start><!-- table: (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /table -->)", re.DOTALL)
+QUALITY_METRICS = ("hr@10", "ndcg@10")
+
+
+def fill_tables(text: str, results: Path) -> str:
+    """``text`` with every marked table made anew from ``results/NAME.jsonl``.
+
+    Raises:
+        DataError: if there is no such file, or its rows make no table.
+    """
+    return MARKED.sub(lambda match: f"{match['start']}{_table(results / f'{match["name"]}.jsonl')}{match['end']}", text)
+
+
+def quality_table(rows: Sequence[Row]) -> str:
+    """One line a model: the mean over its seeds ± their standard deviation, or one run's value with its interval."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["data"], row["label"]), []).append(row)
+    best = {
+        (data, metric): max(_mean(group, metric) for (other, _), group in groups.items() if other == data)
+        for data, _ in groups
+        for metric in QUALITY_METRICS
+    }
+    lines = []
+    for (data, label), group in groups.items():
+        cells = [_quality_cell(group, metric, best[data, metric]) for metric in QUALITY_METRICS]
+        lines.append([data, label, *cells, str(len(group))])
+    return _markdown(["data", "model", "HR@10", "NDCG@10", "seeds"], lines, left=2)
+
+
+def speed_table(rows: Sequence[Row]) -> str:
+    """One line a variant, as measured last: latency of the whole call and of the graph, throughput, size, quality."""
+    latest = {(row["bundle"], row["data"]["name"], row["variant"], row["threads"]): row for row in rows}
+    lines = []
+    for row in latest.values():
+        call, graph = row["latency_ms"]["recommend"], row["latency_ms"]["graph"]
+        ndcg = f"{row['quality']['ndcg@10']['value']:.4f} ({drop(row['quality'])})" if row["quality"] else ""
+        figures = [milliseconds(value) for value in (call["p50"], call["p99"], graph["p50"])]
+        cells = [
+            times(call["speedup"]["value"]),
+            per_second(row["per_second"]["256"]),
+            megabytes(row["size_bytes"]),
+            ndcg,
+        ]
+        lines.append([row["bundle"], row["variant"], *figures, *cells])
+    head = ["bundle", "variant", "p50, ms", "p99, ms", "graph p50, ms", "×", "per s, batch 256", "MB", "NDCG@10"]
+    machines = dict.fromkeys(f"{machine_line(row)}; {row['threads']} thread(s)" for row in latest.values())
+    return _markdown(head, lines, left=2) + f"\nMeasured on {' and on '.join(machines)}.\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lightrec.benchmarks.readme_tables", description=__doc__)
+    parser.add_argument("file", type=Path, help="Markdown file with marked tables")
+    parser.add_argument("results", type=Path, help="folder of NAME.jsonl")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the file would change")
+    given = parser.parse_args(arguments)
+    try:
+        old = given.file.read_text(encoding="utf-8")
+        new = fill_tables(old, given.results)
+    except (LightrecError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    if given.check:
+        if new != old:
+            print(f"{given.file} differs from {given.results}: run this command without --check.", file=sys.stderr)
+        return int(new != old)
+    if new != old:
+        write_text(given.file, new)
+    return 0
+
+
+def _table(file: Path) -> str:
+    if not file.is_file():
+        raise DataError(f"There is no {file}, which a marked table asks for: store the rows there or remove the table.")
+    rows = read_rows(file)
+    parts = [
+        make([row for row in rows if row["kind"] == kind])
+        for kind, make in (("quality", quality_table), ("speed", speed_table))
+        if any(row["kind"] == kind for row in rows)
+    ]
+    if not parts:
+        raise DataError(f"{file} holds no row of kind quality or speed, so there is no table to make of it.")
+    return "\n".join(parts)
+
+
+def _mean(group: Sequence[Row], metric: str) -> float:
+    return statistics.fmean(row["metrics"][metric]["value"] for row in group)
+
+
+def _quality_cell(group: Sequence[Row], metric: str, best: float) -> str:
+    text = f"{_mean(group, metric):.4f}"
+    if text == f"{best:.4f}":
+        text = f"**{text}**"
+    if len(group) > 1:
+        return f"{text} ± {statistics.stdev(row['metrics'][metric]['value'] for row in group):.4f}"
+    low, high = group[0]["metrics"][metric]["low"], group[0]["metrics"][metric]["high"]
+    return text if low is None else f"{text} ({low:.4f}–{high:.4f})"
+
+
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+    """A Markdown table whose first ``left`` columns are text and the others numbers; a first column that never
+    changes is left out.
+    """
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    table = [head, rule, *([cell.replace("|", "\\|") for cell in line] for line in lines)]
+    if len({line[0] for line in lines}) == 1:
+        table = [line[1:] for line in table]
+    return "".join(f"| {' | '.join(line)} |\n" for line in table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
