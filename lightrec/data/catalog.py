@@ -93,6 +93,7 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
             tables, origin = known.fallback(), f"{RECBOLE_WHEEL[0]} {RECBOLE_WHEEL[1]} (wheel)"
         except DownloadError as second:
             raise DownloadError(f"{str(error).rstrip('.')}, and {second}") from None
+    options.setdefault("name", name)
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch) / f"{name}-{part}.parquet" for part in ("interactions", "items")]
         for table, file in zip(tables, files, strict=True):

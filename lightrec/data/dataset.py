@@ -150,16 +150,13 @@ def write_dataset(
         DataError: if the parts do not fit together, or ``path`` holds something else than a prepared data set.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path} is a file: choose another folder for --out.")
-    if path.exists() and not (path / DESCRIPTION).is_file() and any(path.iterdir()):
-        raise DataError(f"{path} exists and is not a prepared data set: choose another folder for --out.")
-    arrays = {
+    require_free(path)
+    arrays: dict[str, np.ndarray] = {
         "offsets": np.asarray(offsets, dtype=np.int64),
         "items": np.asarray(items, dtype=np.int32),
         "timestamps": np.asarray(timestamps, dtype=np.int64),
     }
-    lists = {
+    lists: dict[str, list[Any]] = {
         "user_ids": list(user_ids),
         "item_ids": list(item_ids),
         "item_texts": list(item_texts),
@@ -187,6 +184,14 @@ def write_dataset(
             },
         )
     return Dataset.open(path)
+
+
+def require_free(path: Path) -> None:
+    """Raise :class:`DataError` if ``path`` holds something else than a prepared data set."""
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file: choose another folder for --out.")
+    if path.exists() and not (path / DESCRIPTION).is_file() and any(path.iterdir()):
+        raise DataError(f"{path} exists and is not a prepared data set: choose another folder for --out.")
 
 
 def _read(file: Path) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import polars as pl
-
 from lightrec.data.columns import ColumnFlags, require_column, text_columns
+from lightrec.data.frames import pl
 from lightrec.data.readers import Table, as_ids
 from lightrec.errors import DataError
 
@@ -45,6 +44,12 @@ def read_item_texts(table: Table, flags: ColumnFlags) -> ItemTexts:
             "name it with --text-column."
         )
     frame = table.read([item, *text])
+    for column in frame.select(text):
+        if isinstance(column.dtype, pl.Struct) or column.dtype == pl.Binary:
+            raise DataError(
+                f"Column {column.name!r} of {table.file} has type {column.dtype}, which is no text: "
+                "name others with --text-column."
+            )
     ids = as_ids(frame[item], table.file)
     first = ids.is_first_distinct()
     return ItemTexts(
@@ -64,12 +69,15 @@ def join_texts(parts: Sequence[pl.Series]) -> pl.Series:
 
 
 def clean(column: pl.Series) -> pl.Series:
-    """A column as text: white space folded, lists and ``a|b`` joined by spaces, empty text null."""
+    """A column as text: white space folded, lists and ``a|b`` joined by spaces, ``1999.0`` to 1999, empty text null."""
     if isinstance(column.dtype, pl.List):
+        while isinstance(column.dtype.inner, pl.List):  # type: ignore[attr-defined]
+            column = column.list.eval(pl.element().list.explode())
         column = column.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
     text = pl.col("text")
     listed = text.str.contains(r"^\s*\[")  # a list as JSON lines holds it: ["Games", "Puzzles"]
     text = pl.when(listed).then(text.str.replace_all(r'[\[\]"]', "")).otherwise(text)
     text = text.str.replace_all("|", " ", literal=True).str.replace_all(r"\s+", " ").str.strip_chars()
+    text = text.str.replace(r"^(\d+)\.0$", "${1}")
     frame = pl.DataFrame({"text": column.cast(pl.String)}).select(text)
     return frame.select(pl.when(pl.col("text") != "").then(pl.col("text")).alias("text"))["text"]

@@ -10,8 +10,7 @@ import io
 import zipfile
 from pathlib import Path
 
-import polars as pl
-
+from lightrec.data.frames import pl
 from lightrec.errors import DataError
 
 GENRES = (

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from lightrec.data.columns import ColumnFlags, find_column, require_column
-from lightrec.data.dataset import Dataset, write_dataset
+from lightrec.data.dataset import Dataset, require_free, write_dataset
+from lightrec.data.frames import pl
 from lightrec.data.item_texts import ItemTexts, read_item_texts
 from lightrec.data.readers import Table, as_ids
 from lightrec.data.times import Times, parse_times
@@ -85,6 +85,7 @@ def prepare(
     """
     if k_core < 0:
         raise ConfigError(f"--k-core is {k_core}: it must be 0 or more.")
+    require_free(Path(out))
     flags = columns or ColumnFlags()
     old = Dataset.open(reuse_ids) if reuse_ids is not None else None
     table = Table(interactions)
@@ -100,7 +101,30 @@ def prepare(
     final_ids, place = _number_items(item_ids.gather(kept_items).to_list(), old)
     titles, texts = _texts(final_ids, catalogue, old)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(kept_users)))])
-    steps = np.arange(len(kept)) - offsets[users]
+    described = {
+        "source": {
+            "interactions": table.file,
+            "items": Path(items).name if items is not None else None,
+            "columns": source | {"items": catalogue.columns if catalogue is not None else None},
+            "rows": len(events),
+            "users": len(user_ids),
+            "items_seen": len(item_ids),
+        },
+        "options": {
+            "k_core": k_core,
+            "drop_repeats": drop_repeats,
+            "order_only": order_only,
+            "reuse_ids": old.checksum if old is not None else None,
+        },
+        "dropped": dropped | _dropped_rows(final_ids, catalogue),
+        "notes": {
+            "users_with_one_event": int((np.diff(offsets) == 1).sum()),
+            "items_without_text": texts.count(None),
+            "items_missing_from_catalogue": len(set(final_ids).difference(catalogue.ids)) if catalogue else 0,
+            "items_without_interactions": len(final_ids) - len(kept_items),
+            "items_new": len(final_ids) - old.n_items if old is not None else None,
+        },
+    }
     return write_dataset(
         out,
         name=name or Path(out).resolve().name,
@@ -110,33 +134,9 @@ def prepare(
         item_titles=titles,
         offsets=offsets,
         items=place[used],
-        timestamps=steps if order_only else kept.seconds,
+        timestamps=np.arange(len(kept)) - offsets[users] if order_only else kept.seconds,
         order_only=order_only,
-        details=(details or {})
-        | {
-            "source": {
-                "interactions": table.file,
-                "items": Path(items).name if items is not None else None,
-                "columns": source | {"items": catalogue.columns if catalogue is not None else None},
-                "rows": len(events),
-                "users": len(user_ids),
-                "items_seen": len(item_ids),
-            },
-            "options": {
-                "k_core": k_core,
-                "drop_repeats": drop_repeats,
-                "order_only": order_only,
-                "reuse_ids": old.checksum if old is not None else None,
-            },
-            "dropped": dropped | _dropped_from_catalogue(final_ids, catalogue),
-            "notes": {
-                "users_with_one_event": int((np.diff(offsets) == 1).sum()),
-                "items_without_text": sum(text is None for text in texts),
-                "items_missing_from_catalogue": len(set(final_ids).difference(catalogue.ids)) if catalogue else 0,
-                "items_without_interactions": len(final_ids) - len(kept_items),
-                "items_new": len(final_ids) - old.n_items if old is not None else None,
-            },
-        },
+        details=(details or {}) | described,
     )
 
 
@@ -239,7 +239,8 @@ def _texts(
     return [titles.get(item) for item in ids], [texts.get(item) for item in ids]
 
 
-def _dropped_from_catalogue(final_ids: list[str], catalogue: ItemTexts | None) -> dict[str, int]:
+def _dropped_rows(final_ids: list[str], catalogue: ItemTexts | None) -> dict[str, int]:
+    """Rows of the items file that are not used, by reason."""
     if catalogue is None:
         return {"catalogue_items_without_interactions": 0, "catalogue_duplicate_ids": 0}
     used = len(set(final_ids).intersection(catalogue.ids))

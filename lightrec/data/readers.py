@@ -3,7 +3,8 @@
 A format is known by the end of the file's name: ``.csv``, ``.tsv``, ``.inter`` and ``.item`` (RecBole atomic files),
 ``.jsonl``, ``.ndjson`` and ``.json`` (one object a line), each also with ``.gz``; and ``.parquet``. Ids are never read
 as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole numbers of Parquet and JSON become decimal text, so
-that a JSON column which mixes ``7`` and ``"7"`` means one id.
+that a JSON column which mixes ``7`` and ``"7"`` means one id. Quotes have a meaning in CSV alone. Rows are counted from
+1, without the header and blank lines.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-import polars as pl
-
+from lightrec.data.frames import pl
 from lightrec.errors import DataError
 
 SEPARATED: dict[str, dict[str, Any]] = {
     ".csv": {"separator": ","},
-    ".tsv": {"separator": "\t"},
+    ".tsv": {"separator": "\t", "quote_char": None},
     ".inter": {"separator": "\t", "quote_char": None},
     ".item": {"separator": "\t", "quote_char": None},
 }
@@ -62,6 +62,8 @@ class Table:
         """
         try:
             frame = self._frame.select(list(dict.fromkeys(columns))).collect()
+            if self.format in SEPARATED:  # a blank line reads as a row without values
+                frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
         except (pl.exceptions.PolarsError, OSError, EOFError) as error:
             raise self._unreadable(error) from None
         if frame.is_empty():
@@ -104,7 +106,7 @@ class Table:
             if self.format in JSON_LINES:
                 yield from _bad_json(lines)
             else:
-                yield from _bad_widths(lines, SEPARATED[self.format]["separator"])
+                yield from _bad_widths(lines, self.format)
 
 
 def as_ids(column: pl.Series, file: str) -> pl.Series:
@@ -114,7 +116,7 @@ def as_ids(column: pl.Series, file: str) -> pl.Series:
         DataError: if an id is missing (naming the rows), or the column is of a type that holds no ids.
     """
     kind = column.dtype
-    if kind.is_float() or kind.is_nested() or kind.is_temporal() or kind == pl.Boolean:
+    if not (kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise DataError(
             f"Column {column.name!r} of {file} has type {kind}: ids must be text or whole numbers, so store it as such."
         )
@@ -132,7 +134,7 @@ def as_ids(column: pl.Series, file: str) -> pl.Series:
 
 def _open(path: Path) -> IO[bytes]:
     """Open a file's content for reading, decompressed if its name ends in ``.gz``."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _format(path: Path) -> str:
@@ -155,15 +157,25 @@ def _format(path: Path) -> str:
 def _bad_json(lines: IO[str]) -> Iterator[str]:
     for row, line in enumerate(lines, start=1):
         try:
-            if line.strip() and not isinstance(json.loads(line), dict):
+            if line.strip() and not isinstance(json.loads(line, parse_constant=_refuse), dict):
                 yield f"line {row:,} is not an object in braces"
         except ValueError:
             yield f"line {row:,} is not valid JSON"
 
 
-def _bad_widths(lines: IO[str], separator: str) -> Iterator[str]:
-    rows = csv.reader(lines, delimiter=separator)
-    width = len(next(rows, []))
-    for row, fields in enumerate(rows, start=1):
-        if len(fields) > width:
-            yield f"row {row:,} has {len(fields)} fields, the header {width}"
+def _refuse(constant: str) -> None:
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)
+
+
+def _bad_widths(lines: IO[str], ending: str) -> Iterator[str]:
+    style = SEPARATED[ending]
+    quoting = csv.QUOTE_NONE if "quote_char" in style else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter=style["separator"], quoting=quoting, strict=True)  # type: ignore[arg-type]
+    row, width = 0, len(next(rows, []))
+    try:
+        for row, fields in enumerate(rows, start=1):
+            if len(fields) > width:
+                yield f"row {row:,} has {len(fields)} fields, the header {width}"
+    except csv.Error:
+        yield f"row {row + 1:,} has a quote that is not closed, or one amid a field"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import polars as pl
 
+from lightrec.data.frames import pl
 from lightrec.errors import DataError
 
 UNITS: tuple[tuple[str, float, int], ...] = (
@@ -45,6 +45,8 @@ def parse_times(column: pl.Series, file: str) -> Times:
     if column.dtype in (pl.Date, pl.Datetime):
         return _from_microseconds(column.cast(pl.Datetime("us")).dt.epoch("us"), column, file)
     if not column.dtype.is_numeric():
+        if column.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+            raise DataError(f"Column {column.name!r} of {file} has type {column.dtype}, which holds no times.")
         column = column.cast(pl.String).str.strip_chars()
     numbers = _numbers(column)
     if not column.dtype.is_numeric() and numbers.count() * 2 <= column.count():

@@ -1,5 +1,8 @@
 """The prepared data set: what is written is what is opened, and parts that do not fit are refused."""
 
+import subprocess
+import sys
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -129,6 +132,21 @@ def test_verify_names_the_files_that_were_changed(tmp_path):
     (tmp_path / "d" / "user_ids.json").write_text('["a", "b"]')
     (tmp_path / "d" / "timestamps.npy").unlink()
     assert dataset.damaged_files() == ["timestamps.npy", "user_ids.json"]
+
+
+def test_opening_and_splitting_need_no_polars_and_reading_says_which_extra():
+    """In a process of its own, where polars cannot be imported."""
+    program = """
+import sys
+sys.modules["polars"] = None
+import lightrec.data.dataset, lightrec.data.splits, lightrec.data.describe
+try:
+    import lightrec.data.prepare
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().endswith("pip install 'lightrec[data]'")
 
 
 @settings(max_examples=40, deadline=None)

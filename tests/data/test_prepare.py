@@ -128,6 +128,25 @@ def test_lists_in_json_lines_and_parquet_become_words(tmp_path):
     assert prepare(events, tmp_path / "d", items=tmp_path / "i.parquet", k_core=0).item_texts[0] == "Go, Toys Board"
 
 
+def test_nested_lists_and_years_of_pandas_become_plain_text(tmp_path):
+    pl.DataFrame(
+        {"asin": ["x"], "title": ["Go"], "categories": [[["Toys", "Board"], ["Old"]]], "year": [1999.0]}
+    ).write_parquet(tmp_path / "i.parquet")
+    dataset = prepare(csv(tmp_path / "e.csv", EVENTS), tmp_path / "d", items=tmp_path / "i.parquet", k_core=0)
+    assert dataset.item_texts[0] == "Go, 1999, Toys Board Old"
+
+
+def test_text_columns_that_hold_no_text_are_refused(tmp_path):
+    pl.DataFrame({"asin": ["x"], "title": [{"en": "Go"}]}).write_parquet(tmp_path / "i.parquet")
+    with pytest.raises(DataError, match=r"'title' of i\.parquet has type Struct"):
+        prepare(csv(tmp_path / "e.csv", EVENTS), tmp_path / "d", items=tmp_path / "i.parquet", k_core=0)
+
+
+def test_the_folder_is_looked_at_before_any_work(tmp_path):
+    with pytest.raises(DataError, match="choose another folder"):
+        prepare(tmp_path / "absent.csv", csv(tmp_path / "e.csv", EVENTS))
+
+
 def test_the_same_input_gives_the_same_checksum_in_any_format(tmp_path):
     frame = pl.read_csv(csv(tmp_path / "e.csv", EVENTS), infer_schema=False)
     frame.write_parquet(tmp_path / "e.parquet")

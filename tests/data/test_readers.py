@@ -22,7 +22,7 @@ def write(path, rows):
         return path
     if name.endswith((".csv", ".tsv")):
         frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
-        text = frame.write_csv(separator="," if name.endswith(".csv") else "\t")
+        text = frame.write_csv() if name.endswith(".csv") else frame.write_csv(separator="\t", quote_style="never")
     elif name.endswith(".inter"):
         header = "user_id:token\titem_id:token\ttimestamp:float"
         text = "\n".join([header, *("\t".join(row) for row in rows)]) + "\n"
@@ -52,6 +52,19 @@ def test_a_byte_order_mark_and_spaces_in_the_header_are_no_part_of_the_names(tmp
     assert table.read(["item_id"]).rows() == [("b",)]
 
 
+@pytest.mark.parametrize("text", ["u,i\na,b\n\nc,d\n\n", "u,i\r\na,b\r\nc,d\r\n\r\n"])
+def test_blank_lines_are_no_rows(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    assert Table(tmp_path / "a.csv").read(["u", "i"]).rows() == [("a", "b"), ("c", "d")]
+
+
+def test_quotes_have_a_meaning_in_csv_alone(tmp_path):
+    (tmp_path / "a.csv").write_text('u,i\n"a,b","12"" disc\nin two lines"\n')
+    assert Table(tmp_path / "a.csv").read(["u", "i"]).rows() == [("a,b", '12" disc\nin two lines')]
+    (tmp_path / "a.tsv").write_text('u\ti\n"a\t12" disc\n')
+    assert Table(tmp_path / "a.tsv").read(["u", "i"]).rows() == [('"a', '12" disc')]
+
+
 def test_numbers_in_json_and_parquet_become_decimal_text(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"u": 7}\n{"u": "7"}\n{"u": 12345678901234567890}\n{"u": "007"}\n')
     assert as_ids(Table(tmp_path / "a.jsonl").read(["u"])["u"], "a").to_list() == [
@@ -66,7 +79,7 @@ def test_numbers_in_json_and_parquet_become_decimal_text(tmp_path):
     assert as_ids(Table(tmp_path / "c.parquet").read(["u"])["u"], "c").to_list() == ["b", "a"]
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.5], [True, False], [[1], [2]]])
+@pytest.mark.parametrize("values", [[1.0, 2.5], [True, False], [[1], [2]], [b"a"], [{"a": 1}]])
 def test_types_that_hold_no_ids_are_refused(values):
     with pytest.raises(DataError, match=r"Column 'u' of a\.parquet has type"):
         as_ids(pl.Series("u", values), "a.parquet")
@@ -89,8 +102,10 @@ def test_missing_ids_are_counted_and_their_rows_named():
         ("a.jsonl.gz", gzip.compress(b""), "a.jsonl.gz is empty"),
         ("a.csv", b"u,i\na,b\nc,d,e\n", "row 2 has 3 fields, the header 2"),
         ("a.tsv", b"u\ti\na\tb\tc\n", "row 1 has 3 fields, the header 2"),
+        ("a.csv", b'u,i\na,b\na,"b\nc,d\n', "row 2 has a quote that is not closed"),
         ("a.csv", b"u,i\na,caf\xe9\n", "not UTF-8"),
         ("a.jsonl", b'{"u": 1}\n{"u":\n', "line 2 is not valid JSON"),
+        ("a.jsonl", b'{"u": 1, "x": NaN}\n', "line 1 is not valid JSON"),
         ("a.jsonl", b'{"u": 1}\n[1, 2]\n', "line 2 is not an object"),
         ("a.jsonl", b"{'u': 1}\n", "line 1 is not valid JSON"),
         ("a.jsonl", b'{"u": "caf\xe9"}\n', "not UTF-8"),

@@ -78,6 +78,12 @@ def test_an_unreadable_time_names_row_and_value(values, complaint):
         parse_times(pl.Series("t", values), "a.csv")
 
 
+@pytest.mark.parametrize("values", [[[1]], [True], [b"5"], [timedelta(1)]])
+def test_types_that_hold_no_times_are_refused(values):
+    with pytest.raises(DataError, match=r"Column 't' of a\.parquet has type .*, which holds no times"):
+        parse_times(pl.Series("t", values), "a.parquet")
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     moments=st.lists(
