@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -20,7 +22,6 @@ from lightrec.errors import LightrecError
 
 app = typer.Typer(
     name="lightrec",
-    help="Small sequential recommenders, distilled from language models, that run anywhere.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -35,6 +36,33 @@ app.command()(bench)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lightrec {version('lightrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Small sequential recommenders, distilled from language models, that run anywhere.
+
+    **Examples**
+
+    ```
+    lightrec data get ml-100k --out data/ml-100k
+    lightrec train data/ml-100k --student sasrec --out runs/sasrec
+    lightrec export runs/sasrec --out bundles/sasrec
+    lightrec recommend bundles/sasrec --history 50,181
+    ```
+
+    Every command has examples of its own: lightrec COMMAND --help.
+    """
 
 
 def main() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lightrec.data.dataset import Dataset
+if TYPE_CHECKING:
+    from lightrec.data.dataset import Dataset
 
 NOTES = {
     "catalogue_items_without_interactions": "row(s) of the items file left out: no interactions",

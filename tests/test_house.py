@@ -1,0 +1,256 @@
+"""The guards of the house: packaging, who may import whom, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAPPED = {"export", "benchmarks", "cli"}
+"""Folders at the top of the tree that are imported under the one name lightrec."""
+
+SOURCES = sorted(path for name in ("lightrec", *MAPPED) for path in (ROOT / name).rglob("*.py"))
+EVERYTHING = SOURCES + sorted(path for name in ("tests", "examples") for path in (ROOT / name).rglob("*.py"))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a room may import besides the standard library and itself."""
+
+    rooms: set[str] = field(default_factory=set)
+    libraries: set[str] = field(default_factory=set)
+    deferred: set[str] = field(default_factory=set)
+    """Rooms and libraries that may be imported only inside a function, or for type checkers."""
+
+
+FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "download"}
+LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
+ROOMS = {"data", "runtime", "models", "training", "evaluation", "export"}
+
+RULES = {
+    "errors": Rule(),
+    "files": Rule(),
+    "config": Rule({"errors"}),
+    "extras": Rule({"errors"}),
+    "metrics": Rule(libraries={"numpy"}),
+    "bundle": Rule({"errors", "files"}, {"numpy"}),
+    "download": Rule({"errors", "files"}, deferred={"rich"}),
+    "data": Rule(FOUNDATION, {"numpy", "polars"}),
+    "runtime": Rule({"errors", "bundle", "extras"}, {"numpy", "onnxruntime"}, {"openvino"}),
+    "models": Rule({"errors", "extras", "files", "config", "download"}, LEARNING),
+    "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "rich"}),
+    "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),
+    "export": Rule(
+        {"models", "runtime", "evaluation", "data", *FOUNDATION},
+        {*LEARNING, "onnx", "onnxruntime", "onnxscript", "openvino", "optimum", "nncf"},
+    ),
+    "benchmarks": Rule(
+        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "errors", "extras"},
+        {"numpy", "onnxruntime", "rich"},
+        {"models", "torch", "openvino"},
+    ),
+    "cli": Rule({"errors"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
+    "__init__": Rule(deferred={"errors", "runtime"}),
+    "__main__": Rule({"cli"}),
+}
+HEAVY = ["numpy", "onnx", "onnxruntime", "openvino", "polars", "torch", "transformers"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: ``deferred`` if the import stands in a function or under ``if TYPE_CHECKING``."""
+
+    line: int
+    module: str
+    deferred: bool
+
+
+def imports(tree: ast.AST, deferred: bool = False) -> Iterator[Import]:
+    """Every import below ``tree``; of ``from lightrec import x`` the module is ``lightrec.x``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(node.lineno, name.name, deferred) for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "lightrec":
+            yield from (Import(node.lineno, f"lightrec.{name.name}", deferred) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield Import(node.lineno, "." * node.level + (node.module or ""), deferred)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from imports(ast.Module(node.body, []), deferred=True)
+            yield from imports(ast.Module(node.orelse, []), deferred)
+        else:
+            yield from imports(node, deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def target(module: str) -> str:
+    """The room of lightrec that ``module`` belongs to, or the library."""
+    first, _, rest = module.partition(".")
+    if first != "lightrec":
+        return first
+    name = rest.split(".")[0]
+    return name if name in RULES else "runtime"  # the public names are the runtime's
+
+
+def room_of(path: Path) -> str:
+    """The room that a source file belongs to."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[1] if parts[0] == "lightrec" else parts[0]
+
+
+def breaches(room: str, source: str) -> list[str]:
+    """The imports of ``source``, a file of ``room``, that its rule does not allow."""
+    rule = RULES[room]
+    free = rule.rooms | rule.libraries | {room, "__future__"} | sys.stdlib_module_names
+    return [
+        f"line {found.line}: {found.module}"
+        for found in imports(ast.parse(source))
+        if found.module != "lightrec.__version__"
+        and target(found.module) not in free
+        and not (found.deferred and target(found.module) in rule.deferred)
+    ]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_packages_are_the_folders_that_hold_an_init():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    inits = [path for path in SOURCES if path.name == "__init__.py"]
+    folders = [relative(path.parent).replace("/", ".") for path in inits]
+    names = [folder if folder.startswith("lightrec") else f"lightrec.{folder}" for folder in folders]
+    assert sorted(settings["packages"]) == sorted(names)
+    assert settings["package-dir"] == {f"lightrec.{name}": name for name in MAPPED}
+
+
+def test_every_source_file_lies_in_a_package():
+    assert [relative(path) for path in SOURCES if not (path.parent / "__init__.py").is_file()] == []
+
+
+def test_every_room_has_a_rule():
+    assert {room_of(path) for path in SOURCES} == set(RULES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_rooms_import_what_their_rule_allows(path):
+    assert breaches(room_of(path), path.read_text(encoding="utf-8")) == []
+
+
+def test_only_the_command_line_imports_the_command_line_and_the_benchmarks():
+    allowed = {room: rule.rooms | rule.deferred for room, rule in RULES.items()}
+    assert [room for room in allowed if "cli" in allowed[room]] == ["__main__"]
+    assert [room for room in allowed if "benchmarks" in allowed[room]] == ["cli"]
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "found"),
+    [
+        ("runtime", "import torch", ["line 1: torch"]),
+        ("runtime", "import openvino", ["line 1: openvino"]),
+        ("runtime", "def f():\n    import openvino, torch", ["line 2: torch"]),
+        ("runtime", "class A:\n    def f(self):\n        from torch import nn", ["line 3: torch"]),
+        ("models", "from lightrec.cli.app import app", ["line 1: lightrec.cli.app"]),
+        ("models", "from lightrec import errors, data", ["line 1: lightrec.data"]),
+        ("models", "from lightrec import Recommender, __version__", ["line 1: lightrec.Recommender"]),
+        ("cli", "from lightrec.models import load", ["line 1: lightrec.models"]),
+        ("cli", "if TYPE_CHECKING:\n    import torch\nelse:\n    import numpy", ["line 4: numpy"]),
+        ("evaluation", "try:\n    import torch\nexcept ImportError:\n    pass", ["line 2: torch"]),
+    ],
+)
+def test_a_breach_of_the_rule_is_seen(room, source, found):
+    assert breaches(room, source) == found
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=relative)
+def test_imports_are_absolute_and_under_the_one_name(path):
+    found = list(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    assert [one for one in found if one.module.startswith(".")] == []
+    assert [one for one in found if one.module.split(".")[0] in MAPPED] == []
+
+
+def modules_loaded_by(code: str) -> list[str]:
+    """Which of the heavy modules a new interpreter holds after ``code``; it may take 3 s of processor time."""
+    report = f"print('LOADED', *sorted(set(sys.modules) & set({HEAVY})), time.process_time() < 3)"
+    whole = f"import sys, time\ntry:\n    {code}\nexcept SystemExit:\n    pass\n{report}"
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=True)
+    *loaded, in_time = done.stdout.splitlines()[-1].split()[1:]
+    assert in_time == "True"
+    return loaded
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["evaluate", "--help"], ["data", "prepare", "--help"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = f"sys.argv = {['lightrec', *arguments]}; from lightrec.cli.app import main; main()"
+    assert modules_loaded_by(code) == []
+
+
+def test_opening_a_prepared_data_set_needs_numpy_alone():
+    assert modules_loaded_by("import lightrec.data.dataset, lightrec.data.splits") == ["numpy"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_modules_say_what_they_are_for(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def dangers(source: str) -> list[str]:
+    """Ways to run code out of data that stand in ``source``."""
+    tree = ast.parse(source)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    options = [(option.arg, ast.unparse(option.value)) for call in calls for option in call.keywords]
+    return [
+        *(f"import {one.module}" for one in imports(tree) if target(one.module) in UNSAFE_MODULES),
+        *(f"{call.func.id}()" for call in calls if isinstance(call.func, ast.Name) and call.func.id in UNSAFE_CALLS),
+        *(f"{name}={value}" for name, value in options if (name, value) in UNSAFE_OPTIONS),
+    ]
+
+
+UNSAFE_CALLS = {"eval", "exec"}
+UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNSAFE_OPTIONS = {("allow_pickle", "True"), ("trust_remote_code", "True"), ("weights_only", "False"), ("shell", "True")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_data_is_ever_run_as_code(path):
+    assert dangers(path.read_text(encoding="utf-8")) == []
+
+
+def test_running_data_as_code_is_seen():
+    source = "import pickle\nnp.load(p, allow_pickle=True)\nmodel.eval()\neval(text)\nload(p, weights_only=True)"
+    assert dangers(source) == ["import pickle", "eval()", "allow_pickle=True"]
+
+
+MACHINE_PATH = re.compile(r"(?<![\w.~)}-])/(?:work|home|root|Users|opt)/\w")
+REGISTRY_ADDRESS = re.compile(r"(?i)https?://\S*(?:pypi|registry|npmjs|/simple\b|hosted\.org)|\bindex-url\b")
+
+
+def test_no_tracked_file_names_a_machine_or_a_package_registry():
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("needs a git checkout")
+    found = []
+    for name in filter(None, listing.stdout.split("\0")):
+        path = ROOT / name
+        if path == Path(__file__) or not path.is_file() or b"\0" in path.read_bytes()[:1024]:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if MACHINE_PATH.search(line) or REGISTRY_ADDRESS.search(line):
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ["cd /home/me/x", "see https://a.registry.org/x", "pip --index-url X"])
+def test_machine_paths_and_registries_are_seen(line):
+    assert MACHINE_PATH.search(line) or REGISTRY_ADDRESS.search(line)
+
+
+@pytest.mark.parametrize("line", ["/etc/os-release", "../shared/data", "https://github.com/x/y", "docs/home/x"])
+def test_other_paths_and_addresses_are_not(line):
+    assert not MACHINE_PATH.search(line) and not REGISTRY_ADDRESS.search(line)
