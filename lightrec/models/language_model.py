@@ -84,9 +84,9 @@ def reads_ahead(model: PreTrainedModel) -> bool:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        states = [model(inputs_embeds=vectors).last_hidden_state[:, 0] for vectors in (first, second)]
+        before, after = (model(inputs_embeds=vectors).last_hidden_state[:, 0] for vectors in (first, second))
     model.train(was_training)
-    return not torch.allclose(*states, atol=1e-5)
+    return not torch.allclose(before, after, atol=1e-5)
 
 
 def input_width(model: PreTrainedModel) -> int:

@@ -21,7 +21,7 @@ STUDENTS: dict[str, tuple[type[StudentConfig], type[Student]]] = {
 """The students by the name that ``--student`` takes."""
 
 for _config, _model in (*STUDENTS.values(), (TeacherConfig, Teacher)):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)  # type: ignore[attr-defined]
     AutoModel.register(_config, _model, exist_ok=True)
 
 

@@ -28,7 +28,7 @@ def recommend_from_scores(scores: Tensor, seen: Tensor, exclude: Tensor, k: Tens
     asked = torch.clamp(k, min=1, max=padding)[0].item()
     torch._check(asked >= 1)
     torch._check(asked <= padding)
-    best, items = torch.topk(scores, asked, dim=1)
+    best, items = torch.topk(scores, asked, dim=1)  # type: ignore[arg-type]
 
     remaining = (best > float("-inf")).sum(dim=1).max().item()
     torch._check(remaining >= 0)
