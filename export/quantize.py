@@ -51,6 +51,9 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     rows of the history and widens these alone; the output side is one MatMulNBits, whose accuracy level 4 also
     quantizes the state it multiplies (ONNX Runtime's own quantizer stores the table twice and runs slower than
     single precision). Biases, norms and position tables, a few percent of the file, stay as they are.
+
+    Made for one user at a time: on a processor with AVX2 alone, 100,000 items take half the time of single
+    precision; batches of 64 users take about one and a half times as long.
     """
     model = _copy(model, "int8")
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -87,9 +90,9 @@ def quantize_blocks(table: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarr
         codes uint8 ``[rows, blocks, block]`` and scales float32 ``[rows, blocks]``; a value is
         ``(code - 128) * scale``, wrong by at most half a scale.
 
-    >>> codes, scales = quantize_blocks(np.array([[-1.27, 0.0, 0.5, 1.0]], dtype=np.float32), 4)
-    >>> codes.tolist(), scales.round(4).tolist()
-    ([[[1, 128, 178, 228]]], [[0.01]])
+    >>> codes, scales = quantize_blocks(np.array([[-127, 0, 50, 100]], dtype=np.float32), 4)
+    >>> codes.tolist(), scales.tolist()
+    ([[[1, 128, 178, 228]]], [[1.0]])
     """
     padding = -table.shape[1] % block
     blocks = np.pad(table, ((0, 0), (0, padding))).reshape(len(table), -1, block)
@@ -119,7 +122,7 @@ def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto) -> list[NodePr
 
 def _table_constants(width: int) -> list[TensorProto]:
     return [
-        from_array(np.float32(ZERO), f"{TABLE}.zero"),
+        from_array(np.array(ZERO, dtype=np.float32), f"{TABLE}.zero"),
         from_array(np.array([-1]), f"{TABLE}.last_axis"),
         from_array(np.array([0]), f"{TABLE}.first"),
         from_array(np.array([width]), f"{TABLE}.width"),

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import onnx
 import torch
 
+from lightrec.errors import ModelError
 from lightrec.export.exporter_config import exporter_config
 from lightrec.models.student import Student
 
@@ -18,13 +19,25 @@ OPSET = 20
 """The oldest opset that holds every operator of the students as one node (Gelu came with 20), so that older
 runtimes can read the file: ONNX Runtime 1.17 and OpenVINO 2024.0 do."""
 
+MOST_BYTES = 2**31 - 2**24
+"""What one ONNX file holds (a limit of protobuf), with some room for the graph itself."""
+
 
 def to_onnx(model: Student) -> onnx.ModelProto:
     """Export ``model``'s forward pass; inputs, outputs and dynamic axes come from its exporter configuration.
 
     The item table is one initializer, ``item_embedding.weight``, that the input Gather and the scoring Gemm share.
     Tracing leaves no local paths behind: the exporter's notes on each node are removed.
+
+    Raises:
+        ModelError: if the weights exceed what one ONNX file can hold.
     """
+    size = sum(weight.nbytes for weight in model.parameters())
+    if size > MOST_BYTES:
+        raise ModelError(
+            f"The student has {size / 1e9:.1f} GB of weights, and one ONNX file holds 2.1 GB: train one with a smaller "
+            "--hidden-size or fewer items."
+        )
     config = exporter_config(model)
     dynamic = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in config.inputs.items()}
     with _quiet(), torch.no_grad():

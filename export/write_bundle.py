@@ -203,9 +203,15 @@ def _gate(
     found = []
     for graph in graphs:
         progress(f"Comparing {graph.name} with the trained model on validation histories")
-        precision = graph.record.precision
-        limits = {"k_limit": manifest.k_limit, "max_ndcg_drop": max_ndcg_drop}
-        found.append(check_parity(model, graph, split.validation, precision=precision, **limits))
+        parity = check_parity(
+            model,
+            graph,
+            split.validation,
+            precision=graph.record.precision,
+            k_limit=manifest.k_limit,
+            max_ndcg_drop=max_ndcg_drop,
+        )
+        found.append(parity)
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from optimum.exporters.tasks import TasksManager
 
 from lightrec.bundle import ModelRecord
 from lightrec.errors import ModelError
+from lightrec.export import to_onnx
 from lightrec.export.exporter_config import BACKENDS, TASK, StudentExporterConfig, exporter_config
 from lightrec.export.quantize import TABLE, block_size, quantize_blocks, to_fp16, to_int8
 from lightrec.export.to_onnx import OPSET
@@ -176,6 +177,12 @@ def test_weights_beyond_half_precision_are_refused(sasrec_graph):
     tensor.CopyFrom(onnx.numpy_helper.from_array(to_array(tensor) * 1e6, TABLE))
     with pytest.raises(ModelError, match="exceeds half precision: export with --precision"):
         to_fp16(graph)
+
+
+def test_weights_beyond_one_file_are_refused(sasrec, monkeypatch):
+    monkeypatch.setattr(to_onnx, "MOST_BYTES", 1000)
+    with pytest.raises(ModelError, match="one ONNX file holds"):
+        to_onnx.to_onnx(sasrec)
 
 
 def test_a_graph_without_item_table_is_refused(sasrec_graph):
