@@ -40,8 +40,15 @@ def prepared_report(dataset: Dataset) -> RenderableType:
     counts = dropped | description["notes"]
     notes = [f"[dim]Note:[/dim] {counts[key]:,} {text}." for key, text in NOTES.items() if counts[key]]
     path = escape(str(dataset.path))
-    end = f"Written to [bold]{path}[/bold] (checksum {dataset.checksum[:12]}).\nNext:  lightrec data describe {path}"
-    return Group(table, _read_as(dataset), *notes, "", end)
+    end = [
+        f"Written to [bold]{path}[/bold] (checksum {dataset.checksum[:12]}).",
+        f"Look at it:  lightrec data describe {path}",
+        f"Go on:       lightrec finetune {path} --out runs/teacher",
+    ]
+    lines = [_read_as(dataset), *notes]
+    if "origin" in description:
+        lines.insert(0, f"[dim]From:[/dim] {escape(description['origin'])}; {escape(description['terms'])}")
+    return Group(table, *lines, "", *end)
 
 
 def _minus(count: int) -> str:

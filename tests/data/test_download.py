@@ -141,6 +141,13 @@ def test_a_host_that_does_not_answer_fails_fast(tmp_path, monkeypatch):
             download(f"http://127.0.0.1:{port}/file.zip", DIGEST)
 
 
+def test_a_cache_that_cannot_be_made_says_which_variable_moves_it(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DownloadError, match="LIGHTREC_CACHE"):
+        download("http://no-such-host.invalid/file.zip", DIGEST)
+
+
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """pip configured, as a user would, to take packages from a folder that holds one miniature wheel."""
