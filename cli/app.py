@@ -7,9 +7,11 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from lightrec.cli import data
 from lightrec.cli.bench import bench
+from lightrec.cli.demo import demo
 from lightrec.cli.distill import distill
 from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
@@ -20,8 +22,17 @@ from lightrec.cli.train import train
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
 
+
+class _DataFirst(TyperGroup):
+    """Lists the commands in the order of use: Typer alone would put the group ``data`` last."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: name != "data")
+
+
 app = typer.Typer(
     name="lightrec",
+    cls=_DataFirst,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -36,6 +47,7 @@ app.command()(bench)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)
+app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,8 +67,8 @@ def options(
     **Examples**
 
     ```
-    lightrec data get ml-100k --out data/ml-100k
-    lightrec train data/ml-100k --student sasrec --out runs/sasrec
+    lightrec data get ml-100k --out prepared/ml-100k
+    lightrec train prepared/ml-100k --student sasrec --out runs/sasrec
     lightrec export runs/sasrec --out bundles/sasrec
     lightrec recommend bundles/sasrec --history 50,181
     ```

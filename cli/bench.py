@@ -36,8 +36,8 @@ def bench(
 
     ```
     lightrec bench bundles/student
-    lightrec bench bundles/student --data data/ml-100k --run runs/student
-    lightrec bench bundles/student --data data/ml-100k --out results.jsonl --report report.html
+    lightrec bench bundles/student --data prepared/ml-100k --run runs/student
+    lightrec bench bundles/student --data prepared/ml-100k --out results.jsonl --report report.html
     lightrec bench bundles/student --threads 2 --seconds 20 --json
     ```
     """

@@ -61,9 +61,11 @@ def prepare_command(
 
     **Examples**
 
-    - `lightrec data prepare ratings.csv --items movies.csv --out data/mine`
-    - `lightrec data prepare shop.parquet --user-column visitor --time-column at --k-core 3 --out data/shop`
-    - `lightrec data prepare today.jsonl.gz --reuse-ids data/yesterday --out data/today`
+    ```
+    lightrec data prepare ratings.csv --items movies.csv --out prepared/mine
+    lightrec data prepare shop.parquet --user-column visitor --time-column at --k-core 3 --out prepared/shop
+    lightrec data prepare today.jsonl.gz --reuse-ids prepared/yesterday --out prepared/today
+    ```
     """
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.prepare import prepare
@@ -101,8 +103,10 @@ def get_command(
 
     **Examples**
 
-    - `lightrec data get ml-100k --out data/ml-100k`
-    - `lightrec data get ml-1m --k-core 0 --out data/ml-1m-all`
+    ```
+    lightrec data get ml-100k --out prepared/ml-100k
+    lightrec data get ml-1m --k-core 0 --out prepared/ml-1m-all
+    ```
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -131,8 +135,10 @@ def describe_command(
 
     **Examples**
 
-    - `lightrec data describe data/ml-100k`
-    - `lightrec data describe data/ml-100k --json`
+    ```
+    lightrec data describe prepared/ml-100k
+    lightrec data describe prepared/ml-100k --json
+    ```
     """
     from lightrec.cli.data_report import description_report
     from lightrec.data.dataset import Dataset

@@ -55,11 +55,11 @@ def evaluate(
     **Examples**
 
     ```
-    lightrec evaluate runs/student data/ml-100k
-    lightrec evaluate item-knn data/ml-100k
-    lightrec evaluate runs/student data/ml-100k --against runs/baseline
-    lightrec evaluate bundles/student data/ml-100k --against runs/student --json
-    lightrec evaluate popularity data/ml-100k --split temporal --targets successive --k 10 --k 100
+    lightrec evaluate runs/student prepared/ml-100k
+    lightrec evaluate item-knn prepared/ml-100k
+    lightrec evaluate runs/student prepared/ml-100k --against runs/baseline
+    lightrec evaluate bundles/student prepared/ml-100k --against runs/student --json
+    lightrec evaluate popularity prepared/ml-100k --split temporal --targets successive --k 10 --k 100
     ```
     """
     from lightrec.data.dataset import Dataset

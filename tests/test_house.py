@@ -185,7 +185,9 @@ def modules_loaded_by(code: str) -> list[str]:
     return loaded
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["evaluate", "--help"], ["data", "prepare", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["evaluate", "--help"], ["data", "prepare", "--help"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     code = f"sys.argv = {['lightrec', *arguments]}; from lightrec.cli.app import main; main()"
     assert modules_loaded_by(code) == []
