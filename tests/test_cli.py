@@ -79,7 +79,7 @@ def test_the_same_word_means_the_same_everywhere():
         for option in command(words).params:
             for flag in {"--out", "--seed", "--epochs", "--device", "--json", "--config"} & set(option.opts):
                 kinds.setdefault(flag, set()).add(
-                    (type(option.type_descriptor).__name__, option.is_flag, option.multiple)
+                    (option.type_descriptor.annotation, option.is_flag, option.multiple)
                 )
     assert {flag: len(found) for flag, found in kinds.items() if len(found) > 1} == {}
 
