@@ -101,4 +101,6 @@ def _convert(value: Any, hint: Any) -> Any:
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """A flat mapping as TOML; None is left out, for TOML has no such value."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
+    # TOML writes values as JSON does, but knows no surrogate pairs and takes no bare DEL.
+    written = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
+    return "".join(f"{key} = {written[key]}\n" for key, value in values.items() if value is not None)
