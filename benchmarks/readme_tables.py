@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.benchmarks.rows import read_rows
-from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, times
+from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, threads, times
 from lightrec.errors import DataError, LightrecError
 from lightrec.files import write_text
 
@@ -35,7 +35,11 @@ def fill_tables(text: str, results: Path) -> str:
     Raises:
         DataError: if there is no such file, or its rows make no table.
     """
-    return MARKED.sub(lambda match: f"{match['start']}{_table(results / f'{match["name"]}.jsonl')}{match['end']}", text)
+
+    def fill(match: re.Match[str]) -> str:
+        return match["start"] + _table(results / f"{match['name']}.jsonl") + match["end"]
+
+    return MARKED.sub(fill, text)
 
 
 def quality_table(rows: Sequence[Row]) -> str:
@@ -71,7 +75,7 @@ def speed_table(rows: Sequence[Row]) -> str:
         ]
         lines.append([row["bundle"], row["variant"], *figures, *cells])
     head = ["bundle", "variant", "p50, ms", "p99, ms", "graph p50, ms", "×", "per s, batch 256", "MB", "NDCG@10"]
-    machines = dict.fromkeys(f"{machine_line(row)}; {row['threads']} thread(s)" for row in latest.values())
+    machines = dict.fromkeys(f"{machine_line(row)}; {threads(row)}" for row in latest.values())
     return _markdown(head, lines, left=2) + f"\nMeasured on {' and on '.join(machines)}.\n"
 
 

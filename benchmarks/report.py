@@ -135,11 +135,11 @@ def _footprint_section(rows: Sequence[Row]) -> str:
     columns = [
         ("variant", [_cell(escape(row["variant"])) for row in rows]),
         ("", [_cell(size_bar(size, max(sizes)), css="chart") for size in sizes]),
-        ("size, MB", _best_cells("size, MB", sizes, megabytes, min)),
-        ("load, ms", _best_cells("load, ms", [row["load_ms"] for row in rows], milliseconds, min)),
+        ("size,\u00a0MB", _best_cells("size,\u00a0MB", sizes, megabytes, min)),
+        ("load,\u00a0ms", _best_cells("load,\u00a0ms", [row["load_ms"] for row in rows], milliseconds, min)),
     ]
     for batch in rows[0]["per_second"]:
-        label = f"per s, batch {batch}"
+        label = f"per s, batch\u00a0{batch}"
         columns.append((label, _best_cells(label, [row["per_second"][batch] for row in rows], per_second, max)))
     note = "Size is what a device needs: model, ids and manifest, without titles. Throughput is in histories a second."
     if rows[0]["quality"]:

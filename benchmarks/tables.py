@@ -20,9 +20,8 @@ def speed_table(rows: Sequence[Row]) -> Table:
     """
     measured = [row for row in rows if row["kind"] == "speed"]
     first = measured[0]
-    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     table = Table(
-        title=f"{first['bundle']} on {first['data']['name']}, {first['n_items']:,} items, {threads}",
+        title=f"{first['bundle']} on {first['data']['name']}, {first['n_items']:,} items, {threads(first)}",
         caption=_caption(first),
         box=box.SIMPLE_HEAD,
         title_style="bold",
@@ -173,6 +172,11 @@ def _caption(row: Row) -> str:
     if quality:
         lines.append(f"NDCG@10 on {quality['cases']:,} test cases; change from {quality['compared_with']}.")
     return "\n".join([*lines, machine_line(row)])
+
+
+def threads(row: Row) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
 
 
 def machine_line(row: Row) -> str:

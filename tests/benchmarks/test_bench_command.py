@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from lightrec.cli.app import main
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys, chain_bundle):
+    """Run ``lightrec bench`` on the chain bundle; returns exit code, standard output, standard error."""
+
+    def run(*arguments, bundle=chain_bundle):
+        monkeypatch.setattr("sys.argv", ["lightrec", "bench", *map(str, (bundle, "--seconds", "0.05", *arguments))])
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as stop:
+            main()
+        output = capsys.readouterr()
+        return stop.value.code or 0, output.out, output.err
+
+    return run
+
+
+def test_bench_prints_a_table_stores_rows_and_writes_the_report(bench, tiny_dataset, tmp_path):
+    rows, report = tmp_path / "rows.jsonl", tmp_path / "report.html"
+    code, out, _ = bench("--data", tiny_dataset.path, "--cases", 10, "--out", rows, "--report", report)
+    assert code == 0
+    for words in (
+        "chain on tiny, 30 items, 1 thread",
+        "ONNX Runtime fp32",
+        "OpenVINO fp32",
+        "NDCG@10 on 10 test cases",
+    ):
+        assert words in out
+    assert [json.loads(line)["kind"] for line in rows.read_text().splitlines()] == ["speed"]
+    assert "lightrec bench: chain" in report.read_text()
+
+
+def test_bench_prints_json_alone(bench):
+    code, out, _ = bench("--json", "--cases", 5)
+    assert code == 0
+    assert [row["data"]["name"] for row in json.loads(out)] == ["synthetic"]
+
+
+def test_wrong_input_is_one_sentence(bench, tmp_path):
+    for arguments, sentence in [
+        (("--threads", 0), "--threads is 0"),
+        (("--out", tmp_path), "--out is the folder"),
+        (("--data", tmp_path), "is not a prepared data set"),
+        (("--run", tmp_path), "is not a run"),
+    ]:
+        code, out, err = bench(*arguments)
+        assert (code, out) == (2, "")
+        assert sentence in err and err.count("\n") == 1
+    assert "is not a bundle" in bench(bundle=tmp_path)[2]

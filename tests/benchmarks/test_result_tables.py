@@ -1,0 +1,116 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from lightrec.benchmarks.readme_tables import fill_tables, main
+from lightrec.benchmarks.rows import append_rows, read_rows
+from lightrec.benchmarks.tables import absent_lines, speed_table
+from lightrec.errors import DataError
+
+
+@pytest.fixture
+def rows(speed_row):
+    return [
+        speed_row("torch fp32", 1.0),
+        speed_row("ONNX Runtime int8", 0.125, drop=0.004),
+        {"kind": "absent", "variant": "OpenVINO int8", "reason": "not installed"},
+    ]
+
+
+def test_the_terminal_table_fits_80_columns(rows):
+    console = Console(width=80, record=True, file=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(speed_table(rows))
+    lines = capture.get().splitlines()
+    text = "\n".join(lines)
+    assert "…" not in text
+    for words in ("ONNX Runtime int8", "0.125", "8.0×", "24.0k", "0.0996", "-0.40%", "12.5", "0.77", "absent"):
+        assert words in text
+    assert absent_lines(rows) == ["OpenVINO int8: not installed"]
+
+
+def test_the_best_of_each_column_is_bold(rows):
+    cells = [list(column.cells) for column in speed_table(rows).columns]
+    assert ["bold" in str(cell.style) for cell in cells[1][:4:2]] == [False, True]  # p50 of the whole call
+    assert ["bold" in str(cell.style) for cell in cells[8][:4:2]] == [False, False]  # equal sizes
+    assert ["bold" in str(cell.style) for cell in cells[9][:4:2]] == [True, False]  # NDCG@10
+
+
+def test_a_table_without_quality_leaves_it_empty(speed_row):
+    cells = list(speed_table([speed_row("ONNX Runtime int8", 1.0, quality=None)]).columns[9].cells)
+    assert [str(cell) for cell in cells] == ["", ""]
+
+
+def test_rows_are_appended_and_read_back(rows, tmp_path):
+    append_rows(tmp_path / "new" / "rows.jsonl", rows[:1])
+    append_rows(tmp_path / "new" / "rows.jsonl", rows[1:])
+    assert read_rows(tmp_path / "new" / "rows.jsonl") == rows
+
+
+def test_a_line_that_is_no_row_is_named(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"kind": "speed"}\n[1]\n')
+    with pytest.raises(DataError, match=r"Line 2 of .*rows\.jsonl is no result row"):
+        read_rows(tmp_path / "rows.jsonl")
+
+
+README = """# Title
+
+<!-- table: quality -->
+old
+<!-- /table -->
+
+Between.
+
+<!-- table: speed -->
+<!-- /table -->
+"""
+
+
+@pytest.fixture
+def results(rows, quality_row, tmp_path):
+    quality = [
+        quality_row("SASRec", 0.1, seed=0),
+        quality_row("SASRec", 0.12, seed=1),
+        quality_row("popularity|all", 0.03),
+        quality_row("SASRec", 0.5, data="other"),
+    ]
+    append_rows(tmp_path / "results" / "quality.jsonl", quality)
+    append_rows(tmp_path / "results" / "speed.jsonl", rows)
+    return tmp_path / "results"
+
+
+def test_readme_tables_are_made_from_the_rows(results):
+    text = fill_tables(README, results)
+    assert "old" not in text
+    assert "Between." in text
+    assert "| data | model | HR@10 | NDCG@10 | seeds |\n| --- | --- | ---: | ---: | ---: |\n" in text
+    # mean (0.1 + 0.12) / 2, standard deviation sqrt(2 * 0.01^2 / 1)
+    assert "| tiny | SASRec | **0.2200** ± 0.0283 | **0.1100** ± 0.0141 | 2 |" in text
+    assert "| tiny | popularity\\|all | 0.0600 | 0.0300 (0.0200–0.0400) | 1 |" in text
+    assert "| other | SASRec | **1.0000** | **0.5000** (0.4900–0.5100) | 1 |" in text
+    assert "| ONNX Runtime int8 | 0.125 | 0.249 | 0.125 | 8.0× | 24.0k | 0.77 | 0.0996 (-0.40%) |" in text
+    assert "Measured on Processor 9000, 2 cores usable, 8 GiB, Linux, x86_64; 1 thread." in text
+    assert fill_tables(text, results) == text
+
+
+def test_the_row_measured_last_counts(results, speed_row):
+    append_rows(results / "speed.jsonl", [speed_row("torch fp32", 4.0)])
+    text = fill_tables(README, results)
+    assert text.count("torch fp32") == 1
+    assert "| torch fp32 | 4.00 |" in text
+
+
+def test_check_tells_whether_the_readme_is_up_to_date(results, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    assert main([str(readme), str(results), "--check"]) == 1
+    assert "differs from" in capsys.readouterr().err
+    assert readme.read_text() == README
+    assert main([str(readme), str(results)]) == 0
+    assert main([str(readme), str(results), "--check"]) == 0
+    append_rows(results / "speed.jsonl", [{**json.loads((results / "speed.jsonl").read_text().splitlines()[0])}])
+    assert main([str(readme), str(results), "--check"]) == 0
+    (results / "speed.jsonl").unlink()
+    assert main([str(readme), str(results), "--check"]) == 2
+    assert "There is no" in capsys.readouterr().err
