@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import typer
 
@@ -15,7 +16,7 @@ GROUP = typer.main.get_command(app)
 
 def shell_lines(text: str) -> Iterator[str]:
     """The commands of a shell block, one at a time: continuations joined, comments and prompts dropped."""
-    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+    for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("$ ")
         yield from (part.strip() for part in re.split(r"&&|\||;|>", line) if part.strip())
 
@@ -33,12 +34,13 @@ def leaves(command=GROUP, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
         yield from leaves(inner, (*words, name))
 
 
-def check(line: str) -> None:
-    """Parse a line as the command itself would, without running it; an unknown command or option raises."""
+def parsed(line: str) -> dict[str, Any]:
+    """The parameters that a line gives to its command, which is not run; an unknown command or option raises."""
     command, words = GROUP, shlex.split(line)[1:]
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         name = words.pop(0)
         assert name in command.commands, f"there is no command {name!r} in: {line}"
         command = command.commands[name]
-    if "--help" not in words and "--version" not in words:
-        command.make_context(command.name, words)
+    if words[-1:] in (["--help"], ["--version"]):
+        return {}
+    return command.make_context(command.name, words).params

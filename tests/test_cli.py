@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from command_lines import GROUP, check, leaves, lightrec_lines
+from command_lines import GROUP, leaves, lightrec_lines, parsed
 from typer.testing import CliRunner
 
 from lightrec.cli.app import app
@@ -44,14 +44,14 @@ def test_every_help_page_shows_examples_that_the_command_takes(words):
     examples = lightrec_lines(command(words).help)
     assert any(line.startswith(spoken(words)) for line in examples)
     for line in examples:
-        check(line)
+        parsed(line)
 
 
 def test_the_examples_of_the_whole_are_commands():
     examples = lightrec_lines(GROUP.help)
     assert len(examples) >= 3
     for line in examples:
-        check(line)
+        parsed(line)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,18 @@ def test_the_examples_of_the_whole_are_commands():
 )
 def test_an_example_that_no_command_takes_is_seen(line):
     with pytest.raises(Exception, match=r"(?i)no command|no such option|missing parameter"):
-        check(line)
+        parsed(line)
+
+
+@pytest.mark.parametrize("fetch", [True, False])
+def test_the_demo_runs_commands_as_users_write_them(fetch, tmp_path):
+    from lightrec.cli.demo_steps import QUICK, THOROUGH, Layout, demo_steps
+
+    for pace in (QUICK, THOROUGH):
+        lines = [step.line for step in demo_steps(Layout(out=tmp_path, data=tmp_path / "data"), pace, 2, fetch=fetch)]
+        assert len(lines) > 5
+        for line in lines:
+            parsed(line)
 
 
 def test_every_parameter_is_explained():
@@ -78,9 +89,7 @@ def test_the_same_word_means_the_same_everywhere():
     for words in COMMANDS:
         for option in command(words).params:
             for flag in {"--out", "--seed", "--epochs", "--device", "--json", "--config"} & set(option.opts):
-                kinds.setdefault(flag, set()).add(
-                    (option.type_descriptor.annotation, option.is_flag, option.multiple)
-                )
+                kinds.setdefault(flag, set()).add((option.type_descriptor.annotation, option.is_flag, option.multiple))
     assert {flag: len(found) for flag, found in kinds.items() if len(found) > 1} == {}
 
 

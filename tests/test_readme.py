@@ -1,0 +1,117 @@
+"""The README holds what is true: its commands exist, its code runs, its tables come from stored rows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_lines import lightrec_lines, parsed, shell_lines
+from mini_bundle import write_bundle
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8") if README.is_file() else ""
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text, *languages):
+    """The fenced code blocks of a Markdown text in one of ``languages``."""
+    return [code for language, code in FENCE.findall(text) if language in languages]
+
+
+SHELL = blocks(TEXT, "bash", "sh", "console")
+COMMANDS = [line for block in SHELL for line in lightrec_lines(block)]
+PYTHON = blocks(TEXT, "python")
+
+
+def test_blocks_and_lines_are_found():
+    shell = "```bash\n$ lightrec train d \\\n    --out r  # a comment\npip install x && lightrec demo\n```\n"
+    text = f"words\n{shell}\n```python\n1\n```\n"
+    assert blocks(text, "python") == ["1\n"]
+    (shell,) = blocks(text, "bash")
+    assert list(shell_lines(shell)) == ["lightrec train d --out r", "pip install x", "lightrec demo"]
+    assert lightrec_lines(shell) == ["lightrec train d --out r", "lightrec demo"]
+
+
+def test_the_two_commands_open_the_readme():
+    opening = "\n".join(SHELL[:2])
+    assert re.search(r'^pip install -e "\.\[all\]" && lightrec demo$', opening, re.MULTILINE)
+    assert re.search(r'^pip install -e "\.\[all,dev\]" && pytest$', opening, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_readme_exists(line):
+    parsed(line)
+
+
+def test_every_linked_file_exists():
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", TEXT)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_table_comes_from_the_stored_rows():
+    from lightrec.benchmarks.readme_tables import fill_tables
+
+    assert fill_tables(TEXT, ROOT / "benchmarks" / "results") == TEXT
+
+
+def test_the_python_code_runs_in_order(tmp_path):
+    """All blocks in one process, as somebody reading on would: each bundle they load is a miniature."""
+    assert PYTHON, "the README shows no Python"
+    code = "\n".join(PYTHON)
+    ids = sorted(set(re.findall(r"[\"']([\w-]+)[\"']", code)) | {f"item {number}" for number in range(20)})
+    scores = np.random.default_rng(0).normal(size=(len(ids), len(ids)))
+    paths = set(re.findall(r"Recommender\.load\(\s*[\"']([^\"']+)[\"']", code))
+    assert paths, "the README loads no bundle"
+    for path in paths:
+        write_bundle(tmp_path / path, scores, ids, [f"Title of {id}" for id in ids], range(len(ids)), openvino=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+QUICK = {
+    "train": ["--epochs", "1"],
+    "distill": ["--epochs", "1"],
+    "finetune": ["--epochs", "1", "--base", "tiny-language-model"],
+    "export": ["--max-ndcg-drop", "1"],
+    "bench": ["--seconds", "0.1", "--cases", "20"],
+}
+"""Options added to the README's commands, so that miniature data takes seconds: later ones win."""
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_in_order(tmp_path, tiny_dataset):
+    """On miniature data, and with the demo, which has tests of its own, left out."""
+    from mini_language_model import save_bert
+
+    save_bert(tmp_path / "tiny-language-model")
+    for line in dict.fromkeys(COMMANDS):
+        words, options = shlex.split(line)[1:], parsed(line)
+        if words[0] == "demo" or words[-1] in ("--help", "--version"):
+            continue
+        if words[:2] == ["data", "get"]:
+            shutil.copytree(tiny_dataset.path, tmp_path / options["out"])
+            continue
+        if words[:2] == ["data", "prepare"]:
+            _write_tables(tmp_path, options["interactions"], options["items"])
+        command = [sys.executable, "-m", "lightrec", *words, *QUICK.get(words[0], [])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def _write_tables(folder: Path, interactions: Path, items: Path | None) -> None:
+    """CSV files of 30 users who each take 10 of 20 items one after the other."""
+    rows = [f"u{user},i{(user + step) % 20},{1_700_000_000 + 100 * step}" for user in range(30) for step in range(10)]
+    for path, head, lines in [
+        (interactions, "user_id,item_id,timestamp", rows),
+        (items, "item_id,title", [f"i{item},item {item}" for item in range(20)]),
+    ]:
+        if path is not None:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text("\n".join([head, *lines, ""]))
