@@ -206,13 +206,13 @@ def _quality(
             rank_limit=rank_limit,
             seed=seed,
         )
-        values = {name: result.metrics[name].to_json() for name in (f"ndcg@{K}", f"hr@{K}")}
+        values: dict[str, Any] = {name: result.metrics[name].to_json() for name in (f"ndcg@{K}", f"hr@{K}")}
         found.append({"cases": len(traffic.cases), "ties": ties, **values})
     reference = found[0][f"ndcg@{K}"]["value"]
-    for values in found:
-        values["compared_with"] = variants[0].name
+    for row in found:
+        row["compared_with"] = variants[0].name
         # Relative: 0.01 is one per cent lost. Without a hit there is nothing to lose.
-        values["ndcg_drop"] = 1 - values[f"ndcg@{K}"]["value"] / reference if reference else None
+        row["ndcg_drop"] = 1 - row[f"ndcg@{K}"]["value"] / reference if reference else None
     return list(found)
 
 

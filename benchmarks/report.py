@@ -46,7 +46,7 @@ def write_report(
         sections.append(_quality_section(quality_rows))
     if speed:
         absent = [row for row in bench_rows if row["kind"] == "absent"]
-        sections += [_latency_section(speed, absent), _footprint_section(speed), _machine_section(speed[0])]
+        sections += [_latency_section(speed, absent), _footprint_section(speed), _machine_section(speed)]
     claim = summary(speed) if speed else quality_summary(quality_rows)
     template = Template(files("lightrec.benchmarks").joinpath("report_template.html").read_text(encoding="utf-8"))
     page = template.substitute(title=escape(title), claim=escape(claim), sections="\n".join(sections))
@@ -92,7 +92,7 @@ def _quality_section(rows: Sequence[Row]) -> str:
     return _section(
         "Quality",
         f"{escape(quality_summary(rows))} The whole catalogue is ranked for every user; higher is better."
-        f'<span class="key light"></span>NDCG@10<span class="key line"></span>95 % interval over users',
+        + _legend(light="NDCG@10", line="95 % interval over users"),
         _table(columns),
     )
 
@@ -108,7 +108,7 @@ def _latency_section(rows: Sequence[Row], absent: Sequence[Row]) -> str:
     for figure in ("p50", "p90", "p99"):
         label = f"{figure}, ms"
         columns.append((label, _best_cells(label, [call[figure] for call in calls], milliseconds, min)))
-    label = f"× {rows[0]['variant']}"
+    label = "speed-up"
     spreads = ["", *(f"{call['speedup']['low']:.1f}–{call['speedup']['high']:.1f}" for call in calls[1:])]
     columns.append((label, _best_cells(label, [call["speedup"]["value"] for call in calls], times, max, spreads)))
     columns.append(
@@ -123,9 +123,9 @@ def _latency_section(rows: Sequence[Row], absent: Sequence[Row]) -> str:
     return _section(
         "Latency",
         f"From raw ids to titles, one history a call: {data['histories']:,} histories of {escape(data['name'])} "
-        f"({escape(data['source'])}), median length {data['median_length']:g}."
-        '<span class="key strong"></span>graph alone, p50<span class="key light"></span>whole call, p50'
-        '<span class="key line"></span>to p99',
+        f"({escape(data['source'])}), median length {data['median_length']:g}. "
+        f"Speed-up is over {escape(rows[0]['variant'])}."
+        + _legend(strong="graph alone, p50", light="whole call, p50", line="to p99"),
         _table(columns, missing),
     )
 
@@ -139,7 +139,7 @@ def _footprint_section(rows: Sequence[Row]) -> str:
         ("load,\u00a0ms", _best_cells("load,\u00a0ms", [row["load_ms"] for row in rows], milliseconds, min)),
     ]
     for batch in rows[0]["per_second"]:
-        label = f"per s, batch\u00a0{batch}"
+        label = f"batch\u00a0{batch},\u00a0/s"
         columns.append((label, _best_cells(label, [row["per_second"][batch] for row in rows], per_second, max)))
     note = "Size is what a device needs: model, ids and manifest, without titles. Throughput is in histories a second."
     if rows[0]["quality"]:
@@ -153,7 +153,10 @@ def _footprint_section(rows: Sequence[Row]) -> str:
     return _section("Size, throughput and quality kept", note, _table(columns))
 
 
-def _machine_section(row: Row) -> str:
+def _machine_section(rows: Sequence[Row]) -> str:
+    row = rows[0]
+    bundles = ", ".join(dict.fromkeys(row["bundle"] for row in rows))
+    commands = "\n".join(dict.fromkeys(row["command"] for row in rows))
     packages = ", ".join(f"{name} {version}" for name, version in row["machine"]["packages"].items())
     checksum = f", checksum {row['data']['checksum'][:12]}" if row["data"]["checksum"] else ""
     facts = {
@@ -162,20 +165,27 @@ def _machine_section(row: Row) -> str:
         "Threads": str(row["threads"]),
         "Versions": f"Python {row['machine']['python']}, {packages}",
         "Commit": row["commit"] or "not in a checkout",
-        "Bundle": f"{row['bundle']}: {row['model_type']}, {row['n_items']:,} items",
+        "Bundle": f"{bundles}: {row['model_type']}, {row['n_items']:,} items",
         "Data": row["data"]["name"] + checksum,
         "Measured": row["time"],
     }
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     note = (
-        "All variants in one process, in turns, round by round, after a warm-up; the same histories for all; "
+        "All variants of a command in one process, in turns, round by round, after a warm-up; the same histories for all; "
         "nothing left out. Ratios are taken within each round: their median, with the quartiles."
     )
-    return _section("How it was measured", note, f"<dl>{pairs}</dl><pre>{escape(row['command'])}</pre>")
+    return _section("How it was measured", note, f"<dl>{pairs}</dl><pre>{escape(commands)}</pre>")
 
 
 def _section(title: str, note: str, content: str) -> str:
     return f'<section>\n<h2>{title}</h2>\n<p class="note">{note}</p>\n{content}\n</section>'
+
+
+def _legend(**meanings: str) -> str:
+    """What the colours of a drawing stand for, by their class in the template."""
+    return "".join(
+        f' <span class="legend"><span class="key {css}"></span>{meaning}</span>' for css, meaning in meanings.items()
+    )
 
 
 def _table(columns: Sequence[tuple[str, list[str]]], more: str = "") -> str:

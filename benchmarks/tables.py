@@ -16,12 +16,13 @@ def speed_table(rows: Sequence[Row]) -> Table:
     """Two lines a variant: the whole call, throughput, size and quality; below, the graph alone and the load time.
 
     Args:
-        rows: of :func:`lightrec.benchmarks.measure.bench`. The best of each column is bold; absent variants come last.
+        rows: of :func:`lightrec.benchmarks.measure.bench`, of one bundle or several from the same data. The best of each column is bold; absent variants come last.
     """
     measured = [row for row in rows if row["kind"] == "speed"]
     first = measured[0]
+    bundles = ", ".join(dict.fromkeys(row["bundle"] for row in measured))
     table = Table(
-        title=f"{first['bundle']} on {first['data']['name']}, {first['n_items']:,} items, {threads(first)}",
+        title=f"{bundles} on {first['data']['name']}, {first['n_items']:,} items, {threads(first)}",
         caption=_caption(first),
         box=box.SIMPLE_HEAD,
         title_style="bold",

@@ -93,5 +93,6 @@ def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed
 def _lengths(distribution: Mapping[str, Any], cases: int, rng: np.random.Generator) -> np.ndarray:
     """Lengths drawn from quantiles ``{"p0": ..., "p50": ..., ...}``, straight lines between them."""
     points = sorted((float(name[1:]), value) for name, value in distribution.items() if name[:1] == "p")
-    drawn = np.interp(100 * rng.random(cases), *zip(*points, strict=True))
+    percents, values = np.array(points, dtype=np.float64).T
+    drawn = np.interp(100 * rng.random(cases), percents, values)
     return np.maximum(1, np.rint(drawn)).astype(np.int64)

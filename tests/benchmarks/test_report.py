@@ -60,6 +60,14 @@ def test_the_page_holds_every_row_and_needs_no_network(rows, quality_row, tmp_pa
     assert "prefers-color-scheme: dark" in page and "@media print" in page
 
 
+def test_rows_of_several_commands_name_them_all(speed_row, tmp_path):
+    other = speed_row("ONNX Runtime fp32", 0.5, bundle="larger", command="lightrec bench larger")
+    write_report(tmp_path / "report.html", bench_rows=[speed_row("torch fp32", 1.0), other])
+    text = Tree((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "lightrec bench student --data tiny\nlightrec bench larger" in text
+    assert "student, larger: miniature" in text
+
+
 def test_bars_stay_within_their_width(rows, quality_row, tmp_path):
     write_report(tmp_path / "report.html", [quality_row("one", 0.001), quality_row("two", 0.3)], rows)
     tree = Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
