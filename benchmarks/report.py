@@ -171,8 +171,8 @@ def _machine_section(rows: Sequence[Row]) -> str:
     }
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     note = (
-        "All variants of a command in one process, in turns, round by round, after a warm-up; the same histories for all; "
-        "nothing left out. Ratios are taken within each round: their median, with the quartiles."
+        "All variants of a command in one process, in turns, round by round, after a warm-up; the same histories for "
+        "all; nothing left out. Ratios are taken within each round: their median, with the quartiles."
     )
     return _section("How it was measured", note, f"<dl>{pairs}</dl><pre>{escape(commands)}</pre>")
 

@@ -16,7 +16,9 @@ def speed_table(rows: Sequence[Row]) -> Table:
     """Two lines a variant: the whole call, throughput, size and quality; below, the graph alone and the load time.
 
     Args:
-        rows: of :func:`lightrec.benchmarks.measure.bench`, of one bundle or several from the same data. The best of each column is bold; absent variants come last.
+        rows: of :func:`lightrec.benchmarks.measure.bench`, of one bundle or several on the same data.
+
+    The best of each column is bold; absent variants come last.
     """
     measured = [row for row in rows if row["kind"] == "speed"]
     first = measured[0]
