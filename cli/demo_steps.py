@@ -122,6 +122,7 @@ def demo_steps(layout: Layout, effort: Effort, seeds: int, fetch: bool) -> list[
         fetch: whether to fetch MovieLens-100K first; otherwise ``layout.data`` is there already.
     """
     data, teacher, paper_teacher = str(layout.data), layout.run("teacher"), layout.run("paper-teacher")
+    words: Words
     steps = []
     if fetch:
         words = ("data", "get", "ml-100k", "--out", data)

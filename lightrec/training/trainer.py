@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerControl
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.utils import logging as transformers_logging
 
@@ -35,6 +35,9 @@ METRIC = "ndcg@10"
 
 class SequenceTrainer(Trainer):
     """Trainer over windows of sequences, validated by full ranking on a split's validation cases."""
+
+    control: TrainerControl
+    optimizer: torch.optim.Optimizer | None
 
     def __init__(self, *args: Any, split: Split, windows: Windows, settings: TrainingSettings, **kwargs: Any):
         # Trainer wants an evaluation set; evaluate() below asks the validation cases instead.
