@@ -78,11 +78,16 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a :class:`LightrecError` is printed as one sentence and exits with code 2."""
+    """Run the command line; an expected error is printed as one sentence and exits with code 2."""
     try:
         app()
     except LightrecError as error:
         typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.secho(f"Error: {error.filename}: {error.strerror}.", fg=typer.colors.RED, err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.secho("Stopped. Run the same command again to go on from what is saved.", err=True)

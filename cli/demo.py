@@ -74,7 +74,7 @@ def _run(number: int, of: int, step: Step) -> None:
         app(list(step.words), standalone_mode=False)
     finally:
         console.quiet = False
-    if step.done:
+    if step.done and not step.done.exists():
         step.done.touch()
     console.print(f"[green]✓[/] [dim]{time.monotonic() - started:.0f} s[/]", highlight=False)
 
@@ -175,13 +175,14 @@ def _quality_table(rows: list[dict[str, Any]], dataset: str) -> Table:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"[bold]Quality[/] on {dataset}: leave-one-out test, whole catalogue ranked, seen items left out",
+        title=f"[bold]Quality[/] on {dataset}",
         title_justify="left",
-        caption=f"95 % intervals over {rows[0]['cases']:,} users; means over seeds where there are several",
+        caption=f"Each of {rows[0]['cases']:,} users' last item, ranked among all items but those seen before; "
+        "95 % intervals over users; means over seeds where there are several.",
         caption_justify="left",
     )
-    for column in ("model", "NDCG@10", "95 %", "HR@10", "MRR", "coverage@10"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    for column in ("", "NDCG@10", "95 %", "HR@10", "MRR", "coverage"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["label"], []).append(row)
@@ -196,7 +197,7 @@ def _quality_table(rows: list[dict[str, Any]], dataset: str) -> Table:
         table.add_row(
             label if len(group) == 1 else f"{label}, {len(group)} seeds",
             f"{ndcg:.4f}",
-            f"{interval['low']:.4f} to {interval['high']:.4f}",
+            f"{interval['low']:.3f}–{interval['high']:.3f}",
             *(f"{value:.4f}" for value in others),
             style="bold green" if ndcg == best else None,
         )
@@ -230,8 +231,7 @@ def _show_recommendations(layout: Layout) -> None:
     recommender = Recommender.load(layout.bundle)
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"[bold]One user's last items[/] (user {dataset.user_ids[cases.users[0]]}) "
-        "[bold]and the ten recommended[/]",
+        title=f"[bold]One user's last items and the ten recommended[/] (user {dataset.user_ids[cases.users[0]]})",
         title_justify="left",
         caption=f"chosen next in truth: {recommender.title(target) or target}",
         caption_justify="left",

@@ -102,7 +102,7 @@ class Layout:
 LABELS = {
     "popularity": "popularity",
     "item-knn": "item-kNN",
-    "sasrec": "SASRec-CE (no teacher)",
+    "sasrec": "SASRec-CE, no teacher",
     "paper-teacher": "teacher, paper recipe",
     "teacher": "teacher",
     "paper-student": "distilled, paper recipe",

@@ -140,17 +140,12 @@ def _open(source: Provenance, dataset: Dataset, split: Split, device: str | None
         recommender = Recommender.load(source.name)
         check_data(source, dataset, recommender.item_ids)
         return recommender
+    from lightrec.models.devices import resolve_device
     from lightrec.models.load import load_model
     from lightrec.models.scoring import ModelScorer
 
     check_data(source, dataset)
-    return ModelScorer(load_model(source.name)[0], device or _device())
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return ModelScorer(load_model(source.name)[0], resolve_device(device))
 
 
 def _evaluate(

@@ -11,6 +11,7 @@ from transformers import set_seed
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import make_split
 from lightrec.errors import DataError
+from lightrec.models.devices import resolve_device
 from lightrec.models.language_model import LanguageModel, input_width, load_language_model
 from lightrec.models.teacher import Teacher, check_fit
 from lightrec.training.item_vectors import encode_texts, whiten
@@ -18,7 +19,7 @@ from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import begin_run, finish_run
 from lightrec.training.settings import FinetuneSettings
 from lightrec.training.tasks import NextItemTask
-from lightrec.training.trainer import fit, resolve_device
+from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows
 
 

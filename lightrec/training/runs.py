@@ -24,6 +24,9 @@ from lightrec.files import read_json, write_json, write_text
 
 FORMAT_VERSION = 1
 
+FREE_TO_CHANGE = ("device", "report_to")
+"""Settings that a resumed run may have otherwise: where it computes and whom it tells."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -108,14 +111,15 @@ def finish_run(
 
 
 def _refuse_other_settings(path: Path, old: dict[str, Any], wanted: dict[str, Any]) -> None:
-    if old == json.loads(json.dumps(wanted)):
-        return
+    wanted = json.loads(json.dumps(wanted))
     changed = [
         f"{key}: {old[part].get(key)!r} there, {wanted[part].get(key)!r} now"
         for part in ("settings", "facts")
         for key in {**old[part], **wanted[part]}
-        if old[part].get(key) != json.loads(json.dumps(wanted[part].get(key)))
+        if old[part].get(key) != wanted[part].get(key) and key not in FREE_TO_CHANGE
     ]
+    if not changed:
+        return
     raise ConfigError(
         f"{path} holds a run made with other settings ({'; '.join(changed)}): choose another folder for --out, or "
         "remove this one."

@@ -113,8 +113,10 @@ class StudentSettings(TrainingSettings):
     """Transformer layers."""
     num_heads: int = 2
     """Attention heads."""
-    dropout: float = 0.3
+    dropout: float = 0.5
     """Dropout in the student."""
+    learning_rate: float = 2e-3
+    """Highest learning rate of AdamW."""
 
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""

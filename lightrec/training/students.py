@@ -14,6 +14,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.splits import make_split
 from lightrec.errors import ModelError
 from lightrec.files import sha256_file
+from lightrec.models.devices import resolve_device
 from lightrec.models.load import STUDENTS, load_model, read_run
 from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
@@ -23,7 +24,7 @@ from lightrec.training.runs import begin_run, finish_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tasks import NextItemTask
 from lightrec.training.teacher_outputs import OutputsPlan, TeacherOutputs, prepare_outputs
-from lightrec.training.trainer import fit, resolve_device
+from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows, mask_patterns
 
 

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from lightrec.data.splits import Cases, Split
 from lightrec.errors import DataError
 from lightrec.evaluation.protocol import evaluate
+from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import Run
@@ -190,15 +191,6 @@ def fit(
         "device": str(arguments.device),
     }
     return history, facts
-
-
-def resolve_device(name: str) -> str:
-    """``auto`` becomes cuda, mps or cpu, whichever is there first; anything else stays."""
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:

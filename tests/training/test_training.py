@@ -218,7 +218,7 @@ def test_outputs_go_on_where_they_were_stopped(tiny_dataset, teacher):
 
 def test_teachers_that_do_not_fit_are_refused(tiny_dataset, teacher, tmp_path):
     def attempt(**changes):
-        settings = DistillSettings(teachers=(str(teacher),), **{**SMALL, **changes})
+        settings = DistillSettings(**{"teachers": (str(teacher),), **SMALL, **changes})
         distill(tiny_dataset.path, tmp_path / "student", settings, Silent())
 
     with pytest.raises(ModelError, match="reads 8 items and the student 9"):
