@@ -1,11 +1,13 @@
 """Make the result tables of a Markdown file from stored rows.
 
 ``python -m lightrec.benchmarks.readme_tables README.md benchmarks/results/`` rewrites what stands between each pair of
-marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``. With ``--check`` nothing is
-written, and the exit code is 1 if the file is not up to date.
+marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``, and what stands between
+``<!-- claim: NAME -->`` and ``<!-- /claim -->`` by one sentence made of them. With ``--check`` nothing is written, and
+the exit code is 1 if the file is not up to date.
 
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
 one label on one data set are runs with different seeds. Rows of kind ``speed`` are those of ``lightrec bench --out``.
+Rows of kind ``comparison`` hold a paired comparison of two labels.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightrec.benchmarks.report import summary
 from lightrec.benchmarks.rows import read_rows
 from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, threads, times
 from lightrec.errors import DataError, LightrecError
@@ -25,7 +28,9 @@ from lightrec.files import write_text
 
 Row = dict[str, Any]
 
-MARKED = re.compile(r"(?P<start><!-- table: (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /table -->)", re.DOTALL)
+MARKED = re.compile(
+    r"(?P<start><!-- (?P<what>table|claim): (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /(?P=what) -->)", re.DOTALL
+)
 QUALITY_METRICS = ("hr@10", "ndcg@10")
 
 
@@ -37,7 +42,8 @@ def fill_tables(text: str, results: Path) -> str:
     """
 
     def fill(match: re.Match[str]) -> str:
-        return match["start"] + _table(results / f"{match['name']}.jsonl") + match["end"]
+        make = {"table": _table, "claim": _claim}[match["what"]]
+        return match["start"] + make(_rows(results / f"{match['name']}.jsonl")) + match["end"]
 
     return MARKED.sub(fill, text)
 
@@ -79,6 +85,23 @@ def speed_table(rows: Sequence[Row]) -> str:
     return _markdown(head, lines, left=2) + f"\nMeasured on {' and on '.join(machines)}.\n"
 
 
+def comparison_lines(rows: Sequence[Row]) -> str:
+    """One sentence a comparison: the difference with its interval, and whether it is one."""
+    sentences = []
+    for row in rows:
+        found = row["comparison"]
+        difference, relative = found["difference"], found["relative"]
+        sure = difference["low"] > 0 or difference["high"] < 0
+        sentences.append(
+            f"*{row['a']}* against *{row['b']}* on {row['data']}: {found['metric'].upper()} {difference['value']:+.4f} "
+            f"(95 % {difference['low']:+.4f} to {difference['high']:+.4f}"
+            + (f"; {relative['value']:+.1%}" if relative else "")
+            + f"), {found['users']:,} users and {found['seeds'][0]} seed(s) resampled together: "
+            + ("a difference.\n" if sure else "no difference that these data can show.\n")
+        )
+    return "\n".join(sentences)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m lightrec.benchmarks.readme_tables", description=__doc__)
@@ -101,18 +124,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _table(file: Path) -> str:
+def _rows(file: Path) -> list[Row]:
     if not file.is_file():
-        raise DataError(f"There is no {file}, which a marked table asks for: store the rows there or remove the table.")
-    rows = read_rows(file)
+        raise DataError(f"There is no {file}, which a mark asks for: store the rows there or remove the mark.")
+    return read_rows(file)
+
+
+def _table(rows: list[Row]) -> str:
     parts = [
-        make([row for row in rows if row["kind"] == kind])
-        for kind, make in (("quality", quality_table), ("speed", speed_table))
-        if any(row["kind"] == kind for row in rows)
+        make(chosen)
+        for kind, make in (("quality", quality_table), ("comparison", comparison_lines), ("speed", speed_table))
+        if (chosen := [row for row in rows if row["kind"] == kind])
     ]
     if not parts:
-        raise DataError(f"{file} holds no row of kind quality or speed, so there is no table to make of it.")
+        raise DataError("A marked table has rows of no known kind (quality, comparison, speed): store such rows.")
     return "\n".join(parts)
+
+
+def _claim(rows: list[Row]) -> str:
+    speed = [row for row in rows if row["kind"] == "speed"]
+    if not speed:
+        raise DataError("A marked claim needs rows of kind speed: store those of lightrec bench --out.")
+    return f"{summary(speed)} ({machine_line(speed[0])}; {speed[0]['threads']} thread.)\n"
 
 
 def _mean(group: Sequence[Row], metric: str) -> float:

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from lightrec.data.dataset import Dataset, write_dataset
+
+# A busy machine is no failure; everything else stays as hypothesis chose it for here or for CI.
+settings.register_profile("lightrec", settings(), deadline=None)
+settings.load_profile("lightrec")
 
 N_USERS, N_ITEMS = 40, 30
 

@@ -114,3 +114,23 @@ def test_check_tells_whether_the_readme_is_up_to_date(results, tmp_path, capsys)
     (results / "speed.jsonl").unlink()
     assert main([str(readme), str(results), "--check"]) == 2
     assert "There is no" in capsys.readouterr().err
+
+
+def test_a_claim_and_a_comparison_are_sentences(rows, tmp_path):
+    compared = {
+        "metric": "ndcg@10",
+        "difference": {"value": 0.004, "low": -0.001, "high": 0.009},
+        "relative": {"value": 0.05, "low": -0.01, "high": 0.1},
+        "users": 943,
+        "seeds": [5, 5],
+    }
+    comparison = {"kind": "comparison", "a": "distilled", "b": "alone", "data": "tiny", "comparison": compared}
+    append_rows(tmp_path / "all.jsonl", [*rows, comparison])
+    text = fill_tables("<!-- claim: all -->\n<!-- /claim -->\n<!-- table: all -->\nold\n<!-- /table -->\n", tmp_path)
+    assert "<!-- claim: all -->\nOn this machine take ONNX Runtime int8: 0.125 ms" in text
+    assert "*distilled* against *alone* on tiny: NDCG@10 +0.0040 (95 % -0.0010 to +0.0090; +5.0%)" in text
+    assert "no difference that these data can show" in text
+    assert fill_tables(text, tmp_path) == text
+    with pytest.raises(DataError, match="claim needs rows of kind speed"):
+        append_rows(tmp_path / "some.jsonl", [comparison])
+        fill_tables("<!-- claim: some -->\n<!-- /claim -->\n", tmp_path)
