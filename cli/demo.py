@@ -45,7 +45,7 @@ def demo(
     ```
     lightrec demo
     lightrec demo --thorough --seeds 5 --out demo-thorough
-    lightrec demo --data data/my-shop --out demo-my-shop
+    lightrec demo --data prepared/my-shop --out demo-my-shop
     ```
     """
     started = time.monotonic()
@@ -190,10 +190,8 @@ def _quality_table(rows: list[dict[str, Any]], dataset: str) -> Table:
     for label, group in groups.items():
         ndcg = fmean(row["metrics"]["ndcg@10"]["value"] for row in group)
         interval = group[0]["metrics"]["ndcg@10"]
-        others = [
-            fmean(next(row["metrics"][name]["value"] for name in names if name in row["metrics"]) for row in group)
-            for names in (("hr@10",), ("mrr", "mrr@100"), ("coverage@10",))
-        ]
+        mrr = next(name for name in group[0]["metrics"] if name.startswith("mrr"))  # a bundle's names its limit
+        others = [fmean(row["metrics"][name]["value"] for row in group) for name in ("hr@10", mrr, "coverage@10")]
         table.add_row(
             label if len(group) == 1 else f"{label}, {len(group)} seeds",
             f"{ndcg:.4f}",

@@ -50,6 +50,9 @@ def distill(
     init_items: Annotated[
         str | None, typer.Option("--init-items", help="Start the item table from the teacher, or none.")
     ] = None,
+    mask_patterns: Annotated[
+        int | None, typer.Option("--mask-patterns", help="Masked student: fixed patterns of hidden items per window.")
+    ] = None,
     hidden_size: HiddenSizeOption = None,
     num_layers: NumLayersOption = None,
     num_heads: NumHeadsOption = None,
@@ -97,6 +100,7 @@ def distill(
             "anneal": anneal,
             "instance_weighting": instance_weighting,
             "init_items": init_items,
+            "mask_patterns": mask_patterns,
             "hidden_size": hidden_size,
             "num_layers": num_layers,
             "num_heads": num_heads,

@@ -97,6 +97,7 @@ class Teacher(PreTrainedModel):
         item_input: str,
         objective: str,
         text_vectors: Tensor | None = None,
+        popularity: Tensor | None = None,
         dropout: float = 0.1,
     ) -> Teacher:
         """Put a pre-trained language model to work on items.
@@ -104,6 +105,8 @@ class Teacher(PreTrainedModel):
         Args:
             base: the loaded language model; its weights are taken over.
             text_vectors: ``[N, E]``, needed unless ``item_input`` is ``ids``.
+            popularity: ``[N]``, training events of each item; the item biases then start from its logarithm, so
+                that no step is spent on learning which items are frequent.
 
         Raises:
             ModelError: if the model cannot read ``max_length`` positions or does not fit the objective.
@@ -134,6 +137,10 @@ class Teacher(PreTrainedModel):
                 assert text_vectors is not None
                 teacher.text_vectors.copy_(text_vectors * scale)
                 teacher.text_projection.weight.copy_(torch.eye(width))
+            if popularity is not None:
+                counts = popularity.float() + 1
+                teacher.item_bias.copy_((counts / counts.mean()).log())
+                teacher.head[-1].weight.fill_(0.2)  # at first, little is added to what popularity says
             if objective == "masked" and mask_token is not None:
                 teacher.mask_vector.copy_(words[mask_token])
         return teacher

@@ -35,6 +35,7 @@ def finetune(
     run = begin_run(out, settings, {"command": "finetune", "data": dataset.checksum})
     if run.finished:
         return run.finished
+    split = make_split(dataset, settings.split, settings.quantile)
     set_seed(settings.seed)
     base = load_language_model(settings.base)
     check_fit(base, settings.objective, settings.max_length)
@@ -45,9 +46,9 @@ def finetune(
         item_input=settings.item_input,
         objective=settings.objective,
         text_vectors=_text_vectors(base, dataset, settings, reporter),
+        popularity=torch.from_numpy(split.popularity()),
         dropout=settings.dropout,
     )
-    split = make_split(dataset, settings.split, settings.quantile)
     windows = Windows.from_split(split, settings.max_length)
     task = NextItemTask(teacher, mask_probability=settings.mask_probability)
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
