@@ -31,7 +31,7 @@ def demo(
         int, typer.Option(help="Seeds of the baseline and the distilled student, to compare them over.", min=1)
     ] = 1,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Train until validation stops improving: an hour or more on two cores.")
+        bool, typer.Option("--thorough", help="Train longer: half an hour on two cores, more with more seeds.")
     ] = False,
 ) -> None:
     """Go the whole path on real data: language model, student, bundle, timings, recommendations.

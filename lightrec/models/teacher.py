@@ -99,6 +99,7 @@ class Teacher(PreTrainedModel):
         text_vectors: Tensor | None = None,
         popularity: Tensor | None = None,
         dropout: float = 0.1,
+        language_model_dropout: float = 0.0,
     ) -> Teacher:
         """Put a pre-trained language model to work on items.
 
@@ -107,18 +108,24 @@ class Teacher(PreTrainedModel):
             text_vectors: ``[N, E]``, needed unless ``item_input`` is ``ids``.
             popularity: ``[N]``, training events of each item; the item biases then start from its logarithm, so
                 that no step is spent on learning which items are frequent.
+            dropout: on the item vectors.
+            language_model_dropout: on everything inside the language model.
 
         Raises:
             ModelError: if the model cannot read ``max_length`` positions or does not fit the objective.
         """
         check_fit(base, objective, max_length)
         width = input_width(base.model)
+        language_model = config_for_vectors(base.model.config)
+        for key, value in language_model.items():
+            if isinstance(value, float) and ("dropout" in key or key.endswith("pdrop")):
+                language_model[key] = language_model_dropout
         config = TeacherConfig(
             n_items=n_items,
             max_length=max_length,
             item_input=item_input,
             objective=objective,
-            language_model=config_for_vectors(base.model.config),
+            language_model=language_model,
             language_model_name=base.name,
             width=width,
             dropout=dropout,

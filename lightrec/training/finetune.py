@@ -48,6 +48,7 @@ def finetune(
         text_vectors=_text_vectors(base, dataset, settings, reporter),
         popularity=torch.from_numpy(split.popularity()),
         dropout=settings.dropout,
+        language_model_dropout=settings.language_model_dropout,
     )
     windows = Windows.from_split(split, settings.max_length)
     task = NextItemTask(teacher, mask_probability=settings.mask_probability)

@@ -76,7 +76,8 @@ class SequenceTrainer(Trainer):
                 decay = self.settings.weight_decay if parameter.ndim > 1 and "embedding" not in name else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
-                [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+                [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()],
+                fused=self.args.device.type in ("cpu", "cuda"),
             )
         return self.optimizer
 
