@@ -21,15 +21,15 @@ class Effort:
 
 
 QUICK = Effort(
-    student=("--epochs", "14", "--patience", "5"),
+    student=("--epochs", "12", "--patience", "5"),
     teacher=("--epochs", "2"),
     paper_teacher=("--epochs", "1"),
-    paper_student=("--epochs", "10", "--patience", "5", "--mask-patterns", "2"),
+    paper_student=("--epochs", "8", "--patience", "5", "--mask-patterns", "2"),
 )
 """Minutes on two cores: enough to see every part work, too little for the best figures."""
 
 THOROUGH = Effort(
-    student=("--epochs", "30", "--patience", "6"),
+    student=("--epochs", "20", "--patience", "5"),
     teacher=("--epochs", "5"),
     paper_teacher=("--epochs", "6"),
     paper_student=("--epochs", "40", "--patience", "10", "--mask-patterns", "4"),

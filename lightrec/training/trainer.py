@@ -168,6 +168,8 @@ def fit(
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
+    # Several GPUs are used by launching several processes: a batch's teacher rows cannot be scattered by its windows.
+    arguments._n_gpu = min(1, arguments.n_gpu)
     callbacks: list[TrainerCallback] = [_Progress(task, reporter or ProgressBar())]
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
