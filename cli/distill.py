@@ -29,9 +29,10 @@ from lightrec.cli.training import (
 
 
 def distill(
+    context: typer.Context,
     data: DataArgument,
     out: OutOption,
-    teacher: Annotated[
+    teachers: Annotated[
         list[str] | None,
         typer.Option("--teacher", metavar="RUN", help="Run folder of a teacher; repeat it for several."),
     ] = None,
@@ -87,35 +88,6 @@ def distill(
     from lightrec.training.settings import DistillSettings
     from lightrec.training.students import distill as run_distill
 
-    settings = make_settings(
-        DistillSettings,
-        "distill",
-        config,
-        recipe,
-        {
-            "teachers": teacher or None,
-            "student": student,
-            "temperature": temperature,
-            "distill_weight": distill_weight,
-            "anneal": anneal,
-            "instance_weighting": instance_weighting,
-            "init_items": init_items,
-            "mask_patterns": mask_patterns,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "max_length": max_length,
-            "dropout": dropout,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "patience": patience,
-            "split": split,
-            "quantile": quantile,
-            "seed": seed,
-            "device": device,
-            "report_to": report_to,
-        },
-    )
+    settings = make_settings(DistillSettings, context)
     record = run_distill(data, out, settings)
     print_run(record, out, json, f"lightrec export {out} --out bundle")

@@ -25,6 +25,7 @@ from lightrec.cli.training import (
 
 
 def finetune(
+    context: typer.Context,
     data: DataArgument,
     out: OutOption,
     base: Annotated[
@@ -70,28 +71,6 @@ def finetune(
     from lightrec.training.finetune import finetune as run_finetune
     from lightrec.training.settings import FinetuneSettings
 
-    settings = make_settings(
-        FinetuneSettings,
-        "finetune",
-        config,
-        recipe,
-        {
-            "base": base,
-            "item_input": item_input,
-            "objective": objective,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "item_learning_rate": item_learning_rate,
-            "max_length": max_length,
-            "dropout": dropout,
-            "patience": patience,
-            "split": split,
-            "quantile": quantile,
-            "seed": seed,
-            "device": device,
-            "report_to": report_to,
-        },
-    )
+    settings = make_settings(FinetuneSettings, context)
     record = run_finetune(data, out, settings)
     print_run(record, out, json, f"lightrec distill {data} --teacher {out} --out runs/student")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, SeedOption
 from lightrec.cli.training import (
     BatchSizeOption,
@@ -24,6 +26,7 @@ from lightrec.cli.training import (
 
 
 def train(
+    context: typer.Context,
     data: DataArgument,
     out: OutOption,
     student: StudentOption = None,
@@ -60,28 +63,6 @@ def train(
     from lightrec.training.settings import StudentSettings
     from lightrec.training.students import train as run_train
 
-    settings = make_settings(
-        StudentSettings,
-        "train",
-        config,
-        None,
-        {
-            "student": student,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "max_length": max_length,
-            "dropout": dropout,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "patience": patience,
-            "split": split,
-            "quantile": quantile,
-            "seed": seed,
-            "device": device,
-            "report_to": report_to,
-        },
-    )
+    settings = make_settings(StudentSettings, context)
     record = run_train(data, out, settings)
     print_run(record, out, json, f"lightrec evaluate {out} {data}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -36,15 +37,13 @@ ReportToOption = Annotated[
 ]
 
 
-def make_settings(kind: type[T], stage: str, config: Path | None, recipe: str | None, flags: dict[str, Any]) -> T:
+def make_settings(kind: type[T], context: typer.Context) -> T:
     """The effective settings: defaults, then the recipe, then the file, then the flags that were given.
 
     Args:
-        kind: the dataclass of settings.
-        stage: ``finetune``, ``train`` or ``distill``: which part of the recipe applies.
-        config: a TOML file, or None.
-        recipe: a name of :data:`lightrec.training.settings.RECIPES`, or None.
-        flags: the options of the command line; None means not given.
+        kind: the dataclass of settings; options of the command that carry a field's name are its flags.
+        context: the command's context, with ``config`` (a TOML file) and perhaps ``recipe`` (a name of
+            :data:`lightrec.training.settings.RECIPES`) among its parameters.
 
     Raises:
         ConfigError: if the recipe is unknown, or the values are refused; all mistakes are named at once.
@@ -53,14 +52,16 @@ def make_settings(kind: type[T], stage: str, config: Path | None, recipe: str | 
     from lightrec.errors import ConfigError
     from lightrec.training.settings import RECIPES
 
-    if recipe is not None and recipe not in RECIPES:
+    given = {key: value for key, value in context.params.items() if value not in (None, [], ())}
+    config, recipe = given.get("config"), given.get("recipe", "default")
+    if recipe not in RECIPES:
         raise ConfigError(f"--recipe {recipe} is not known: choose {' or '.join(RECIPES)}.")
-    values = dict(RECIPES[recipe or "default"].get(stage, {}))
+    values = dict(RECIPES[recipe].get(context.info_name or "", {}))
     if config is not None:
         values |= read_toml(config)
-    values |= {key: value for key, value in flags.items() if value is not None}
-    source = f"the options and {config}" if config is not None else "the options"
-    return from_mapping(kind, values, source)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values |= {key: value for key, value in given.items() if key in known}
+    return from_mapping(kind, values, "the options" if config is None else f"the options and {config}")
 
 
 def print_run(record: dict[str, Any], out: Path, json: bool, next_command: str) -> None:

@@ -1,0 +1,87 @@
+"""finetune, train and distill: how defaults, recipe, file and flags become settings, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from lightrec.cli.app import app
+from lightrec.errors import ConfigError
+
+RECORD = {"validation": {"ndcg@10": 0.1, "hr@10": 0.2, "epoch": 1}, "epochs_trained": 1, "seconds": 1.0}
+
+
+@pytest.fixture
+def settings_of(monkeypatch):
+    """The settings that a command line hands to training, which is caught right there."""
+    caught = []
+
+    def catch(data, out, settings, reporter=None):
+        caught.append(settings)
+        return RECORD
+
+    for place in ("finetune.finetune", "students.train", "students.distill"):
+        monkeypatch.setattr(f"lightrec.training.{place}", catch)
+
+    def give(*words):
+        done = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=True)
+        if isinstance(done.exception, ConfigError):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return caught[-1]
+
+    return give
+
+
+def test_flags_reach_the_settings(settings_of):
+    found = settings_of("train", "d", "--out", "o", "--student", "mini-bert", "--epochs", 3, "--dropout", 0.0)
+    assert (found.student, found.epochs, found.dropout) == ("mini-bert", 3, 0.0)
+    found = settings_of("distill", "d", "--out", "o", "--teacher", "a", "--teacher", "b", "--temperature", 4)
+    assert (found.teachers, found.temperature) == (("a", "b"), 4.0)
+    assert settings_of("finetune", "d", "--out", "o", "--item-input", "ids").item_input == "ids"
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_recipe(settings_of, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('student = "sasrec"\nepochs = 7\nanneal = 0.25\n')
+    common = ("distill", "d", "--out", "o", "--teacher", "t", "--recipe", "paper")
+    assert (settings_of(*common).student, settings_of(*common).init_items) == ("mini-bert", "none")
+    found = settings_of(*common, "--config", file, "--epochs", 2)
+    assert (found.student, found.epochs, found.anneal, found.init_items) == ("sasrec", 2, 0.25, "none")
+
+
+def test_the_paper_recipe_masks_item_ids(settings_of):
+    found = settings_of("finetune", "d", "--out", "o", "--recipe", "paper")
+    assert (found.item_input, found.objective) == ("ids", "masked")
+
+
+def test_all_mistakes_are_named_at_once(settings_of, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('epoch = 7\nstudent = "gru"\nhidden_size = "wide"\n')
+    with pytest.raises(ConfigError) as refused:
+        settings_of("train", "d", "--out", "o", "--config", file)
+    for part in ("settings.toml", "'epoch' (did you mean 'epochs'?)", "student = 'gru'", "hidden_size = 'wide'"):
+        assert part in str(refused.value)
+    with pytest.raises(ConfigError, match=r"hidden_size = 10 must be a multiple of num_heads = 4; dropout = 1.5"):
+        settings_of("train", "d", "--out", "o", "--hidden-size", 10, "--num-heads", 4, "--dropout", 1.5)
+    with pytest.raises(ConfigError, match="--recipe secret is not known: choose default or paper"):
+        settings_of("distill", "d", "--out", "o", "--recipe", "secret")
+
+
+def test_a_saved_run_is_a_config_file(settings_of, tmp_path):
+    from lightrec.config import to_mapping, to_toml
+
+    first = settings_of("distill", "d", "--out", "o", "--teacher", "t", "--epochs", 5)
+    (tmp_path / "settings.toml").write_text(to_toml(to_mapping(first)))
+    assert settings_of("distill", "d", "--out", "o", "--config", tmp_path / "settings.toml") == first
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
+    words = [sys.executable, "-m", "lightrec", "train", str(tmp_path), "--out", str(tmp_path / "run"), "--epochs", "0"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "Error: In the options: epochs = 0 must be at least 1."
+    assert not (tmp_path / "run").exists()
