@@ -259,7 +259,7 @@ def _show_next(layout: Layout, seconds: float) -> None:
         ("rows", f"{layout.quality}, {layout.speed}"),
     ):
         console.print(f"  {what:<28} {where}", highlight=False, soft_wrap=True)
-    console.print(f"  {'time':<28} {seconds / 60:.1f} minutes", highlight=False)
+    console.print(f"  {'this took':<28} {seconds / 60:.1f} minutes", highlight=False)
     console.print()
     console.print("On your own data:")
     console.print(
