@@ -14,7 +14,6 @@ console = Console()
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder written by lightrec export.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.  [default: auto]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with options; flags win over it.")]

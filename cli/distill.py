@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, SeedOption
+from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
     BatchSizeOption,
     DataArgument,
@@ -21,9 +21,11 @@ from lightrec.cli.training import (
     QuantileOption,
     RecipeOption,
     ReportToOption,
+    SeedOption,
     SplitOption,
     StudentOption,
     make_settings,
+    option,
     print_run,
 )
 
@@ -38,21 +40,26 @@ def distill(
     ] = None,
     student: StudentOption = None,
     recipe: RecipeOption = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", help="Softens both distributions.")] = None,
+    temperature: Annotated[float | None, option("--temperature", "Softens both distributions.", 2.0)] = None,
     distill_weight: Annotated[
-        float | None, typer.Option("--distill-weight", help="Share of the teachers in the loss, 0 to 1.")
+        float | None,
+        option("--distill-weight", "Share of the teachers in the loss, 0 to 1.", 0.5),
     ] = None,
     anneal: Annotated[
-        float | None, typer.Option("--anneal", help="Last share of training over which that falls to 0.")
+        float | None,
+        option("--anneal", "Last share of training over which that falls to 0.", 0.3),
     ] = None,
     instance_weighting: Annotated[
-        str | None, typer.Option("--instance-weighting", help="none or confidence (of the teacher in the true item).")
+        str | None,
+        option("--instance-weighting", "none or confidence (of the teacher in the true item).", "none"),
     ] = None,
     init_items: Annotated[
-        str | None, typer.Option("--init-items", help="Start the item table from the teacher, or none.")
+        str | None,
+        option("--init-items", "Start the item table from the teacher, or none.", "teacher"),
     ] = None,
     mask_patterns: Annotated[
-        int | None, typer.Option("--mask-patterns", help="Masked student: fixed patterns of hidden items per window.")
+        int | None,
+        option("--mask-patterns", "Masked student: fixed patterns of hidden items per window.", 8),
     ] = None,
     hidden_size: HiddenSizeOption = None,
     num_layers: NumLayersOption = None,

@@ -6,20 +6,22 @@ from typing import Annotated
 
 import typer
 
-from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, SeedOption
+from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
-    BatchSizeOption,
     DataArgument,
-    DropoutOption,
-    EpochsOption,
-    LearningRateOption,
     MaxLengthOption,
-    PatienceOption,
     QuantileOption,
     RecipeOption,
     ReportToOption,
+    SeedOption,
     SplitOption,
+    TeacherBatchSizeOption,
+    TeacherDropoutOption,
+    TeacherEpochsOption,
+    TeacherLearningRateOption,
+    TeacherPatienceOption,
     make_settings,
+    option,
     print_run,
 )
 
@@ -30,22 +32,21 @@ def finetune(
     out: OutOption,
     base: Annotated[
         str | None,
-        typer.Option("--base", help="Language model: a path or hub id.  [default: all-MiniLM-L6-v2]"),
+        option("--base", "Language model: a path or hub id.", "sentence-transformers/all-MiniLM-L6-v2"),
     ] = None,
-    item_input: Annotated[
-        str | None, typer.Option("--item-input", help="Items as ids, text or both.  [default: both]")
-    ] = None,
-    objective: Annotated[str | None, typer.Option("--objective", help="causal or masked.  [default: causal]")] = None,
+    item_input: Annotated[str | None, option("--item-input", "Items as ids, text or both.", "both")] = None,
+    objective: Annotated[str | None, option("--objective", "causal or masked.", "causal")] = None,
     recipe: RecipeOption = None,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    learning_rate: LearningRateOption = None,
+    epochs: TeacherEpochsOption = None,
+    batch_size: TeacherBatchSizeOption = None,
+    learning_rate: TeacherLearningRateOption = None,
     item_learning_rate: Annotated[
-        float | None, typer.Option("--item-learning-rate", help="The same, for item vectors and head.")
+        float | None,
+        option("--item-learning-rate", "The same, for item vectors and head.", 0.005),
     ] = None,
     max_length: MaxLengthOption = None,
-    dropout: DropoutOption = None,
-    patience: PatienceOption = None,
+    dropout: TeacherDropoutOption = None,
+    patience: TeacherPatienceOption = None,
     split: SplitOption = None,
     quantile: QuantileOption = None,
     seed: SeedOption = None,

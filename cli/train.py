@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, SeedOption
+from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
     BatchSizeOption,
     DataArgument,
@@ -18,6 +18,7 @@ from lightrec.cli.training import (
     PatienceOption,
     QuantileOption,
     ReportToOption,
+    SeedOption,
     SplitOption,
     StudentOption,
     make_settings,

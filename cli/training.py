@@ -18,23 +18,58 @@ DataArgument = Annotated[
 RecipeOption = Annotated[
     str | None, typer.Option("--recipe", help="Named configuration: default, or paper (arXiv 2409.14810).")
 ]
-StudentOption = Annotated[str | None, typer.Option("--student", help="sasrec or mini-bert.")]
-HiddenSizeOption = Annotated[int | None, typer.Option("--hidden-size", help="Width of the item vectors, d.")]
-NumLayersOption = Annotated[int | None, typer.Option("--num-layers", help="Transformer layers.")]
-NumHeadsOption = Annotated[int | None, typer.Option("--num-heads", help="Attention heads.")]
-MaxLengthOption = Annotated[int | None, typer.Option("--max-length", help="Most items of a history that are read.")]
-DropoutOption = Annotated[float | None, typer.Option("--dropout", help="Dropout, in training only.")]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Most passes over the data.")]
-BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", help="Windows of a history in one step.")]
-LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")]
-PatienceOption = Annotated[
-    int | None, typer.Option("--patience", help="Validations without progress before stopping; 0 never stops early.")
-]
-SplitOption = Annotated[str | None, typer.Option("--split", help="leave-one-out or temporal.")]
-QuantileOption = Annotated[float | None, typer.Option("--quantile", help="Where the temporal split cuts.")]
+
+
+def option(flag: str, help: str, default: object = None) -> typer.models.OptionInfo:
+    """An option that is None unless given; ``default`` names in the help what the settings then say (a test agrees)."""
+    return typer.Option(flag, help=help if default is None else f"{help}  [default: {default}]")
+
+
+StudentOption = Annotated[str | None, option("--student", "sasrec or mini-bert.", "sasrec")]
+HiddenSizeOption = Annotated[int | None, option("--hidden-size", "Width of the item vectors, d.", 64)]
+NumLayersOption = Annotated[int | None, option("--num-layers", "Transformer layers.", 2)]
+NumHeadsOption = Annotated[int | None, option("--num-heads", "Attention heads.", 2)]
+MaxLengthOption = Annotated[int | None, option("--max-length", "Most items of a history that are read.", 50)]
+SplitOption = Annotated[str | None, option("--split", "leave-one-out or temporal.", "leave-one-out")]
+QuantileOption = Annotated[float | None, option("--quantile", "Where the temporal split cuts.", 0.9)]
+SeedOption = Annotated[int | None, option("--seed", "Makes the run repeatable.", 0)]
 ReportToOption = Annotated[
-    str | None, typer.Option("--report-to", help="Trackers known to transformers' Trainer: tensorboard, wandb, ...")
+    str | None,
+    option("--report-to", "Trackers known to transformers' Trainer: tensorboard, wandb, ...", "none"),
 ]
+
+
+def _epochs(default: int) -> typer.models.OptionInfo:
+    return option("--epochs", "Most passes over the data.", default)
+
+
+def _batch_size(default: int) -> typer.models.OptionInfo:
+    return option("--batch-size", "Windows of a history in one step.", default)
+
+
+def _learning_rate(default: float) -> typer.models.OptionInfo:
+    return option("--learning-rate", "Highest learning rate.", default)
+
+
+def _dropout(default: float) -> typer.models.OptionInfo:
+    return option("--dropout", "Dropout, in training only.", default)
+
+
+def _patience(default: int) -> typer.models.OptionInfo:
+    return option("--patience", "Validations without progress before stopping; 0 never stops early.", default)
+
+
+EpochsOption = Annotated[int | None, _epochs(60)]
+BatchSizeOption = Annotated[int | None, _batch_size(128)]
+LearningRateOption = Annotated[float | None, _learning_rate(0.002)]
+DropoutOption = Annotated[float | None, _dropout(0.5)]
+PatienceOption = Annotated[int | None, _patience(10)]
+
+TeacherEpochsOption = Annotated[int | None, _epochs(8)]
+TeacherBatchSizeOption = Annotated[int | None, _batch_size(16)]
+TeacherLearningRateOption = Annotated[float | None, _learning_rate(0.0001)]
+TeacherDropoutOption = Annotated[float | None, _dropout(0.2)]
+TeacherPatienceOption = Annotated[int | None, _patience(3)]
 
 
 def make_settings(kind: type[T], context: typer.Context) -> T:

@@ -85,3 +85,24 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.strip() == "Error: In the options: epochs = 0 must be at least 1."
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["finetune", "train", "distill"])
+def test_the_help_names_the_defaults_of_the_settings(command):
+    import dataclasses
+    import re
+
+    from typer.main import get_command
+
+    from lightrec.training import settings
+
+    kinds = {"finetune": "FinetuneSettings", "train": "StudentSettings", "distill": "DistillSettings"}
+    fields = {field.name: field.default for field in dataclasses.fields(getattr(settings, kinds[command]))}
+    options = get_command(app).commands[command].params
+    named = {
+        option.name: found[1]
+        for option in options
+        if (found := re.search(r"\[default: (.*)\]", getattr(option, "help", None) or "")) and option.name != "config"
+    }
+    assert named == {name: str(fields[name]) for name in named}
+    assert set(named) == {option.name for option in options} & set(fields) - {"teachers"}

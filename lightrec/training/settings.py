@@ -18,7 +18,7 @@ class TrainingSettings:
     """Where the temporal split cuts the time line."""
     max_length: int = 50
     """Most items of a history that the model reads, L."""
-    epochs: int = 100
+    epochs: int = 60
     """Most passes over the training sequences; early stopping may end sooner."""
     batch_size: int = 128
     """Windows of a user's history in one step."""
