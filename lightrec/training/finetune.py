@@ -16,7 +16,7 @@ from lightrec.models.language_model import LanguageModel, input_width, load_lang
 from lightrec.models.teacher import Teacher, check_fit
 from lightrec.training.item_vectors import encode_texts, whiten
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import begin_run, finish_run
+from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
 from lightrec.training.tasks import NextItemTask
 from lightrec.training.trainer import fit
@@ -32,7 +32,7 @@ def finetune(
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    run = begin_run(out, settings, {"command": "finetune", "data": dataset.checksum})
+    run = open_run(out, settings, {"command": "finetune", "data": dataset.checksum})
     if run.finished:
         return run.finished
     split = make_split(dataset, settings.split, settings.quantile)

@@ -30,23 +30,31 @@ FREE_TO_CHANGE = ("device", "report_to")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run folder that this process may write."""
+    """A run folder that this process may write; see :func:`open_run`."""
 
     path: Path
     """The folder."""
     finished: dict[str, Any] | None
     """The record, if an earlier command with the same settings has finished."""
-    resumed: bool
-    """Whether an earlier command with the same settings was stopped here."""
+    inputs: dict[str, Any]
+    """Settings and facts that decide the result."""
 
     @property
     def checkpoints(self) -> Path:
         """Where the trainer keeps what it resumes from."""
         return self.path / "checkpoints"
 
+    def begin(self) -> None:
+        """Make the folder and write the settings; called when training is about to start, so that a refusal before
+        leaves nothing behind.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "settings.toml", to_toml(self.inputs["settings"]))
+        write_json(self.path / "settings.json", self.inputs)
 
-def begin_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
-    """Start, resume or find finished a run in ``path``.
+
+def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
+    """Look at ``path``: a new run, one to resume, or one that is finished. Nothing is written yet.
 
     Args:
         settings: the effective settings (a dataclass).
@@ -56,22 +64,13 @@ def begin_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
         ConfigError: if the folder holds a run made with other settings, or something else.
     """
     path = Path(path)
-    wanted = {"settings": to_mapping(settings), "facts": facts}
-    begun = path / "settings.json"
-    if begun.is_file():
-        _refuse_other_settings(path, read_json(begun), wanted)
+    inputs = {"settings": to_mapping(settings), "facts": facts}
+    if (path / "settings.json").is_file():
+        _refuse_other_settings(path, read_json(path / "settings.json"), inputs)
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"{path} exists and is not a run: choose another folder for --out.")
-    else:
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / "settings.toml", to_toml(wanted["settings"]))
-        write_json(begun, wanted)
     record = path / "run.json"
-    return Run(
-        path=path,
-        finished=read_json(record) if record.is_file() else None,
-        resumed=(path / "checkpoints").is_dir(),
-    )
+    return Run(path=path, finished=read_json(record) if record.is_file() else None, inputs=inputs)
 
 
 def finish_run(

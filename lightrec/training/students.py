@@ -20,7 +20,7 @@ from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
 from lightrec.training.item_vectors import whiten
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import begin_run, finish_run
+from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tasks import NextItemTask
 from lightrec.training.teacher_outputs import OutputsPlan, TeacherOutputs, prepare_outputs
@@ -37,7 +37,7 @@ def train(
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    run = begin_run(out, settings, {"command": "train", "data": dataset.checksum})
+    run = open_run(out, settings, {"command": "train", "data": dataset.checksum})
     if run.finished:
         return run.finished
     split = make_split(dataset, settings.split, settings.quantile)
@@ -68,7 +68,7 @@ def distill(
     dataset = Dataset.open(data)
     records = [_teacher_record(run, dataset, settings) for run in settings.teachers]
     weights = [sha256_file(Path(run) / "model.safetensors") for run in settings.teachers]
-    run = begin_run(out, settings, {"command": "distill", "data": dataset.checksum, "teacher_weights": weights})
+    run = open_run(out, settings, {"command": "distill", "data": dataset.checksum, "teacher_weights": weights})
     if run.finished:
         return run.finished
     split = make_split(dataset, settings.split, settings.quantile)

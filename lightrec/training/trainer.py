@@ -183,6 +183,7 @@ def fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
+    run.begin()
     set_seed(settings.seed)
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(run.checkpoints))
     history = _validations(trainer.state.log_history)

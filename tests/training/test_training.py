@@ -230,6 +230,14 @@ def test_teachers_that_do_not_fit_are_refused(tiny_dataset, teacher, tmp_path):
     assert not (tmp_path / "student").exists()
 
 
+def test_a_refusal_leaves_nothing_behind(tiny_dataset, tmp_path):
+    with pytest.raises(ModelError, match="neither a folder nor in the local cache"):
+        finetune(tiny_dataset.path, tmp_path / "run", FinetuneSettings(base="./no-such-folder", **SMALL), Silent())
+    with pytest.raises(ConfigError, match="--device abacus is not known"):
+        train(tiny_dataset.path, tmp_path / "run", dataclasses.replace(STUDENT, device="abacus"), Silent())
+    assert not (tmp_path / "run").exists()
+
+
 def test_items_without_any_text_are_refused(tiny_dataset, language_model, tmp_path):
     from lightrec.data.dataset import write_dataset
 
