@@ -147,7 +147,7 @@ class Teacher(PreTrainedModel):
             if popularity is not None:
                 counts = popularity.float() + 1
                 teacher.item_bias.copy_((counts / counts.mean()).log())
-                teacher.head[-1].weight.fill_(0.2)  # at first, little is added to what popularity says
+                teacher.head[-1].get_parameter("weight").fill_(0.2)  # at first, little is added to what popularity says
             if objective == "masked" and mask_token is not None:
                 teacher.mask_vector.copy_(words[mask_token])
         return teacher
