@@ -40,7 +40,10 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class TopKRanker(Protocol):
-    """Anything that returns its best items only: an exported bundle. Equal scores stand by lowest index."""
+    """Anything that returns its best items only: an exported bundle.
+
+    Equal scores stand by lowest index in ONNX Runtime; OpenVINO promises no order among them.
+    """
 
     n_items: int
     k_limit: int

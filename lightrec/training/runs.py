@@ -1,6 +1,7 @@
 """Run folders: begun with their settings, resumed with the same ones, finished with a record.
 
 RUN/settings.toml       the effective settings, written at the start; ``--config`` takes it
+RUN/settings.json       the same with what else decides the result; a resumed run is held against it
 RUN/checkpoints/        to resume from; removed at the end
 RUN/config.json, model.safetensors    the model (save_pretrained)
 RUN/history.jsonl       one row per validation
