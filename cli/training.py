@@ -25,9 +25,9 @@ def option(flag: str, help: str, default: object = None) -> typer.models.OptionI
     return typer.Option(flag, help=help if default is None else f"{help}  [default: {default}]")
 
 
-StudentOption = Annotated[str | None, option("--student", "sasrec or mini-bert.", "sasrec")]
+StudentOption = Annotated[str | None, option("--student", "sasrec, mini-bert or gru4rec.", "sasrec")]
 HiddenSizeOption = Annotated[int | None, option("--hidden-size", "Width of the item vectors, d.", 64)]
-NumLayersOption = Annotated[int | None, option("--num-layers", "Transformer layers.", 2)]
+NumLayersOption = Annotated[int | None, option("--num-layers", "Layers of the student.", 2)]
 NumHeadsOption = Annotated[int | None, option("--num-heads", "Attention heads.", 2)]
 MaxLengthOption = Annotated[int | None, option("--max-length", "Most items of a history that are read.", 50)]
 SplitOption = Annotated[str | None, option("--split", "leave-one-out or temporal.", "leave-one-out")]

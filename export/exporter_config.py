@@ -14,6 +14,7 @@ from optimum.utils.input_generators import DEFAULT_DUMMY_SHAPES, DummyInputGener
 from optimum.utils.normalized_config import NormalizedConfig
 from torch import Tensor
 
+from lightrec.models.gru4rec import Gru4RecConfig
 from lightrec.models.mini_bert import MiniBertConfig
 from lightrec.models.sasrec import SasrecConfig
 from lightrec.models.student import Student
@@ -91,7 +92,15 @@ class MiniBertExporterConfig(StudentExporterConfig):
     """How a :class:`~lightrec.models.mini_bert.MiniBert` is exported."""
 
 
-EXPORTER_CONFIGS = {SasrecConfig.model_type: SasrecExporterConfig, MiniBertConfig.model_type: MiniBertExporterConfig}
+class Gru4RecExporterConfig(StudentExporterConfig):
+    """How a :class:`~lightrec.models.gru4rec.Gru4Rec` is exported."""
+
+
+EXPORTER_CONFIGS = {
+    SasrecConfig.model_type: SasrecExporterConfig,
+    MiniBertConfig.model_type: MiniBertExporterConfig,
+    Gru4RecConfig.model_type: Gru4RecExporterConfig,
+}
 
 for _backend in BACKENDS:
     _register = TasksManager.create_register(_backend, overwrite_existing=True)

@@ -22,6 +22,9 @@ TABLE = "item_embedding.weight"
 ZERO = 128
 """The unsigned code of zero: weight = (code - 128) * scale."""
 
+MATRICES = {"MatMul": {1: 0}, "GRU": {1: 2, 2: 2}}
+"""The inputs of each operator that are matrices of a layer, and the axis of each along which products are summed."""
+
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store every weight in half precision; a Cast in front of its readers widens it again.
@@ -70,8 +73,9 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
         if TABLE in node.input:
             nodes += _gather(node) if node.op_type == "Gather" else [_score(node, codes, width)]
             continue
-        if node.op_type == "MatMul" and node.input[1] in weights:
-            widen += _quantize_matrix(model, weights.pop(node.input[1]))
+        for place, axis in MATRICES.get(node.op_type, {}).items():
+            if node.input[place] in weights:
+                widen += _quantize_matrix(model, weights.pop(node.input[place]), axis)
         nodes.append(node)
     _set_nodes(model, [*widen, *nodes])
     model.opset_import.append(make_opsetid("com.microsoft", 1))
@@ -106,13 +110,13 @@ def _scales(values: np.ndarray, axis: int) -> np.ndarray:
     return np.where(largest > 0, largest / 127, 1).astype(np.float32)
 
 
-def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto) -> list[NodeProto]:
-    """Store a matrix ``[inputs, outputs]`` as int8 with a scale for each output; return the nodes that widen it.
+def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto, axis: int) -> list[NodeProto]:
+    """Store a matrix as int8 with a scale for each output, inputs along ``axis``; return the nodes that widen it.
 
     Cast and Mul rather than DequantizeLinear: ONNX Runtime folds these at load, and keeps that for every run.
     """
     matrix, name = to_array(tensor), tensor.name
-    scales = _scales(matrix, axis=0)
+    scales = _scales(matrix, axis)
     _store(model, tensor, {"codes": np.rint(matrix / scales).astype(np.int8), "scales": scales})
     return [
         make_node("Cast", [f"{name}.codes"], [f"{name}.wide"], to=TensorProto.FLOAT),

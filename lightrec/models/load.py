@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel
 
 from lightrec.errors import ModelError
 from lightrec.files import read_json
+from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student, StudentConfig
@@ -17,6 +18,7 @@ from lightrec.models.teacher import Teacher, TeacherConfig
 STUDENTS: dict[str, tuple[type[StudentConfig], type[Student]]] = {
     "sasrec": (SasrecConfig, Sasrec),
     "mini-bert": (MiniBertConfig, MiniBert),
+    "gru4rec": (Gru4RecConfig, Gru4Rec),
 }
 """The students by the name that ``--student`` takes."""
 

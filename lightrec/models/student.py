@@ -17,7 +17,7 @@ class StudentConfig(PreTrainedConfig):
         n_items: number of items in the catalogue, N.
         max_length: most items of a history that the model reads, L.
         hidden_size: width of the item vectors and of the layers, d.
-        num_layers: number of transformer layers.
+        num_layers: number of layers.
         num_heads: attention heads; must divide ``hidden_size``.
         dropout: dropout probability, in training only.
         initializer_range: standard deviation of the initial weights.

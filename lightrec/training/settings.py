@@ -107,18 +107,20 @@ class FinetuneSettings(TrainingSettings):
 class StudentSettings(TrainingSettings):
     """A student trained on the data alone: the baseline."""
 
-    student: Literal["sasrec", "mini-bert"] = "sasrec"
+    student: Literal["sasrec", "mini-bert", "gru4rec"] = "sasrec"
     """The student's architecture."""
     hidden_size: int = 64
     """Width of the item vectors and layers, d."""
     num_layers: int = 2
-    """Transformer layers."""
+    """Transformer layers, or recurrent ones of gru4rec."""
     num_heads: int = 2
-    """Attention heads."""
+    """Attention heads; gru4rec has none."""
     dropout: float = 0.5
     """Dropout in the student."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW."""
+    hold_out_items: float = 0.0
+    """Share of the items with a text that is kept out of training whole, to measure cold items; drawn by seed."""
 
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""
@@ -126,8 +128,10 @@ class StudentSettings(TrainingSettings):
         for key in ("hidden_size", "num_layers", "num_heads"):
             if getattr(self, key) < 1:
                 mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
-        if self.num_heads >= 1 and self.hidden_size % self.num_heads:
+        if self.student != "gru4rec" and self.num_heads >= 1 and self.hidden_size % self.num_heads:
             mistakes.append(f"hidden_size = {self.hidden_size} must be a multiple of num_heads = {self.num_heads}")
+        if not 0 <= self.hold_out_items < 1:
+            mistakes.append(f"hold_out_items = {self.hold_out_items} must be at least 0 and below 1")
         return mistakes + _dropout_problems(self.dropout)
 
 

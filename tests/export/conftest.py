@@ -10,6 +10,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.export.to_onnx import to_onnx
 from lightrec.export.write_bundle import export_bundle
 from lightrec.files import write_json
+from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student
@@ -65,6 +66,11 @@ def mini_bert(tiny_dataset: Dataset) -> Student:
 
 
 @pytest.fixture(scope="session")
+def gru4rec(tiny_dataset: Dataset) -> Student:
+    return spread_student(Gru4Rec, Gru4RecConfig, n_items=tiny_dataset.n_items, hidden_size=24, num_layers=2)
+
+
+@pytest.fixture(scope="session")
 def sasrec_run(sasrec: Student, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs") / "sasrec", sasrec, tiny_dataset)
 
@@ -85,3 +91,8 @@ def sasrec_graph(sasrec_bundle: Path) -> onnx.ModelProto:
 @pytest.fixture(scope="session")
 def mini_bert_graph(mini_bert: Student) -> onnx.ModelProto:
     return to_onnx(mini_bert)
+
+
+@pytest.fixture(scope="session")
+def gru4rec_graph(gru4rec: Student) -> onnx.ModelProto:
+    return to_onnx(gru4rec)

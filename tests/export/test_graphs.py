@@ -24,7 +24,7 @@ from lightrec.runtime.backends import BACKENDS as RUNTIMES
 from lightrec.runtime.backends import Backend
 
 N_ITEMS, MAX_LENGTH = 30, 8
-TRACED = ("sasrec", "mini_bert")
+TRACED = ("sasrec", "mini_bert", "gru4rec")
 
 
 @st.composite
@@ -61,7 +61,7 @@ def assert_same(backend: Backend, model: Student, question: dict[str, np.ndarray
 
 @pytest.fixture(scope="module")
 def runtimes(request, tmp_path_factory) -> dict[tuple[str, str], Backend]:
-    """Both students in single precision in both runtimes."""
+    """The students in single precision in both runtimes."""
     opened = {}
     for name in TRACED:
         folder = tmp_path_factory.mktemp(name)
@@ -145,6 +145,14 @@ def test_sizes_on_disk_follow_the_precision(sasrec_graph):
     assert weights(to_fp16(sasrec_graph)) < 0.51 * exact
     # A scale for each 32 values adds an eighth to the table; biases, norms and positions stay at four bytes.
     assert weights(to_int8(sasrec_graph)) < 0.32 * exact
+
+
+def test_the_layers_matrices_are_stored_in_eight_bits(request):
+    for name in TRACED:
+        graph = to_int8(request.getfixturevalue(f"{name}_graph")).graph
+        single = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
+        matrices = [t.name for t in single if sum(size > 16 for size in t.dims) > 1 and "scales" not in t.name]
+        assert matrices == [], name
 
 
 def test_openvino_stores_the_quantized_table_once(sasrec_graph, tmp_path):

@@ -34,6 +34,11 @@ def sasrec():
     return make("sasrec")
 
 
+@pytest.fixture(scope="module", params=["sasrec", "gru4rec"])
+def causal(request):
+    return make(request.param)
+
+
 def test_padding_changes_nothing(student):
     history = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 0, 0, 0]])
     length = torch.tensor([5, 2])
@@ -52,15 +57,15 @@ def test_item_zero_is_an_item(student):
     assert 0 in items
 
 
-def test_last_state_is_the_last_of_all_states(sasrec):
+def test_last_state_is_the_last_of_all_states(causal):
     history, length = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, N, N]]), torch.tensor([5, 3])
-    every = sasrec.states(history)
-    torch.testing.assert_close(sasrec.last_state(history, length), every[torch.arange(2), length - 1])
+    every = causal.states(history)
+    torch.testing.assert_close(causal.last_state(history, length), every[torch.arange(2), length - 1])
 
 
-def test_states_never_see_the_future(sasrec):
-    first = sasrec.states(torch.tensor([[3, 1, 4, 1, 5]]))
-    other = sasrec.states(torch.tensor([[3, 1, 4, 7, 8]]))
+def test_states_never_see_the_future(causal):
+    first = causal.states(torch.tensor([[3, 1, 4, 1, 5]]))
+    other = causal.states(torch.tensor([[3, 1, 4, 7, 8]]))
     torch.testing.assert_close(first[:, :3], other[:, :3])
     assert not torch.allclose(first[:, 3:], other[:, 3:])
 

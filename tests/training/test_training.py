@@ -131,7 +131,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["causal", "masked"])
-@pytest.mark.parametrize("student_kind", ["sasrec", "mini-bert"])
+@pytest.mark.parametrize("student_kind", ["sasrec", "mini-bert", "gru4rec"])
 def test_every_pair_of_teacher_and_student(tiny_dataset, teacher, masked_teacher, tmp_path, objective, student_kind):
     run = teacher if objective == "causal" else masked_teacher
     settings = DistillSettings(
