@@ -35,7 +35,7 @@ def encode_texts(
         texts: one per item.
         on_progress: called with (texts done, all texts).
     """
-    kept = cache_folder() / "text-vectors" / f"{_fingerprint(base, texts)}.npy"
+    kept = cache_folder() / "text-vectors" / f"{fingerprint(base, texts)}.npy"
     if kept.is_file():
         return np.load(kept, allow_pickle=False)
     vectors = _encode(base, texts, device, batch_size, on_progress)
@@ -44,6 +44,16 @@ def encode_texts(
     np.save(beside, vectors, allow_pickle=False)
     beside.replace(kept)
     return vectors
+
+
+def fingerprint(base: LanguageModel, texts: Sequence[str | None] = ()) -> str:
+    """32 hex digits that tell the weights of ``base``, and ``texts``, from others."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(base.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weight.cpu().float().numpy()).data)
+    digest.update(json.dumps([MAX_TOKENS, list(texts)]).encode())
+    return digest.hexdigest()[:32]
 
 
 def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
@@ -102,12 +112,3 @@ def _encode(
         if on_progress:
             on_progress(first + len(chosen), len(present))
     return vectors
-
-
-def _fingerprint(base: LanguageModel, texts: Sequence[str | None]) -> str:
-    digest = hashlib.sha256()
-    for name, weight in sorted(base.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weight.cpu().float().numpy()).data)
-    digest.update(json.dumps([MAX_TOKENS, list(texts)]).encode())
-    return digest.hexdigest()[:32]
