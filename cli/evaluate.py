@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lightrec.data.dataset import Dataset
     from lightrec.data.splits import Split
+    from lightrec.evaluation.baselines import Baseline
     from lightrec.evaluation.comparison import Comparison
     from lightrec.evaluation.protocol import Evaluation, Scorer, TopKRanker
     from lightrec.evaluation.provenance import Provenance
@@ -25,7 +26,7 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Run folder, bundle folder, or one of popularity, recent-popularity, item-knn."
+            metavar="MODEL", help="Run folder, bundle folder, or one of popularity, recent-popularity, item-knn, ease."
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared data set (lightrec data prepare).")],
@@ -40,6 +41,9 @@ def evaluate(
     targets: Annotated[
         Literal["last", "successive"], typer.Option(help="Ask for each user's last test event, or for every one.")
     ] = "last",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose a baseline's parameters on validation, among at most 15 settings.")
+    ] = False,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank the items of the history too.")] = False,
     k: Annotated[list[int] | None, typer.Option("--k", help="List length; repeat it.  [default: 1, 5, 10, 20]")] = None,
     seed: Annotated[int, typer.Option(help="Makes the bootstrap intervals repeatable.")] = 0,
@@ -57,6 +61,7 @@ def evaluate(
     ```
     lightrec evaluate runs/student prepared/ml-100k
     lightrec evaluate item-knn prepared/ml-100k
+    lightrec evaluate ease prepared/ml-100k --tune
     lightrec evaluate runs/student prepared/ml-100k --against runs/baseline
     lightrec evaluate bundles/student prepared/ml-100k --against runs/student --json
     lightrec evaluate popularity prepared/ml-100k --split temporal --targets successive --k 10 --k 100
@@ -73,7 +78,10 @@ def evaluate(
     sources = [_provenance(name) for name in (model, against) if name is not None]
     chosen = choose_split(sources, split, quantile)
     divided = _split(dataset, *chosen, on, targets)
-    rankers = [_open(source, dataset, divided, device) for source in sources]
+    tried = _tune(sources, dataset, divided) if tune else {}
+    rankers = [
+        tried[source.name][0] if source.name in tried else _open(source, dataset, divided, device) for source in sources
+    ]
     evaluations = _evaluate(sources, rankers, divided, on, keep_seen, tuple(k or (1, 5, 10, 20)), seed)
     comparisons = _compare(evaluations, seed)
     results = {
@@ -82,10 +90,15 @@ def evaluate(
         "on": on,
         "targets": targets,
         "model": model,
+        **_fitting(rankers[0], tried.get(model)),
         **evaluations[0].to_json(),
     }
     if against is not None:
-        results["against"] = {"model": against, **evaluations[1].to_json()}
+        results["against"] = {
+            "model": against,
+            **_fitting(rankers[1], tried.get(against)),
+            **evaluations[1].to_json(),
+        }
         results["comparison"] = {comparison.metric: comparison.to_json() for comparison in comparisons}
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +108,9 @@ def evaluate(
     else:
         title = f"{dataset.name}, {describe_split(*chosen)}, {len(evaluations[0].cases):,} {on} cases"
         _print(title, [source.name for source in sources], evaluations, comparisons)
+        for name, (baseline, settings) in tried.items():
+            chosen_values = ", ".join(f"{key} {value:g}" for key, value in baseline.parameters.items())
+            console.print(f"{name}: {chosen_values or 'no parameters'}; best of {len(settings)} on validation.")
 
 
 def _provenance(name: str) -> Provenance:
@@ -146,6 +162,35 @@ def _open(source: Provenance, dataset: Dataset, split: Split, device: str | None
 
     check_data(source, dataset)
     return ModelScorer(load_model(source.name)[0], resolve_device(device))
+
+
+def _tune(sources: list[Provenance], dataset: Dataset, split: Split) -> dict[str, tuple[Baseline, list[dict]]]:
+    """Each baseline among ``sources``, tuned on the validation cases, with the settings that were tried."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lightrec.errors import ConfigError
+    from lightrec.evaluation.baseline_search import tune_baseline
+    from lightrec.evaluation.baselines import BASELINES
+
+    names = dict.fromkeys(source.name for source in sources if source.name in BASELINES)
+    if not names:
+        raise ConfigError("--tune chooses a baseline's parameters, and no baseline is named: use  lightrec tune.")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        return {
+            name: tune_baseline(
+                name, dataset, split, progress=partial(_advance, progress, progress.add_task(f"Tuning {name}"))
+            )
+            for name in names
+        }
+
+
+def _fitting(ranker: Scorer | TopKRanker, tuned: tuple[Baseline, list[dict]] | None) -> dict[str, Any]:
+    """What a baseline was fitted with and what else was tried, for JSON; nothing for a run or a bundle."""
+    if tuned is not None:
+        return {"parameters": tuned[0].parameters, "tried": tuned[1]}
+    parameters = getattr(ranker, "parameters", None)
+    return {} if parameters is None else {"parameters": parameters}
 
 
 def _evaluate(

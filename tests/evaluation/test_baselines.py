@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.splits import Cases, Split, leave_one_out, temporal
 from lightrec.errors import ConfigError, DataError
-from lightrec.evaluation import baselines
+from lightrec.evaluation import co_occurrence, ease
+from lightrec.evaluation.baseline_search import GRIDS, MOST_SETTINGS, tune_baseline
 from lightrec.evaluation.baselines import BASELINES, ItemKnn, Popularity, RecentPopularity, make_baseline
+from lightrec.evaluation.ease import Ease
 from lightrec.evaluation.protocol import Scorer, evaluate
 
 
@@ -106,7 +108,7 @@ def test_item_knn_equals_brute_force(
 ) -> None:
     split = split_of(sequences, 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "CHUNK", chunk)
+        patch.setattr(co_occurrence, "CHUNK", chunk)
         knn = ItemKnn(split, neighbours=8, shrinkage=shrinkage, decay=0.7)
     expected = brute_force_knn(split, history, 8, shrinkage, 0.7)
     scores = knn.score([np.array(history)])[0]
@@ -124,6 +126,57 @@ def test_only_the_nearest_neighbours_vote() -> None:
         assert np.all(scores <= full + 1e-6)
 
 
+def test_ease_by_hand() -> None:
+    # Users {0,1}, {0}: XᵀX + I = [[3, 1], [1, 2]], its inverse [[2, -1], [-1, 3]] / 5.
+    found = Ease(split_of([[0, 1], [0]], 2), regularization=1, decay=0.5)
+    np.testing.assert_allclose(found.weights, [[0, 1 / 3], [1 / 2, 0]], rtol=1e-6)
+    scores = found.score([np.array([0]), np.array([0, 1]), np.array([1, 0, 0])])
+    np.testing.assert_allclose(scores, [[0, 1 / 3], [1 / 2, 1 / 6], [1 / 8, 1 / 3 + 1 / 6]], rtol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sequences=sequences, regularization=st.sampled_from([0.5, 20.0]), chunk=st.sampled_from([1, 1000]))
+def test_ease_regresses_each_item_on_the_others(sequences: list[list[int]], regularization: float, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(co_occurrence, "CHUNK", chunk)
+        found = Ease(split_of(sequences, 8), regularization).weights
+    users = np.array([np.isin(np.arange(8), sequence) for sequence in sequences], dtype=float)
+    for item in range(8):
+        others = np.arange(8) != item
+        gram = users[:, others].T @ users[:, others] + regularization * np.eye(7)
+        expected = np.linalg.solve(gram, users[:, others].T @ users[:, item])
+        np.testing.assert_allclose(found[others, item], expected, atol=1e-5)
+        assert found[item, item] == 0
+
+
+def test_ease_refuses_a_catalogue_too_large_to_invert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "MOST_ITEMS", 3)
+    with pytest.raises(ConfigError, match=r"4 items would take .* use the baseline item-knn"):
+        Ease(split_of([[0, 1]], 4))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_tuning_finds_the_best_of_what_it_tried(tiny_dataset: Dataset, name: str) -> None:
+    split = leave_one_out(tiny_dataset)
+    chosen, tried = tune_baseline(name, tiny_dataset, split)
+    assert 1 <= len(tried) <= MOST_SETTINGS
+    best = max(tried, key=lambda row: row["ndcg@10"])
+    assert chosen.parameters == best["parameters"]
+    anew = make_baseline(name, tiny_dataset, split, **chosen.parameters)
+    for scorer in (chosen, anew):
+        result = evaluate(scorer, split.validation, train_popularity=split.popularity(), bootstrap=0)
+        assert result.metrics["ndcg@10"].value == pytest.approx(best["ndcg@10"])
+    assert len({tuple(row["parameters"].items()) for row in tried}) == len(tried)
+    for parameter, values in GRIDS.get(name, {}).items():
+        assert {row["parameters"][parameter] for row in tried} == set(values)
+
+
+def test_tuning_sees_no_test_target(tiny_dataset: Dataset) -> None:
+    split = leave_one_out(tiny_dataset)
+    blind = Split(**{**vars(split), "test": split.test.take(np.array([], dtype=int))})
+    assert tune_baseline("item-knn", tiny_dataset, split)[1] == tune_baseline("item-knn", tiny_dataset, blind)[1]
+
+
 def test_every_baseline_is_a_scorer_and_learns(tiny_dataset: Dataset) -> None:
     """In the miniature data item i + 1 follows item i: item-kNN must find neighbours, popularity cannot."""
     for split in (leave_one_out(tiny_dataset), temporal(tiny_dataset, 0.8)):
@@ -138,4 +191,4 @@ def test_every_baseline_is_a_scorer_and_learns(tiny_dataset: Dataset) -> None:
 
 def test_an_unknown_baseline_is_refused(tiny_dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="choose one of popularity"):
-        make_baseline("ease", tiny_dataset, leave_one_out(tiny_dataset))
+        make_baseline("svd", tiny_dataset, leave_one_out(tiny_dataset))

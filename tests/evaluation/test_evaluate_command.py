@@ -105,22 +105,40 @@ def test_validation_and_successive_targets(tiny_dataset: Dataset, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["ease", "DATA"], "ease is no folder and no baseline"),
+        (["svd", "DATA"], "svd is no folder and no baseline"),
         (["popularity", "DATA", "--targets", "successive"], "add --split temporal"),
         (["popularity", "DATA", "--split", "temporal", "--quantile", "1.5"], "between 0 and 1"),
         (["popularity", "DATA", "--k", "0"], "list lengths of 1 and more"),
         (["popularity", "DATA", "--out", "."], "name a JSON file"),
+        (["RUN", "DATA", "--tune"], "no baseline is named"),
         (["popularity", "missing"], "not a prepared data set"),
     ],
 )
 def test_mistakes_get_one_sentence(
-    arguments: list[str], sentence: str, tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], sentence: str, tiny_dataset: Dataset, student: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [str(tiny_dataset.path) if word == "DATA" else word for word in arguments]
+    places = {"DATA": str(tiny_dataset.path), "RUN": str(student)}
+    given = [places.get(word, word) for word in arguments]
     code, _, error = run(capsys, *given)
     assert code == 2
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_tuned_baseline_says_what_was_chosen_and_tried(
+    tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, printed, _ = run(capsys, "item-knn", tiny_dataset.path, "--tune", "--against", "popularity", "--json")
+    results = json.loads(printed)
+    assert code == 0
+    best = max(results["tried"], key=lambda row: row["ndcg@10"])
+    assert results["parameters"] == best["parameters"] and 1 < len(results["tried"]) <= 15
+    assert results["against"]["parameters"] == {}
+    code, printed, _ = run(capsys, "ease", tiny_dataset.path, "--tune")
+    assert "on validation" in printed and "regularization" in printed
+    _, printed, _ = run(capsys, "ease", tiny_dataset.path, "--json")
+    assert json.loads(printed)["parameters"] == {"regularization": 100.0, "decay": 0.5}
+    assert "tried" not in json.loads(printed)
 
 
 def test_a_bundle_cannot_keep_seen_items(
