@@ -8,6 +8,7 @@ import typer
 
 from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
+    BaseOption,
     BatchSizeOption,
     DataArgument,
     DropoutOption,
@@ -15,6 +16,7 @@ from lightrec.cli.training import (
     HiddenSizeOption,
     LearningRateOption,
     MaxLengthOption,
+    NegativesOption,
     NumHeadsOption,
     NumLayersOption,
     PatienceOption,
@@ -55,8 +57,9 @@ def distill(
     ] = None,
     init_items: Annotated[
         str | None,
-        option("--init-items", "Start the item table from the teacher, or none.", "teacher"),
+        option("--init-items", "What the item table starts from: teacher, text or none (random).", "teacher"),
     ] = None,
+    base: BaseOption = None,
     mask_patterns: Annotated[
         int | None,
         option("--mask-patterns", "Masked student: fixed patterns of hidden items per window.", 8),
@@ -69,6 +72,7 @@ def distill(
     epochs: EpochsOption = None,
     batch_size: BatchSizeOption = None,
     learning_rate: LearningRateOption = None,
+    negatives: NegativesOption = None,
     patience: PatienceOption = None,
     split: SplitOption = None,
     quantile: QuantileOption = None,

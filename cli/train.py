@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
+    BaseOption,
     BatchSizeOption,
     DataArgument,
     DropoutOption,
@@ -13,6 +16,7 @@ from lightrec.cli.training import (
     HiddenSizeOption,
     LearningRateOption,
     MaxLengthOption,
+    NegativesOption,
     NumHeadsOption,
     NumLayersOption,
     PatienceOption,
@@ -22,6 +26,7 @@ from lightrec.cli.training import (
     SplitOption,
     StudentOption,
     make_settings,
+    option,
     print_run,
 )
 
@@ -31,6 +36,11 @@ def train(
     data: DataArgument,
     out: OutOption,
     student: StudentOption = None,
+    init_items: Annotated[
+        str | None,
+        option("--init-items", "What the item table starts from: text or none (random).", "none"),
+    ] = None,
+    base: BaseOption = None,
     hidden_size: HiddenSizeOption = None,
     num_layers: NumLayersOption = None,
     num_heads: NumHeadsOption = None,
@@ -39,6 +49,7 @@ def train(
     epochs: EpochsOption = None,
     batch_size: BatchSizeOption = None,
     learning_rate: LearningRateOption = None,
+    negatives: NegativesOption = None,
     patience: PatienceOption = None,
     split: SplitOption = None,
     quantile: QuantileOption = None,

@@ -30,6 +30,17 @@ HiddenSizeOption = Annotated[int | None, option("--hidden-size", "Width of the i
 NumLayersOption = Annotated[int | None, option("--num-layers", "Layers of the student.", 2)]
 NumHeadsOption = Annotated[int | None, option("--num-heads", "Attention heads.", 2)]
 MaxLengthOption = Annotated[int | None, option("--max-length", "Most items of a history that are read.", 50)]
+BaseOption = Annotated[
+    str | None,
+    option(
+        "--base",
+        "Language model that reads item texts: local path or hub id.",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+]
+NegativesOption = Annotated[
+    int | None, option("--negatives", "Items drawn for a sampled softmax; 0: all, up to 100,000.", 0)
+]
 SplitOption = Annotated[str | None, option("--split", "leave-one-out or temporal.", "leave-one-out")]
 QuantileOption = Annotated[float | None, option("--quantile", "Where the temporal split cuts.", 0.9)]
 SeedOption = Annotated[int | None, option("--seed", "Makes the run repeatable.", 0)]

@@ -18,7 +18,7 @@ from lightrec.training.item_vectors import encode_texts, whiten
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
-from lightrec.training.tasks import NextItemTask
+from lightrec.training.tasks import NextItemTask, sampled_negatives
 from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows
 
@@ -51,7 +51,8 @@ def finetune(
         language_model_dropout=settings.language_model_dropout,
     )
     windows = Windows.from_split(split, settings.max_length)
-    task = NextItemTask(teacher, mask_probability=settings.mask_probability)
+    negatives = sampled_negatives(settings, dataset.n_items)
+    task = NextItemTask(teacher, mask_probability=settings.mask_probability, negatives=negatives)
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
     return finish_run(
         run,

@@ -1,91 +1,284 @@
-"""Losses: cross-entropy with the true items, and with what teachers say, over the full catalogue."""
+"""Losses over the whole catalogue: cross-entropy with the true items, and with what a teacher says.
+
+The scores of a batch against every item are the largest thing in training: [R, N] numbers, far more than fit in a
+cache. They are never kept. Row by row in small chunks, scores become probabilities and at once gradients, and only
+the gradients of states and item vectors remain.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
+"""Size of one chunk of scores: near a CPU's cache; large enough to fill a GPU."""
 
 
 class TeacherTargets(NamedTuple):
-    """What one teacher says at R positions.
+    """What a teacher says at R positions.
 
     Either full logits (``items`` None): ``logits [R, N]``. Or the top K: ``logits [R, K]`` of ``items [R, K]``, and
-    ``rest [R]``, the log of the summed exponentials of all other logits, each divided by the temperature.
+    ``rest [R]``, the log of the summed exponentials of all other logits, each divided by the temperature. A row
+    whose logits are all minus infinity has no teacher: it is learnt from the true item alone.
     """
 
     logits: Tensor
     items: Tensor | None = None
     rest: Tensor | None = None
 
-
-def soft_cross_entropy(student: Tensor, teacher: TeacherTargets, temperature: float) -> Tensor:
-    """Cross-entropy ``[R]`` between softened teacher and student distributions, times the squared temperature.
-
-    It differs from the Kullback-Leibler divergence by the teacher's entropy, which has no gradient. With top-K
-    targets the items outside the K count as one (their mass is compared, not their order). The factor keeps the
-    gradient's size independent of the temperature (Hinton et al., arXiv 1503.02531, section 2).
-
-    Args:
-        student: logits ``[R, N]``.
-        teacher: targets at the same R positions.
-        temperature: softens both.
-    """
-    log_q = F.log_softmax(student / temperature, dim=-1)
-    if teacher.items is None:
-        p = F.softmax(teacher.logits.float() / temperature, dim=-1)
-        return -(p * log_q).sum(dim=-1) * temperature**2
-    assert teacher.rest is not None
-    top = teacher.logits.float() / temperature
-    p = F.softmax(torch.cat([top, teacher.rest[:, None]], dim=1), dim=1)
-    log_q_top = log_q.gather(1, teacher.items.long())
-    mass = log_q_top.exp().sum(dim=1)
-    log_q_rest = torch.log1p(-mass.clamp(max=1 - 1e-6))
-    cross = -(p[:, :-1] * log_q_top).sum(dim=1) - p[:, -1] * log_q_rest
-    return cross * temperature**2
+    def rows(self, part: slice) -> TeacherTargets:
+        """The targets of the rows in ``part``."""
+        return TeacherTargets(*(None if field is None else field[part] for field in self))  # type: ignore[arg-type]
 
 
-def teacher_confidence(teacher: TeacherTargets, targets: Tensor, temperature: float) -> Tensor:
-    """The teacher's softened probability ``[R]`` of the true item; 0 where it lies outside the top K."""
-    if teacher.items is None:
-        p = F.softmax(teacher.logits.float() / temperature, dim=-1)
-        return p.gather(1, targets[:, None]).squeeze(1)
-    assert teacher.rest is not None
-    top = teacher.logits.float() / temperature
-    p = F.softmax(torch.cat([top, teacher.rest[:, None]], dim=1), dim=1)[:, :-1]
-    return (p * (teacher.items == targets[:, None])).sum(dim=1)
+class Distillation(NamedTuple):
+    """How a teacher enters the loss; see :class:`~lightrec.training.settings.DistillSettings`."""
+
+    weight: float
+    """The teacher's share, 0 to 1."""
+    temperature: float = 1.0
+    """Softens teacher and student alike."""
+    by_confidence: bool = False
+    """Weight each row by the teacher's probability of the true item, scaled to mean one over the batch (DLLM2Rec,
+    arXiv 2405.00338)."""
 
 
-def distillation_loss(
-    logits: Tensor,
+def catalogue_loss(
+    states: Tensor,
+    table: Tensor,
     targets: Tensor,
-    teachers: list[TeacherTargets],
     *,
-    temperature: float,
-    weight: float,
-    instance_weighting: str = "none",
+    bias: Tensor | None = None,
+    correction: Tensor | None = None,
+    teacher: TeacherTargets | None = None,
+    distillation: Distillation | None = None,
 ) -> Tensor:
-    """(1 - weight) x cross-entropy with the true items + weight x the teachers' soft cross-entropy.
+    """The mean over R rows of (1 - w) x cross-entropy with the true item + w x soft cross-entropy with the teacher.
+
+    The soft cross-entropy is taken between distributions softened by the temperature t, and multiplied by t squared,
+    which keeps the gradient's size independent of t (Hinton et al., arXiv 1503.02531, section 2). It differs from
+    the Kullback-Leibler divergence by the teacher's entropy, which has no gradient. With top-K targets the items
+    outside the K count as one: their mass is compared, not their order.
 
     Args:
-        logits: the student's ``[R, N]``.
+        states: ``[R, d]``.
+        table: item vectors ``[N, d]``; the scores are ``states @ table.T + bias``.
         targets: the true items, int64 ``[R]``.
-        teachers: one set of targets each; they count equally.
-        temperature: see :func:`soft_cross_entropy`.
-        weight: the teachers' share, 0 to 1.
-        instance_weighting: ``confidence`` weights the soft part by the teacher's probability of the true item,
-            scaled so that the weights of a batch have mean one (DLLM2Rec, arXiv 2405.00338).
+        bias: ``[N]`` or None.
+        correction: ``[N]`` or None: added to the softened scores of student and teacher alike, where items stand for
+            others that were not drawn (:func:`sample_candidates`).
+        teacher: targets for the same rows, or None.
+        distillation: how much they count; without it the teacher is ignored.
     """
-    hard = F.cross_entropy(logits, targets)
-    if weight == 0 or not teachers:
-        return hard
-    soft = torch.zeros((), device=logits.device)
-    for teacher in teachers:
-        each = soft_cross_entropy(logits, teacher, temperature)
-        if instance_weighting == "confidence":
-            confidence = teacher_confidence(teacher, targets, temperature)
-            each = each * confidence / confidence.mean().clamp(min=1e-8)
-        soft = soft + each.mean() / len(teachers)
-    return (1 - weight) * hard + weight * soft
+    if distillation is None or teacher is None or distillation.weight == 0:
+        teacher, distillation = None, None
+    return _CatalogueLoss.apply(states, table, bias, correction, targets, teacher, distillation)
+
+
+def sample_candidates(
+    n_items: int, negatives: int, targets: Tensor, teacher: TeacherTargets | None = None
+) -> tuple[Tensor, Tensor]:
+    """Candidates for a softmax over a part of a large catalogue, with their logQ correction.
+
+    The true items of the batch (and a teacher's top items) are always there; ``negatives`` further items are drawn
+    uniformly without replacement and shared by all rows. Adding the correction to the scores makes the sum of
+    exponentials over the candidates an unbiased estimate of that over the catalogue (Horvitz-Thompson; the logQ
+    correction of Bengio and Senecal 2008).
+
+    Returns:
+        ``candidates`` int64 ``[C]``, ascending, and ``correction`` float ``[C]``: minus the logarithm of each one's
+        chance of being drawn.
+    """
+    certain = (
+        targets if teacher is None or teacher.items is None else torch.cat([targets, teacher.items.long().ravel()])
+    )
+    certain = torch.unique(certain)
+    others = n_items - len(certain)
+    if negatives >= others:
+        return torch.arange(n_items, device=targets.device), torch.zeros(n_items, device=targets.device)
+    ranks = _draw_distinct(others, negatives, targets.device)
+    # The r-th item that is not certain: r plus the number of certain items at or before it.
+    gaps = certain - torch.arange(len(certain), device=targets.device)
+    drawn = ranks + torch.searchsorted(gaps, ranks, right=True)
+    candidates, order = torch.sort(torch.cat([certain, drawn]))
+    correction = torch.zeros(len(candidates), device=targets.device)
+    correction[len(certain) :] = torch.log(torch.tensor(others / negatives))
+    return candidates, correction[order]
+
+
+def sampled_catalogue_loss(
+    states: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    negatives: int,
+    *,
+    bias: Tensor | None = None,
+    teacher: TeacherTargets | None = None,
+    distillation: Distillation | None = None,
+) -> Tensor:
+    """:func:`catalogue_loss` over the candidates of :func:`sample_candidates` in place of the whole catalogue."""
+    candidates, correction = sample_candidates(len(table), negatives, targets, teacher)
+    if teacher is not None:
+        if teacher.items is None:
+            teacher = TeacherTargets(teacher.logits[:, candidates])
+        else:
+            teacher = teacher._replace(items=torch.searchsorted(candidates, teacher.items.long()))
+    return catalogue_loss(
+        states,
+        table[candidates],
+        torch.searchsorted(candidates, targets),
+        bias=None if bias is None else bias[candidates],
+        correction=correction,
+        teacher=teacher,
+        distillation=distillation,
+    )
+
+
+class _CatalogueLoss(torch.autograd.Function):
+    """Loss and gradients in one pass over chunks of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, states, table, bias, correction, targets, teacher, distillation):  # type: ignore[override]
+        rows, n_items = len(states), len(table)
+        step = max(16, CHUNK_BYTES.get(states.device.type, 64 << 20) // (4 * n_items))
+        hard, soft = _row_weights(targets, teacher, distillation)
+        grad_states, grad_table = torch.empty_like(states), torch.zeros_like(table)
+        grad_bias = None if bias is None else torch.zeros_like(bias)
+        buffer = states.new_empty(min(step, rows), n_items)
+        total = states.new_zeros((), dtype=torch.float32)
+        for first in range(0, rows, step):
+            part = slice(first, min(first + step, rows))
+            x = states[part]
+            scores = torch.mm(x, table.T, out=buffer[: len(x)])
+            if bias is not None:
+                scores += bias
+            answer = None if teacher is None else teacher.rows(part)
+            temperature = 1.0 if distillation is None else distillation.temperature
+            loss, gradient = _loss_and_gradient(
+                scores.float(), targets[part], correction, answer, hard[part] / rows, soft[part] / rows, temperature
+            )
+            total += loss
+            gradient = gradient.to(states.dtype)
+            torch.mm(gradient, table, out=grad_states[part])
+            grad_table.addmm_(gradient.T, x)
+            if grad_bias is not None:
+                grad_bias += gradient.sum(0)
+        ctx.gradients = (grad_states, grad_table, grad_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor):  # type: ignore[override]
+        found = tuple(None if g is None else g.mul_(upstream.to(g.dtype)) for g in ctx.gradients)
+        del ctx.gradients
+        return (*found, None, None, None, None)
+
+
+def _row_weights(
+    targets: Tensor, teacher: TeacherTargets | None, distillation: Distillation | None
+) -> tuple[Tensor, Tensor]:
+    """Weights ``[R]`` of the true item and of the teacher; a row without a teacher has only the former."""
+    hard = torch.ones(len(targets), device=targets.device)
+    if teacher is None or distillation is None:
+        return hard, torch.zeros_like(hard)
+    answered = _answered(teacher)
+    soft = answered.float() * distillation.weight
+    hard = hard - soft
+    if distillation.by_confidence:
+        confidence = _confidence(teacher, targets, distillation.temperature)
+        soft = soft * confidence / confidence.mean().clamp(min=1e-8)
+    return hard, soft
+
+
+def _answered(teacher: TeacherTargets) -> Tensor:
+    return torch.isfinite(teacher.logits.amax(dim=1))
+
+
+def _loss_and_gradient(
+    scores: Tensor,
+    targets: Tensor,
+    correction: Tensor | None,
+    teacher: TeacherTargets | None,
+    hard: Tensor,
+    soft: Tensor,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """The weighted loss of a chunk and its gradient ``[r, N]`` by the scores."""
+    places = torch.arange(len(targets), device=targets.device)
+    q = torch.softmax(scores if correction is None else scores + correction, dim=1)
+    log_q = _log(q[places, targets])
+    loss = -(hard * log_q).sum()
+    if teacher is None:
+        gradient = q.mul_(hard[:, None])
+    else:
+        softened = q
+        if temperature != 1:
+            softened = scores / temperature if correction is None else scores / temperature + correction
+            softened = torch.softmax(softened, dim=1)
+        soft = soft * temperature**2
+        if teacher.items is None:
+            normaliser = scores[places, targets] / temperature - _log(softened[places, targets])
+            if correction is not None:
+                normaliser = normaliser + correction[targets]
+            p = _teacher_probabilities(teacher, temperature, correction)
+            loss = loss + (soft * (normaliser - torch.linalg.vecdot(p, scores) / temperature)).sum()
+            pull = (softened - p).mul_(soft[:, None] / temperature)
+        else:
+            each, pull = _top_loss_and_pull(softened, teacher, soft / temperature, temperature)
+            loss = loss + (soft * each).sum()
+        gradient = pull.addcmul_(q, hard[:, None])
+    gradient[places, targets] -= hard
+    return loss, gradient
+
+
+def _top_loss_and_pull(q: Tensor, teacher: TeacherTargets, weight: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Soft cross-entropy ``[r]`` with top-K targets, all other items counted as one, and its weighted gradient by
+    the softened scores ``[r, N]``.
+
+    With P the teacher's mass on its top K, m the student's there and p the rest: the gradient is q (P - p m/(1-m)),
+    and on the K items q - p_k.
+    """
+    assert teacher.items is not None
+    items = teacher.items.long()
+    p = _teacher_probabilities(teacher, temperature)
+    top, rest = p[:, :-1], p[:, -1:]
+    q_top = q.gather(1, items)
+    mass = q_top.sum(dim=1, keepdim=True).clamp(max=1 - 1e-6)
+    each = -(top * _log(q_top)).sum(dim=1) - (rest * torch.log1p(-mass)).squeeze(1)
+    pull = q * (weight[:, None] * (1 - rest - rest * mass / (1 - mass)))
+    pull.scatter_(1, items, (q_top - top) * weight[:, None])
+    return each, pull
+
+
+def _teacher_probabilities(teacher: TeacherTargets, temperature: float, correction: Tensor | None = None) -> Tensor:
+    """Softened probabilities: ``[R, N]``, or ``[R, K + 1]`` with the rest last; zeros where there is no teacher."""
+    logits = teacher.logits.float() / temperature
+    if teacher.items is not None:
+        assert teacher.rest is not None
+        logits = torch.cat([logits, teacher.rest.float()[:, None]], dim=1)
+    elif correction is not None:
+        logits = logits + correction
+    return torch.softmax(logits, dim=1).nan_to_num_(0.0)
+
+
+def _confidence(teacher: TeacherTargets, targets: Tensor, temperature: float) -> Tensor:
+    """The teacher's softened probability ``[R]`` of the true item; 0 where it lies outside the top K."""
+    p = _teacher_probabilities(teacher, temperature)
+    if teacher.items is None:
+        return p.gather(1, targets[:, None]).squeeze(1)
+    return (p[:, :-1] * (teacher.items == targets[:, None])).sum(dim=1)
+
+
+def _log(probability: Tensor) -> Tensor:
+    return probability.clamp(min=1e-38).log()
+
+
+def _draw_distinct(population: int, count: int, device: torch.device) -> Tensor:
+    """``count`` distinct integers below ``population``, uniformly; without a permutation of a large population."""
+    if population <= 16 * count:
+        return torch.randperm(population, device=device)[:count]
+    drawn = torch.unique(torch.randint(population, (count + count // 8 + 16,), device=device))
+    while len(drawn) < count:
+        drawn = torch.unique(torch.cat([drawn, torch.randint(population, (count,), device=device)]))
+    return drawn[torch.randperm(len(drawn), device=device)[:count]]

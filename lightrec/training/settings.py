@@ -36,6 +36,9 @@ class TrainingSettings:
     """Most validation cases to score at each validation, drawn by seed; 0 takes all."""
     mask_probability: float = 0.3
     """Masked objective: the share of items hidden in a window."""
+    negatives: int = 0
+    """Items drawn for a sampled softmax with logQ correction; 0 takes the whole catalogue up to 100,000 items, and
+    8,192 beyond."""
     seed: int = 0
     """Makes the run repeatable."""
     device: str = "auto"
@@ -52,6 +55,7 @@ class TrainingSettings:
             "evaluate_every": 1,
             "patience": 0,
             "validation_cases": 0,
+            "negatives": 0,
             "seed": 0,
             "weight_decay": 0,
         }
@@ -122,6 +126,13 @@ class StudentSettings(TrainingSettings):
     hold_out_items: float = 0.0
     """Share of the items with a text that is kept out of training whole, to measure cold items; drawn by seed."""
 
+    init_items: Literal["none", "text", "teacher"] = "none"
+    """What the item table starts from: ``none``, random numbers; ``text``, the language model's encoding of the item
+    texts; or ``teacher``, the first teacher's item vectors (distil only). Both are centred, reduced by PCA and
+    whitened (WhitenRec, arXiv 2402.10602)."""
+    base: str = DEFAULT_LANGUAGE_MODEL
+    """The language model that reads item texts: a local path or a hub id."""
+
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""
         mistakes = super().problems()
@@ -132,6 +143,8 @@ class StudentSettings(TrainingSettings):
             mistakes.append(f"hidden_size = {self.hidden_size} must be a multiple of num_heads = {self.num_heads}")
         if not 0 <= self.hold_out_items < 1:
             mistakes.append(f"hold_out_items = {self.hold_out_items} must be at least 0 and below 1")
+        if self.init_items == "teacher" and not hasattr(self, "teachers"):
+            mistakes.append("init_items = 'teacher' needs a teacher: distil, or take 'text' or 'none'")
         return mistakes + _dropout_problems(self.dropout)
 
 
@@ -149,8 +162,8 @@ class DistillSettings(StudentSettings):
     """Last share of the steps over which ``distill_weight`` falls to zero; 0 keeps it constant."""
     instance_weighting: Literal["none", "confidence"] = "none"
     """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec)."""
-    init_items: Literal["teacher", "none"] = "teacher"
-    """Start the item table from the first teacher's item vectors: centred, reduced by PCA, whitened."""
+    init_items: Literal["none", "text", "teacher"] = "teacher"
+    """See :class:`StudentSettings`."""
     mask_patterns: int = 8
     """Masked teacher and student: how many fixed patterns of hidden items each window has."""
     cache_gib: float = 1.0

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import set_seed
 
 from lightrec.data.dataset import Dataset
-from lightrec.data.splits import make_split
+from lightrec.data.held_out_items import draw_items, without_items
+from lightrec.data.splits import Split, make_split
 from lightrec.errors import ModelError
 from lightrec.files import sha256_file
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import STUDENTS, load_model, read_run
 from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
-from lightrec.training.item_vectors import whiten
+from lightrec.training.initial_items import start_items
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
-from lightrec.training.tasks import NextItemTask
+from lightrec.training.tasks import NextItemTask, sampled_negatives
 from lightrec.training.teacher_outputs import OutputsPlan, TeacherOutputs, prepare_outputs
 from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows, mask_patterns
@@ -40,10 +40,12 @@ def train(
     run = open_run(out, settings, {"command": "train", "data": dataset.checksum})
     if run.finished:
         return run.finished
-    split = make_split(dataset, settings.split, settings.quantile)
+    split = training_split(dataset, settings)
     windows = Windows.from_split(split, settings.max_length)
     student = make_student(settings, dataset.n_items)
-    task = NextItemTask(student, mask_probability=settings.mask_probability)
+    start_items(student, settings, dataset, (), resolve_device(settings.device), reporter)
+    negatives = sampled_negatives(settings, dataset.n_items)
+    task = NextItemTask(student, mask_probability=settings.mask_probability, negatives=negatives)
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
     return finish_run(
         run,
@@ -71,7 +73,7 @@ def distill(
     run = open_run(out, settings, {"command": "distill", "data": dataset.checksum, "teacher_weights": weights})
     if run.finished:
         return run.finished
-    split = make_split(dataset, settings.split, settings.quantile)
+    split = training_split(dataset, settings)
     windows = Windows.from_split(split, settings.max_length)
     student = make_student(settings, dataset.n_items)
     patterns = None
@@ -81,10 +83,10 @@ def distill(
         _outputs(teacher, record, dataset, settings, windows, patterns, reporter)
         for teacher, record in zip(settings.teachers, records, strict=True)
     ]
-    if settings.init_items == "teacher":
-        student.set_item_table(_initial_items(settings, student))
+    start_items(student, settings, dataset, settings.teachers, resolve_device(settings.device), reporter)
     task = NextItemTask(
         student,
+        negatives=sampled_negatives(settings, dataset.n_items),
         temperature=settings.temperature,
         distill_weight=settings.distill_weight,
         anneal=settings.anneal,
@@ -105,6 +107,12 @@ def distill(
         history=history,
         details={**facts, "teachers": teachers},
     )
+
+
+def training_split(dataset: Dataset, settings: StudentSettings) -> Split:
+    """The settings' split, without the items that they hold out."""
+    split = make_split(dataset, settings.split, settings.quantile)
+    return without_items(split, draw_items(dataset, settings.hold_out_items, settings.seed))
 
 
 def make_student(settings: StudentSettings, n_items: int) -> Student:
@@ -192,11 +200,3 @@ def _outputs(
 def _load_teacher(run: str) -> Teacher:
     model, _ = load_model(run)
     return model  # type: ignore[return-value]
-
-
-def _initial_items(settings: DistillSettings, student: Student) -> torch.Tensor:
-    """The first teacher's item vectors, whitened to the student's width, at the usual initial size."""
-    with torch.inference_mode():
-        vectors = _load_teacher(settings.teachers[0]).item_table.float().numpy()
-    whitened = whiten(vectors, student.config.hidden_size)
-    return torch.from_numpy(whitened * student.config.initializer_range)

@@ -7,15 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightrec.training.losses import TeacherTargets, distillation_loss
+from lightrec.training.losses import Distillation, TeacherTargets, catalogue_loss, sampled_catalogue_loss
+from lightrec.training.settings import TrainingSettings
 
 
 class NextItemTask(nn.Module):
-    """Full-catalogue cross-entropy, with teachers where there are any, for causal and masked models alike.
+    """Cross-entropy over the catalogue, with teachers where there are any, for causal and masked models alike.
 
     Args:
         model: a student or a teacher.
         mask_probability: masked objective without fixed masks: the share of items to hide.
+        negatives: items drawn for a sampled softmax; 0 takes the whole catalogue.
         temperature, distill_weight, anneal, instance_weighting: see
             :class:`~lightrec.training.settings.DistillSettings`.
     """
@@ -25,6 +27,7 @@ class NextItemTask(nn.Module):
         model: nn.Module,
         *,
         mask_probability: float = 0.3,
+        negatives: int = 0,
         temperature: float = 1.0,
         distill_weight: float = 0.0,
         anneal: float = 0.0,
@@ -33,6 +36,7 @@ class NextItemTask(nn.Module):
         super().__init__()
         self.model = model
         self.mask_probability = mask_probability
+        self.negatives = negatives
         self.temperature = temperature
         self.distill_weight = distill_weight
         self.anneal = anneal
@@ -64,15 +68,19 @@ class NextItemTask(nn.Module):
             if masked is None:
                 masked = self._draw_masks(items, length)
             states, targets = model.states(items, length, masked)[masked], items[masked]
-        loss = distillation_loss(
-            model.logits(states),
-            targets,
-            [TeacherTargets(**answer) for answer in teachers or []],
-            temperature=self.temperature,
-            weight=self.current_distill_weight,
-            instance_weighting=self.instance_weighting,
+        answers = [TeacherTargets(**answer) for answer in teachers or []] or [None]
+        losses = [self._loss(states, targets, answer) for answer in answers]
+        return {"loss": torch.stack(losses).mean()}
+
+    def _loss(self, states: Tensor, targets: Tensor, teacher: TeacherTargets | None) -> Tensor:
+        model: Any = self.model
+        how = Distillation(
+            self.current_distill_weight, self.temperature, by_confidence=self.instance_weighting == "confidence"
         )
-        return {"loss": loss}
+        extras = {"bias": getattr(model, "item_bias", None), "teacher": teacher, "distillation": how}
+        if self.negatives:
+            return sampled_catalogue_loss(states, model.item_table, targets, self.negatives, **extras)
+        return catalogue_loss(states, model.item_table, targets, **extras)
 
     @property
     def current_distill_weight(self) -> float:
@@ -88,3 +96,8 @@ class NextItemTask(nn.Module):
         drawn = (torch.rand(items.shape, device=items.device) < self.mask_probability) & (steps < length[:, None])
         only_last = (torch.rand(len(items), 1, device=items.device) < 0.25) | ~drawn.any(dim=1, keepdim=True)
         return torch.where(only_last, last, drawn)
+
+
+def sampled_negatives(settings: TrainingSettings, n_items: int) -> int:
+    """How many items a sampled softmax draws; 0 means the full softmax, the rule up to 100,000 items."""
+    return settings.negatives or (8192 if n_items > 100_000 else 0)
