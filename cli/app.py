@@ -19,6 +19,7 @@ from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
 from lightrec.cli.recommend import recommend
 from lightrec.cli.train import train
+from lightrec.cli.tune import tune
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError
 
@@ -41,6 +42,7 @@ app.add_typer(data.app, name="data")
 app.command()(finetune)
 app.command()(train)
 app.command()(distill)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(export)
 app.command()(bench)

@@ -46,7 +46,7 @@ RULES = {
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule({"errors", "bundle", "extras"}, {"numpy", "onnxruntime"}, {"openvino"}),
     "models": Rule({"errors", "extras", "files", "config", "download"}, LEARNING),
-    "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "rich"}),
+    "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),
     "export": Rule(
         {"models", "runtime", "evaluation", "data", *FOUNDATION},
