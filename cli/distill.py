@@ -40,6 +40,16 @@ def distill(
         list[str] | None,
         typer.Option("--teacher", metavar="RUN", help="Run folder of a teacher; repeat it for several."),
     ] = None,
+    teacher_scores: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher-scores", metavar="FILE", help="Scores of any other system: user, position, item, score."
+        ),
+    ] = None,
+    teacher_weights: Annotated[
+        str | None,
+        option("--teacher-weights", "One number a teacher (0.6,0.4), the file's last, or auto.", "auto"),
+    ] = None,
     student: StudentOption = None,
     recipe: RecipeOption = None,
     temperature: Annotated[float | None, option("--temperature", "Softens both distributions.", 2.0)] = None,
@@ -85,14 +95,20 @@ def distill(
     """Distil one or several teachers into a small student: stage 2.
 
     The student learns the teachers' temperature-softened distribution over the whole catalogue and the true items
-    together, at every position. The teachers' outputs are computed once and kept beside them, so that distilling
-    again needs no teacher. Give the same command again after an interruption and it goes on.
+    together, at every position. Several teachers speak with one voice, weighed by how well they do on validation.
+    What they say is computed once and kept in the first one's folder, so that distilling again needs no teacher.
+    Give the same command again after an interruption and it goes on.
+
+    A teacher may be any other system: --teacher-scores takes a file (Parquet, CSV, JSON lines) with the columns user,
+    position, item and score, or rank in its place. Position 3 is the user's fourth event: what the system would
+    have shown after the first three. Positions that are left out are learnt from the true item alone.
 
     **Examples**
 
     ```
     lightrec distill prepared/ml-100k --teacher runs/teacher --student sasrec --out runs/student
     lightrec distill prepared/ml-100k --teacher runs/text --teacher runs/ids --temperature 4 --out runs/two
+    lightrec distill prepared/ml-100k --teacher-scores ranked.parquet --out runs/from-scores
     lightrec distill prepared/ml-100k --teacher runs/paper-teacher --recipe paper --out runs/paper
     ```
     """

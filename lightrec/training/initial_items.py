@@ -33,8 +33,8 @@ def start_items(
     Raises:
         DataError: if no item has a text and texts are asked for.
     """
-    if settings.init_items == "none":
-        return
+    if settings.init_items == "none" or (settings.init_items == "teacher" and not teachers):
+        return  # a file of scores has no item vectors
     if settings.init_items == "teacher":
         vectors = teacher_vectors(teachers[0])
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL
@@ -153,7 +154,13 @@ class DistillSettings(StudentSettings):
     """Stage 2: a student learns from teachers and from the data together."""
 
     teachers: tuple[str, ...] = ()
-    """Run folders of the teachers; several count equally."""
+    """Run folders of the teachers; several speak with one voice."""
+    teacher_scores: str | None = None
+    """File of scores (user, position, item, score) that any other system gave: one more teacher where it has any."""
+    teacher_weights: str = "auto"
+    """One number a teacher, with commas between them, the file's last: what its log-probabilities are multiplied by
+    in the common voice. ``auto`` fits the runs' weights on validation cases, fits the scale of the file's scores on
+    training positions, and gives the file the say of one teacher among all."""
     temperature: float = 2.0
     """Softens teacher and student alike: logits are divided by it (Hinton et al., arXiv 1503.02531)."""
     distill_weight: float = 0.5
@@ -174,8 +181,7 @@ class DistillSettings(StudentSettings):
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""
         mistakes = super().problems()
-        if not self.teachers:
-            mistakes.append("teachers is empty: give at least one --teacher RUN")
+        mistakes += self._teacher_problems()
         if self.temperature <= 0:
             mistakes.append(f"temperature = {self.temperature} must be above 0")
         for key in ("distill_weight", "anneal"):
@@ -184,6 +190,32 @@ class DistillSettings(StudentSettings):
         for key in ("mask_patterns", "cache_items"):
             if getattr(self, key) < 1:
                 mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
+        return mistakes
+
+    @property
+    def given_teacher_weights(self) -> tuple[float, ...] | None:
+        """The numbers in ``teacher_weights``; None for ``auto``."""
+        return None if self.teacher_weights == "auto" else tuple(map(float, self.teacher_weights.split(",")))
+
+    def _teacher_problems(self) -> list[str]:
+        voices = len(self.teachers) + (self.teacher_scores is not None)
+        if not voices:
+            return ["teachers is empty: give at least one --teacher RUN, or --teacher-scores FILE"]
+        mistakes = []
+        if self.teacher_scores is not None and self.hold_out_items:
+            mistakes.append("teacher_scores cannot go with hold_out_items: its author has seen those items")
+        try:
+            given = self.given_teacher_weights
+        except ValueError:
+            return [*mistakes, f"teacher_weights = {self.teacher_weights!r} must be auto, or numbers such as 0.6,0.4"]
+        if given is not None and len(given) != voices:
+            mistakes.append(
+                f"teacher_weights = {self.teacher_weights!r} has {len(given)} numbers for {voices} teachers"
+            )
+        if given is not None and not all(0 < weight < math.inf for weight in given):
+            mistakes.append(f"teacher_weights = {self.teacher_weights!r} must hold numbers above 0")
+        if given is not None and len(self.teachers) == voices == 1:
+            mistakes.append("teacher_weights weighs several teachers: leave it out for a single one")
         return mistakes
 
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import set_seed
 
 from lightrec.data.dataset import Dataset
 from lightrec.data.held_out_items import draw_items, without_items
 from lightrec.data.splits import Split, make_split
-from lightrec.errors import ModelError
-from lightrec.files import sha256_file
 from lightrec.models.devices import resolve_device
-from lightrec.models.load import STUDENTS, load_model, read_run
+from lightrec.models.load import STUDENTS
 from lightrec.models.student import Student
-from lightrec.models.teacher import Teacher
 from lightrec.training.initial_items import start_items
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tasks import NextItemTask, sampled_negatives
-from lightrec.training.teacher_outputs import OutputsPlan, TeacherOutputs, prepare_outputs
+from lightrec.training.teachers import Teachers
 from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows, mask_patterns
 
@@ -63,14 +58,13 @@ def distill(
 ) -> dict[str, Any]:
     """Distil teachers into a student and write a run folder; returns its record.
 
-    The teachers' outputs are computed once and kept in their own run folders; see
-    :mod:`lightrec.training.teacher_outputs`.
+    What the teachers say together is computed once and kept in the first one's run folder; see
+    :mod:`lightrec.training.teachers`.
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    records = [_teacher_record(run, dataset, settings) for run in settings.teachers]
-    weights = [sha256_file(Path(run) / "model.safetensors") for run in settings.teachers]
-    run = open_run(out, settings, {"command": "distill", "data": dataset.checksum, "teacher_weights": weights})
+    teachers = Teachers.open(settings, dataset)
+    run = open_run(out, settings, {"command": "distill", "data": dataset.checksum, **teachers.facts()})
     if run.finished:
         return run.finished
     split = training_split(dataset, settings)
@@ -79,10 +73,7 @@ def distill(
     patterns = None
     if student.objective == "masked":
         patterns = mask_patterns(windows, settings.mask_patterns, settings.mask_probability, settings.seed)
-    outputs = [
-        _outputs(teacher, record, dataset, settings, windows, patterns, reporter)
-        for teacher, record in zip(settings.teachers, records, strict=True)
-    ]
+    outputs, teachers_record = teachers.outputs(split, windows, patterns, reporter)
     start_items(student, settings, dataset, settings.teachers, resolve_device(settings.device), reporter)
     task = NextItemTask(
         student,
@@ -94,10 +85,6 @@ def distill(
     )
     collator = Collator(windows, dataset.n_items, outputs, patterns)
     history, facts = fit(task, collator, split, run, settings, reporter)
-    teachers = [
-        {"name": record["config"].get("base"), "validation": record["validation"], "config": record["config"]}
-        for record in records
-    ]
     return finish_run(
         run,
         kind="student",
@@ -105,7 +92,7 @@ def distill(
         settings=settings,
         dataset=dataset,
         history=history,
-        details={**facts, "teachers": teachers},
+        details={**facts, **teachers_record},
     )
 
 
@@ -129,74 +116,3 @@ def make_student(settings: StudentSettings, n_items: int) -> Student:
             dropout=settings.dropout,
         )
     )
-
-
-def _teacher_record(run: str, dataset: Dataset, settings: DistillSettings) -> dict[str, Any]:
-    """The record of a teacher, refused unless it was trained on this data and split and reads as far."""
-    record = read_run(run)
-    if record["dataset"]["checksum"] != dataset.checksum:
-        raise ModelError(
-            f"The teacher {run} was trained on other data ({record['dataset']['name']}, checksum "
-            f"{record['dataset']['checksum'][:12]}) than {dataset.path} ({dataset.checksum[:12]}): use the same "
-            "prepared folder for both."
-        )
-    if record["split"] != {"name": settings.split, "quantile": settings.quantile}:
-        raise ModelError(
-            f"The teacher {run} was trained on the split {record['split']['name']}, and may have seen what "
-            f"{settings.split} holds back: give --split {record['split']['name']} or another teacher."
-        )
-    if record["config"]["max_length"] < settings.max_length:
-        raise ModelError(
-            f"The teacher {run} reads {record['config']['max_length']} items and the student "
-            f"{settings.max_length}: give --max-length {record['config']['max_length']} or another teacher."
-        )
-    return record
-
-
-def _outputs(
-    teacher: str,
-    record: dict[str, Any],
-    dataset: Dataset,
-    settings: DistillSettings,
-    windows: Windows,
-    patterns: np.ndarray | None,
-    reporter: Reporter,
-) -> TeacherOutputs:
-    """One teacher's outputs for the student's windows, computed now or before."""
-    objective = record["objective"]
-    plan = OutputsPlan.make(windows, objective, patterns)
-    context: dict[str, Any] = {
-        "data": dataset.checksum,
-        "split": [settings.split, settings.quantile],
-        "max_length": settings.max_length,
-    }
-    if plan.by_pattern:
-        context["patterns"] = [settings.mask_patterns, settings.mask_probability, settings.seed]
-    started = False
-
-    def advance(done: int, total: int) -> None:
-        nonlocal started
-        if not started:
-            reporter.start("Asking the teacher", total, done)
-            started = True
-        reporter.advance(done)
-
-    outputs = prepare_outputs(
-        Path(teacher),
-        functools.partial(_load_teacher, teacher),
-        plan,
-        n_items=dataset.n_items,
-        temperature=settings.temperature,
-        max_bytes=settings.cache_gib * 2**30,
-        top=settings.cache_items,
-        context=context,
-        device=resolve_device(settings.device),
-        on_progress=advance,
-    )
-    reporter.stop()
-    return outputs
-
-
-def _load_teacher(run: str) -> Teacher:
-    model, _ = load_model(run)
-    return model  # type: ignore[return-value]

@@ -49,7 +49,7 @@ class NextItemTask(nn.Module):
         items: Tensor,
         length: Tensor,
         masked: Tensor | None = None,
-        teachers: list[dict[str, Tensor]] | None = None,
+        teacher: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """The loss of one batch of windows.
 
@@ -57,7 +57,7 @@ class NextItemTask(nn.Module):
             items: int64 ``[B, T]``, right-padded.
             length: int64 ``[B]``.
             masked: bool ``[B, T]``, what to hide; drawn afresh if None (masked objective).
-            teachers: the fields of one :class:`~lightrec.training.losses.TeacherTargets` each.
+            teacher: the fields of :class:`~lightrec.training.losses.TeacherTargets`.
         """
         model: Any = self.model
         if model.objective == "causal":
@@ -68,9 +68,7 @@ class NextItemTask(nn.Module):
             if masked is None:
                 masked = self._draw_masks(items, length)
             states, targets = model.states(items, length, masked)[masked], items[masked]
-        answers = [TeacherTargets(**answer) for answer in teachers or []] or [None]
-        losses = [self._loss(states, targets, answer) for answer in answers]
-        return {"loss": torch.stack(losses).mean()}
+        return {"loss": self._loss(states, targets, TeacherTargets(**teacher) if teacher else None)}
 
     def _loss(self, states: Tensor, targets: Tensor, teacher: TeacherTargets | None) -> Tensor:
         model: Any = self.model

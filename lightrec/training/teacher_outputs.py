@@ -1,7 +1,8 @@
-"""What a teacher says about every training position: computed once, kept memory-mapped, read in batches.
+"""What teachers say about every training position: computed once, kept memory-mapped, read in batches.
 
-The outputs lie in the teacher's run folder under ``outputs/<key>``; the key names the data, the split, the windows
-and the form. A computation that was stopped goes on where it was. Layout of a folder::
+Several teachers speak with one :class:`Voice`, so that a step reads one set of targets however many they are. The
+outputs lie in a folder ``<key>``, among those of the first teacher's run; the key names the weights, the data, the
+split, the windows and the form. A computation that was stopped goes on where it was. Layout of a folder::
 
     index.json    form, rows, catalogue size, temperature, batches done
     logits.npy    float16 [R, N] (form "full") or [R, K] (form "top")
@@ -16,22 +17,29 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from lightrec.files import read_json, sha256_file, write_json
+from lightrec.files import read_json, write_json
+from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
 from lightrec.training.losses import TeacherTargets
 from lightrec.training.windows import Windows
 
+MOST_SCORES = 100_000_000
+"""Most scores that a batch of windows may ask for: windows of a large catalogue are asked about in smaller batches."""
+
+CHUNK = 8_000_000
+"""Most scores held at once for each teacher."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OutputsPlan:
-    """What is asked of the teacher, and where each answer stands.
+    """What is asked of the teachers, and where each answer stands.
 
     A causal teacher answers for every target of a window from the items before it. A masked teacher of a causal
     student does the same with one pass per target (the prefix and a mask), or its answers would know the future.
@@ -50,7 +58,13 @@ class OutputsPlan:
 
     @classmethod
     def make(cls, windows: Windows, teacher_objective: str, patterns: np.ndarray | None) -> OutputsPlan:
-        """Lay out the rows for a teacher and a student; ``patterns`` is None for a causal student."""
+        """Lay out the rows for teachers and a student.
+
+        Args:
+            windows: the student's.
+            teacher_objective: ``masked`` if that is every teacher's, else ``causal``.
+            patterns: None for a causal student.
+        """
         by_pattern = teacher_objective == "masked" and patterns is not None
         counts = patterns.sum(axis=2).ravel() if by_pattern and patterns is not None else windows.lengths - 1
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -60,21 +74,72 @@ class OutputsPlan:
     def rows(self, chosen: np.ndarray, pattern: np.ndarray | None) -> np.ndarray:
         """The rows for a batch's asked positions, window after window, in order."""
         parts = []
+        for window, drawn, steps in self._asked(chosen, pattern):
+            if self.by_pattern:
+                parts.append(self.row_offsets[window, drawn] + np.arange(len(steps)))
+            else:
+                parts.append(self.row_offsets[window] + steps - 1)
+        return np.concatenate(parts)
+
+    def events(self, chosen: np.ndarray, pattern: np.ndarray | None) -> np.ndarray:
+        """Which training event (a place in ``windows.items``) each of these rows asks for."""
+        return np.concatenate(
+            [self.windows.starts[window] + steps for window, _, steps in self._asked(chosen, pattern)]
+        )
+
+    def _asked(self, chosen: np.ndarray, pattern: np.ndarray | None) -> Iterator[tuple[int, int | None, np.ndarray]]:
+        """Each window, its pattern, and the steps within it that are asked for."""
         for place, window in enumerate(chosen):
             if pattern is None:
-                parts.append(self.row_offsets[window] + np.arange(self.windows.lengths[window] - 1))
-                continue
-            assert self.patterns is not None
-            hidden = np.flatnonzero(self.patterns[window, pattern[place]])
-            if self.by_pattern:
-                parts.append(self.row_offsets[window, pattern[place]] + np.arange(len(hidden)))
+                yield window, None, np.arange(1, self.windows.lengths[window])
             else:
-                parts.append(self.row_offsets[window] + hidden - 1)
-        return np.concatenate(parts)
+                assert self.patterns is not None
+                yield window, pattern[place], np.flatnonzero(self.patterns[window, pattern[place]])
+
+
+class Voice(Protocol):
+    """Whoever can be asked about the rows of a plan."""
+
+    def answer(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Callable[[slice], Tensor]:
+        """Listen to the windows ``chosen``; the result gives logits ``[r, N]`` of any part of ``plan.rows(...)``."""
+        ...
+
+
+class ModelVoice:
+    """A :class:`Voice` over a teacher, or a student that teaches.
+
+    Args:
+        model: put into evaluation mode.
+        device: where to compute.
+    """
+
+    def __init__(self, model: Teacher | Student, device: str = "cpu"):
+        self.model: Any = model.to(device).eval()  # type: ignore[arg-type]
+        self.device = device
+
+    def answer(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Callable[[slice], Tensor]:
+        """See :class:`Voice`."""
+        states = self._states(plan, chosen, pattern)
+        return lambda part: self.model.logits(states[part])
+
+    def _states(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Tensor:
+        """The state ``[r, E]`` of each row."""
+        items, length = plan.windows.batch(chosen, padding=self.model.config.n_items)
+        items, length = items.to(self.device), length.to(self.device)
+        if pattern is not None:
+            assert plan.patterns is not None
+            masked = torch.from_numpy(plan.patterns[chosen, pattern][:, : items.shape[1]]).to(self.device)
+            return self.model.states(items, length, masked)[masked]
+        asked = torch.arange(items.shape[1] - 1, device=self.device)[None, :] < (length - 1)[:, None]
+        if self.model.objective == "causal":
+            return self.model.states(items[:, :-1])[asked]
+        # One target a pass: the items before step t, and a mask at t.
+        steps = [self.model.last_state(items[:, :t], (length - 1).clamp(max=t)) for t in range(1, items.shape[1])]
+        return torch.stack(steps, dim=1)[asked]
 
 
 class TeacherOutputs:
-    """A teacher's answers on disk; see the module. Open one with :func:`prepare_outputs`."""
+    """Answers on disk; see the module. Open one with :func:`prepare_outputs`."""
 
     def __init__(self, folder: Path, plan: OutputsPlan):
         self.plan = plan
@@ -96,8 +161,8 @@ class TeacherOutputs:
 
 
 def prepare_outputs(
-    run: Path,
-    load_teacher: Callable[[], Teacher],
+    outputs: Path,
+    open_voice: Callable[[], Voice],
     plan: OutputsPlan,
     *,
     n_items: int,
@@ -105,40 +170,39 @@ def prepare_outputs(
     max_bytes: float,
     top: int,
     context: dict[str, Any],
-    device: str = "cpu",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TeacherOutputs:
-    """Compute a teacher's outputs, or go on, or find them done.
+    """Compute the outputs of teachers, or go on, or find them done.
 
     Args:
-        run: the teacher's run folder.
-        load_teacher: called only if something is left to compute.
+        outputs: where the folders ``<key>`` lie.
+        open_voice: called only if something is left to compute.
         plan: what to ask.
         n_items: size of the catalogue, N.
         temperature: the student's; the remaining mass of form "top" depends on it.
         max_bytes: full logits are kept if they fit in here, the ``top`` best otherwise.
-        context: further facts that the outputs depend on (data checksum, split, seed of the patterns).
+        context: further facts that the outputs depend on (teachers' weights, data checksum, split, seed of the
+            patterns).
         on_progress: called with (batches done, all batches).
     """
     full = plan.n_rows * n_items * 2 <= max_bytes
     facts = {
         **context,
-        "weights": sha256_file(run / "model.safetensors"),
         "form": "full" if full else "top",
         "rows": plan.n_rows,
         "n_items": n_items,
         **({} if full else {"temperature": temperature, "top": min(top, n_items)}),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    folder = run / "outputs" / key
-    batches = list(_batches(plan))
+    folder = outputs / key
+    batches = list(_batches(plan, n_items))
     done = read_json(folder / "index.json")["batches_done"] if (folder / "index.json").is_file() else 0
     if done < len(batches):
         arrays = _open_arrays(folder, facts, new=done == 0)
         write_json(folder / "index.json", {**facts, "batches_done": done})
-        teacher = load_teacher().to(device).eval()
+        voice = open_voice()
         for number in range(done, len(batches)):
-            _fill(arrays, plan, batches[number], teacher, temperature, device)
+            _fill(arrays, plan, batches[number], voice, n_items, temperature)
             # Flushing after every batch would cost more than computing some again after a kill.
             if number % 16 == 15 or number == len(batches) - 1:
                 for array in arrays.values():
@@ -149,8 +213,10 @@ def prepare_outputs(
     return TeacherOutputs(folder, plan)
 
 
-def _batches(plan: OutputsPlan, size: int = 128) -> Iterator[np.ndarray]:
+def _batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
     """Windows of like length together, in a fixed order."""
+    longest = int(plan.windows.lengths.max(initial=1))
+    size = max(1, min(128, MOST_SCORES // (longest * n_items)))
     order = np.argsort(plan.windows.lengths, kind="stable")
     for first in range(0, len(order), size):
         yield order[first : first + size]
@@ -171,44 +237,33 @@ def _open_arrays(folder: Path, facts: dict[str, Any], new: bool) -> dict[str, np
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False) for name in shapes}
 
 
+@torch.inference_mode()
 def _fill(
     arrays: dict[str, np.memmap],
     plan: OutputsPlan,
     chosen: np.ndarray,
-    teacher: Teacher,
+    voice: Voice,
+    n_items: int,
     temperature: float,
-    device: str,
 ) -> None:
-    """Ask the teacher about the windows ``chosen`` and write the answers at their rows."""
-    for rows, logits in _ask(plan, chosen, teacher, device):
-        if "items" not in arrays:
-            arrays["logits"][rows] = logits.cpu().numpy().astype(np.float16)
-            continue
-        best, items = logits.topk(arrays["items"].shape[1], dim=1)
-        others = logits.scatter(1, items, float("-inf"))
-        arrays["logits"][rows] = best.cpu().numpy().astype(np.float16)
-        arrays["items"][rows] = items.cpu().numpy().astype(np.int32)
-        arrays["rest"][rows] = torch.logsumexp(others / temperature, dim=1).clamp(min=-1e4).cpu().numpy()
+    """Ask about the windows ``chosen`` and write the answers at their rows."""
+    patterns = range(plan.patterns.shape[1]) if plan.by_pattern and plan.patterns is not None else (None,)
+    step = max(1, CHUNK // n_items)
+    for number in patterns:
+        pattern = None if number is None else np.full(len(chosen), number)
+        rows = plan.rows(chosen, pattern)
+        answer = voice.answer(plan, chosen, pattern)
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
+            _write(arrays, rows[part], answer(part), temperature)
 
 
-@torch.inference_mode()
-def _ask(plan: OutputsPlan, chosen: np.ndarray, teacher: Teacher, device: str) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Rows and logits ``[rows, N]``, in pieces that fit in memory."""
-    items, length = plan.windows.batch(chosen, padding=teacher.config.n_items)
-    items, length = items.to(device), length.to(device)
-    if plan.by_pattern:
-        assert plan.patterns is not None
-        for pattern in range(plan.patterns.shape[1]):
-            masked = torch.from_numpy(plan.patterns[chosen, pattern][:, : items.shape[1]]).to(device)
-            states = teacher.states(items, length, masked)[masked]
-            yield plan.rows(chosen, np.full(len(chosen), pattern)), teacher.logits(states)
-    elif teacher.objective == "causal":
-        asked = torch.arange(items.shape[1] - 1, device=device)[None, :] < (length - 1)[:, None]
-        yield plan.rows(chosen, None), teacher.logits(teacher.states(items[:, :-1])[asked])
-    else:
-        # One target a pass: the items before position t, and a mask at t.
-        for t in range(1, items.shape[1]):
-            inside = (length > t).nonzero().squeeze(1)
-            prefix = items[inside, :t]
-            scores = teacher.score(prefix, torch.full_like(inside, t))
-            yield plan.row_offsets[chosen[inside.cpu().numpy()]] + t - 1, scores
+def _write(arrays: dict[str, np.memmap], rows: np.ndarray, logits: Tensor, temperature: float) -> None:
+    if "items" not in arrays:
+        arrays["logits"][rows] = logits.cpu().numpy().astype(np.float16)
+        return
+    best, items = logits.topk(arrays["items"].shape[1], dim=1)
+    others = logits.scatter(1, items, float("-inf"))
+    arrays["logits"][rows] = best.cpu().numpy().astype(np.float16)
+    arrays["items"][rows] = items.cpu().numpy().astype(np.int32)
+    arrays["rest"][rows] = torch.logsumexp(others / temperature, dim=1).clamp(min=-1e4).cpu().numpy()

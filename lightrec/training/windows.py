@@ -68,16 +68,14 @@ class Collator:
     Args:
         windows: where the items are.
         padding: the index that stands for no item, N.
-        teachers: a source of teacher targets, or None (see :mod:`lightrec.training.teacher_outputs`).
+        teacher: a source of targets, or None (see :mod:`lightrec.training.teacher_outputs`).
         patterns: fixed masks to draw from, bool ``[W, P, L + 1]``, or None to leave masking to the task.
     """
 
-    def __init__(
-        self, windows: Windows, padding: int, teachers: Sequence[Any] = (), patterns: np.ndarray | None = None
-    ):
+    def __init__(self, windows: Windows, padding: int, teacher: Any = None, patterns: np.ndarray | None = None):
         self.windows = windows
         self.padding = padding
-        self.teachers = teachers
+        self.teacher = teacher
         self.patterns = patterns
 
     def __call__(self, chosen: list[int]) -> dict[str, Any]:
@@ -89,12 +87,10 @@ class Collator:
             # torch's generator, because the trainer saves and restores its state.
             pattern = torch.randint(self.patterns.shape[1], (len(chosen),)).numpy()
             batch["masked"] = torch.from_numpy(self.patterns[chosen, pattern][:, : items.shape[1]])
-        if self.teachers:
-            answers = [teacher.targets(np.asarray(chosen), pattern) for teacher in self.teachers]
+        if self.teacher is not None:
+            answer = self.teacher.targets(np.asarray(chosen), pattern)
             # The trainer moves dictionaries to its device, but not named tuples.
-            batch["teachers"] = [
-                {key: value for key, value in answer._asdict().items() if value is not None} for answer in answers
-            ]
+            batch["teacher"] = {key: value for key, value in answer._asdict().items() if value is not None}
         return batch
 
 

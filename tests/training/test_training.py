@@ -28,7 +28,7 @@ from lightrec.training.finetune import finetune
 from lightrec.training.progress import Silent
 from lightrec.training.settings import DistillSettings, FinetuneSettings, StudentSettings
 from lightrec.training.students import distill, train
-from lightrec.training.teacher_outputs import OutputsPlan, prepare_outputs
+from lightrec.training.teacher_outputs import ModelVoice, OutputsPlan, prepare_outputs
 from lightrec.training.windows import Windows, mask_patterns
 
 SMALL = {"max_length": 8, "batch_size": 16, "device": "cpu"}
@@ -144,7 +144,7 @@ def test_every_pair_of_teacher_and_student(tiny_dataset, teacher, masked_teacher
 def test_distilling_again_needs_no_teacher_in_memory(tiny_dataset, teacher, tmp_path, monkeypatch):
     settings = DistillSettings(teachers=(str(teacher),), init_items="none", hidden_size=16, epochs=1, **SMALL)
     distill(tiny_dataset.path, tmp_path / "first", settings, Silent())
-    monkeypatch.setattr("lightrec.training.students._load_teacher", lambda run: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr("lightrec.training.teachers.load_teacher", lambda run: pytest.fail("the teacher was loaded"))
     distill(tiny_dataset.path, tmp_path / "second", dataclasses.replace(settings, temperature=3.0), Silent())
 
 
@@ -152,7 +152,9 @@ def test_several_teachers_and_the_top_of_their_outputs(tiny_dataset, teacher, st
     settings = DistillSettings(
         teachers=(str(teacher), str(student)), hidden_size=16, epochs=1, cache_gib=0.0, cache_items=5, **SMALL
     )
-    assert len(distill(tiny_dataset.path, tmp_path / "student", settings, Silent())["teachers"]) == 2
+    record = distill(tiny_dataset.path, tmp_path / "student", settings, Silent())
+    assert len(record["teachers"]) == len(record["ensemble"]["weights"]) == 2
+    assert 0 < record["ensemble"]["fitted_cases"] <= 20
 
 
 def outputs_by_hand(model, windows, window, target):
@@ -169,7 +171,14 @@ def test_outputs_are_what_the_teacher_says_of_each_prefix(request, tiny_dataset,
     windows = Windows.from_split(make_split(tiny_dataset), 8)
     plan = OutputsPlan.make(windows, record["objective"], None)
     outputs = prepare_outputs(
-        run, lambda: model, plan, n_items=30, temperature=1.0, max_bytes=1e9, top=5, context={"test": which}
+        run / "outputs",
+        lambda: ModelVoice(model),
+        plan,
+        n_items=30,
+        temperature=1.0,
+        max_bytes=1e9,
+        top=5,
+        context={"test": which},
     )
     for window in range(0, len(windows), 7):
         rows = outputs.targets(np.array([window]), None).logits
@@ -184,8 +193,9 @@ def test_outputs_for_a_masked_student_follow_its_patterns(tiny_dataset, masked_t
     patterns = mask_patterns(windows, 3, 0.3, seed=0)
     plan = OutputsPlan.make(windows, "masked", patterns)
     outputs = prepare_outputs(
-        masked_teacher, lambda: model, plan, n_items=30, temperature=1.0, max_bytes=1e9, top=5, context={"test": 1}
-    )
+        masked_teacher / "outputs", lambda: ModelVoice(model), plan,
+        n_items=30, temperature=1.0, max_bytes=1e9, top=5, context={"test": 1},
+    )  # fmt: skip
     for window, pattern in ((0, 0), (3, 1), (len(windows) - 1, 2)):
         items, length = windows.batch([window], padding=30)
         masked = torch.from_numpy(patterns[window, pattern][None, : items.shape[1]])
@@ -201,7 +211,7 @@ def test_outputs_go_on_where_they_were_stopped(tiny_dataset, teacher):
 
     def prepare(context, on_progress=None):
         return prepare_outputs(
-            teacher, lambda: model, plan, n_items=30, temperature=1.0, max_bytes=0, top=5,
+            teacher / "outputs", lambda: ModelVoice(model), plan, n_items=30, temperature=1.0, max_bytes=0, top=5,
             context={"test": context}, on_progress=on_progress,
         )  # fmt: skip
 
