@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lightrec.cli import data
+from lightrec.cli import data, items
 from lightrec.cli.bench import bench
 from lightrec.cli.demo import demo
 from lightrec.cli.distill import distill
@@ -18,6 +18,7 @@ from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
 from lightrec.cli.recommend import recommend
+from lightrec.cli.teacher_scores import teacher_scores
 from lightrec.cli.train import train
 from lightrec.cli.tune import tune
 from lightrec.cli.verify import verify
@@ -41,10 +42,12 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.command()(finetune)
 app.command()(train)
+app.command()(teacher_scores)
 app.command()(distill)
 app.command()(tune)
 app.command()(evaluate)
 app.command()(export)
+app.add_typer(items.app, name="items")
 app.command()(bench)
 app.command()(recommend)
 app.command()(verify)

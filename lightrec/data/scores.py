@@ -9,6 +9,7 @@ the best, and the score is then minus its logarithm.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -120,3 +121,23 @@ def _refuse(wrong: np.ndarray, file: str, describe: Callable[[int], str]) -> Non
     if len(rows):
         others = f" ({len(rows) - 1:,} more rows are alike)" if len(rows) > 1 else ""
         raise DataError(f"Row {rows[0] + 1:,} of {file} {describe(int(rows[0]))}{others}.")
+
+
+def write_scores(path: Path, dataset: Dataset, scores: Scores) -> None:
+    """Write the Parquet file that :func:`read_scores` reads; nothing half-written is left at ``path``."""
+    users, items = (np.array(ids, dtype=object) for ids in (dataset.user_ids, dataset.item_ids))
+    frame = pl.DataFrame(
+        {
+            "user": pl.Series(users[scores.users], dtype=pl.String),
+            "position": scores.positions,
+            "item": pl.Series(items[scores.items], dtype=pl.String),
+            "score": scores.scores,
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        frame.write_parquet(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -195,7 +195,7 @@ def prepare_outputs(
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     folder = outputs / key
-    batches = list(_batches(plan, n_items))
+    batches = list(question_batches(plan, n_items))
     done = read_json(folder / "index.json")["batches_done"] if (folder / "index.json").is_file() else 0
     if done < len(batches):
         arrays = _open_arrays(folder, facts, new=done == 0)
@@ -213,7 +213,7 @@ def prepare_outputs(
     return TeacherOutputs(folder, plan)
 
 
-def _batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
+def question_batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
     """Windows of like length together, in a fixed order."""
     longest = int(plan.windows.lengths.max(initial=1))
     size = max(1, min(128, MOST_SCORES // (longest * n_items)))
