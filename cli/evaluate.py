@@ -11,6 +11,7 @@ import typer
 from lightrec.cli.common import DeviceOption, JsonOption, console, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
@@ -44,6 +45,13 @@ def evaluate(
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose a baseline's parameters on validation, among at most 15 settings.")
     ] = False,
+    cold_items: Annotated[
+        bool,
+        typer.Option(
+            "--cold-items",
+            help="Ask for the items that the run held out of training (--hold-out-items), by their texts alone.",
+        ),
+    ] = False,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank the items of the history too.")] = False,
     k: Annotated[list[int] | None, typer.Option("--k", help="List length; repeat it.  [default: 1, 5, 10, 20]")] = None,
     seed: Annotated[int, typer.Option(help="Makes the bootstrap intervals repeatable.")] = 0,
@@ -65,10 +73,12 @@ def evaluate(
     lightrec evaluate runs/student prepared/ml-100k --against runs/baseline
     lightrec evaluate bundles/student prepared/ml-100k --against runs/student --json
     lightrec evaluate popularity prepared/ml-100k --split temporal --targets successive --k 10 --k 100
+    lightrec evaluate runs/held-out prepared/ml-100k --cold-items --against popularity
     ```
     """
     from lightrec.data.dataset import Dataset
     from lightrec.errors import ConfigError
+    from lightrec.evaluation.cold_items import ask_for, by_chance, held_out
     from lightrec.evaluation.provenance import choose_split, describe_split
     from lightrec.files import write_json
 
@@ -78,9 +88,13 @@ def evaluate(
     sources = [_provenance(name) for name in (model, against) if name is not None]
     chosen = choose_split(sources, split, quantile)
     divided = _split(dataset, *chosen, on, targets)
+    held = held_out(sources, dataset, cold_items)
+    if held is not None:
+        divided = ask_for(divided, held)
     tried = _tune(sources, dataset, divided) if tune else {}
     rankers = [
-        tried[source.name][0] if source.name in tried else _open(source, dataset, divided, device) for source in sources
+        tried[source.name][0] if source.name in tried else _open(source, dataset, divided, device, held)
+        for source in sources
     ]
     evaluations = _evaluate(sources, rankers, divided, on, keep_seen, tuple(k or (1, 5, 10, 20)), seed)
     comparisons = _compare(evaluations, seed)
@@ -93,6 +107,8 @@ def evaluate(
         **_fitting(rankers[0], tried.get(model)),
         **evaluations[0].to_json(),
     }
+    if held is not None:
+        results["cold_items"] = {"items": int(held.sum()), "by_chance": by_chance(evaluations[0], dataset.n_items)}
     if against is not None:
         results["against"] = {
             "model": against,
@@ -108,6 +124,12 @@ def evaluate(
     else:
         title = f"{dataset.name}, {describe_split(*chosen)}, {len(evaluations[0].cases):,} {on} cases"
         _print(title, [source.name for source in sources], evaluations, comparisons)
+        if held is not None:
+            chance = results["cold_items"]["by_chance"]
+            console.print(
+                f"Asked for the {held.sum():,} items held out of training, ranked among all; by chance: "
+                + ", ".join(f"{_label(name)} {value:.5f}" for name, value in chance.items())
+            )
         for name, (baseline, settings) in tried.items():
             chosen_values = ", ".join(f"{key} {value:g}" for key, value in baseline.parameters.items())
             console.print(f"{name}: {chosen_values or 'no parameters'}; best of {len(settings)} on validation.")
@@ -143,7 +165,9 @@ def _split(dataset: Dataset, name: str, quantile: float, on: str, targets: str) 
     return temporal(dataset, quantile, successive=True)
 
 
-def _open(source: Provenance, dataset: Dataset, split: Split, device: str | None) -> Scorer | TopKRanker:
+def _open(
+    source: Provenance, dataset: Dataset, split: Split, device: str | None, held: np.ndarray | None
+) -> Scorer | TopKRanker:
     from lightrec.bundle import MANIFEST
     from lightrec.evaluation.baselines import BASELINES, make_baseline
     from lightrec.evaluation.provenance import check_data
@@ -161,7 +185,12 @@ def _open(source: Provenance, dataset: Dataset, split: Split, device: str | None
     from lightrec.models.scoring import ModelScorer
 
     check_data(source, dataset)
-    return ModelScorer(load_model(source.name)[0], resolve_device(device))
+    model, _ = load_model(source.name)
+    if held is not None:
+        from lightrec.training.text_projection import give_vectors
+
+        give_vectors(model, source.name, dataset, held)
+    return ModelScorer(model, resolve_device(device))
 
 
 def _tune(sources: list[Provenance], dataset: Dataset, split: Split) -> dict[str, tuple[Baseline, list[dict]]]:

@@ -43,6 +43,10 @@ NegativesOption = Annotated[
 ]
 SplitOption = Annotated[str | None, option("--split", "leave-one-out or temporal.", "leave-one-out")]
 QuantileOption = Annotated[float | None, option("--quantile", "Where the temporal split cuts.", 0.9)]
+HoldOutItemsOption = Annotated[
+    float | None,
+    option("--hold-out-items", "Share of the items kept out, for lightrec evaluate --cold-items.", 0.0),
+]
 SeedOption = Annotated[int | None, option("--seed", "Makes the run repeatable.", 0)]
 ReportToOption = Annotated[
     str | None,

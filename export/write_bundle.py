@@ -14,6 +14,7 @@ import onnx
 
 from lightrec.bundle import (
     MANIFEST,
+    TEXT_PROJECTION,
     Catalogue,
     Manifest,
     ModelRecord,
@@ -33,6 +34,7 @@ from lightrec.export.to_openvino import to_openvino
 from lightrec.files import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
+from lightrec.models.text_projection import TextProjection
 from lightrec.runtime.backends import Backend, open_backend
 from lightrec.runtime.recommender import Recommender
 from lightrec.runtime.verify import verify_bundle
@@ -99,6 +101,8 @@ def export_bundle(
     if not isinstance(model, Student):
         raise ModelError(f"{run} holds a teacher: distil it first, and export the student of  lightrec distill.")
     dataset = open_data(record, data)
+    if record["config"].get("hold_out_items"):
+        raise ModelError(f"{run} held items out of training, to be measured: train without --hold-out-items to export.")
     split = make_split(dataset, record["split"]["name"], record["split"]["quantile"])
     if len(split.validation) == 0:
         raise DataError(f"{dataset.name} has no validation user, on whom an export is checked: use more data.")
@@ -116,6 +120,7 @@ def export_bundle(
             lightrec_version=version("lightrec"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             training=provenance(record),
+            text_projection=_copy_projection(Path(run), folder),
             history_lengths=length_distribution(split.test if len(split.test) else split.validation),
         )
         graphs = [open_backend(folder, manifest, model.backend) for model in models]
@@ -152,6 +157,16 @@ def provenance(record: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in record.items() if key not in ("format_version", "command")}
     kept["dataset"] = {key: value for key, value in record["dataset"].items() if key != "path"}
     return _without_folders(kept)
+
+
+def _copy_projection(run: Path, folder: Path) -> dict[str, Any] | None:
+    """Take the run's text projection along, if it has one; returns what the manifest tells of it."""
+    if not (run / TEXT_PROJECTION).is_file():
+        return None
+    projection = TextProjection.load(run / TEXT_PROJECTION)
+    named = dataclasses.replace(projection, language_model=_without_folders(projection.language_model))
+    named.save(folder / TEXT_PROJECTION)
+    return {"language_model": named.language_model, "fingerprint": named.fingerprint, **named.facts}
 
 
 def length_distribution(cases: Cases) -> dict[str, Any]:

@@ -7,7 +7,8 @@ docs/format.md describes the format for other languages. A bundle carries no rea
     items.json        list of item ids (strings), by index
     popularity.npy    int32 [N], item indices, most popular first
     golden.json       synthetic histories with the answers that every runtime must give
-    titles.json       optional: list of strings or null, by index; may be left out when deploying
+    titles.json       list of strings or null, by index; may be left out, also when deploying
+    text_projection.safetensors    from texts to item vectors, for new items; likewise
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
 from lightrec.files import new_folder, read_json, sha256_file, write_json
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
@@ -31,6 +32,11 @@ ITEMS = "items.json"
 POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
 TITLES = "titles.json"
+TEXT_PROJECTION = "text_projection.safetensors"
+OPTIONAL_FILES = (TITLES, TEXT_PROJECTION)
+"""No device needs them to recommend: they may be deleted from a deployed bundle."""
+LATER_KEYS = ("history_lengths", "text_projection", "additions")
+"""Keys that a manifest may lack: they are optional, or came with a later minor version."""
 SMALL_FILES = (ITEMS, POPULARITY, GOLDEN, TITLES)
 """Everything but the model: checked each time a bundle is loaded."""
 
@@ -85,6 +91,10 @@ class Manifest:
     """Where the student comes from: data set and checksum, configuration, seed, teachers."""
     history_lengths: Mapping[str, Any] | None = None
     """Distribution of the lengths of real histories, for benchmarks; None if it was left out."""
+    text_projection: Mapping[str, Any] | None = None
+    """Whose texts :data:`TEXT_PROJECTION` reads and how it was fitted; None if the bundle has none."""
+    additions: tuple[Mapping[str, Any], ...] = ()
+    """One entry for each time that items were added without retraining: how many, when, from what."""
     files: Mapping[str, FileRecord] = dataclasses.field(default_factory=dict)
     """Every file but the manifest, by name; :func:`write_manifest` fills it in."""
     format_version: str = FORMAT_VERSION
@@ -193,7 +203,7 @@ def read_golden(path: str | Path) -> tuple[list[GoldenCase], float]:
 
 
 def verify_hashes(path: str | Path, only: Iterable[str] | None = None) -> Manifest:
-    """Compare the files of a bundle with the SHA-256 in its manifest; titles.json may be absent.
+    """Compare the files of a bundle with the SHA-256 in its manifest; :data:`OPTIONAL_FILES` may be absent.
 
     Args:
         path: the bundle.
@@ -207,7 +217,7 @@ def verify_hashes(path: str | Path, only: Iterable[str] | None = None) -> Manife
     wrong = []
     for name, record in manifest.files.items():
         file = Path(path) / name
-        if name not in chosen or (name == TITLES and not file.exists()):
+        if name not in chosen or (name in OPTIONAL_FILES and not file.exists()):
             continue
         if not file.is_file():
             wrong.append(f"{name} is missing")
@@ -242,8 +252,8 @@ def copy_bundle(source: str | Path, target: str | Path) -> Manifest:
 
 
 def deployed_bytes(path: str | Path) -> int:
-    """Size of all that a device needs: the manifest and every file but titles.json."""
-    names = [name for name in read_manifest(path).files if name != TITLES]
+    """Size of all that a device needs: the manifest and every file but :data:`OPTIONAL_FILES`."""
+    names = [name for name in read_manifest(path).files if name not in OPTIONAL_FILES]
     return sum((Path(path) / name).stat().st_size for name in (MANIFEST, *names))
 
 
@@ -263,12 +273,13 @@ def _read_list(file: Path, n_items: int) -> list[Any]:
 
 def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
     fields = [field.name for field in dataclasses.fields(Manifest)]
-    missing = [name for name in fields if name not in values and name != "history_lengths"]
+    missing = [name for name in fields if name not in values and name not in LATER_KEYS]
     if missing:
         raise BundleError(f"{file} lacks {', '.join(missing)}: export again.")
     known = {name: values[name] for name in fields if name in values}
     try:
         known["models"] = tuple(_model(model) for model in values["models"])
+        known["additions"] = tuple(values.get("additions", ()))
         known["files"] = {name: FileRecord(f["sha256"], f["bytes"]) for name, f in values["files"].items()}
         problem = _problem(Manifest(**known))
     except (KeyError, TypeError, AttributeError) as error:

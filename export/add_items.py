@@ -1,0 +1,155 @@
+"""A bundle with more items: new rows in its item table, everything that was there unchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from lightrec.bundle import (
+    FORMAT_VERSION,
+    MANIFEST,
+    TEXT_PROJECTION,
+    Catalogue,
+    Manifest,
+    ModelRecord,
+    read_catalogue,
+    read_golden,
+    verify_hashes,
+    write_catalogue,
+    write_golden,
+    write_manifest,
+)
+from lightrec.errors import BundleError, ConfigError, DataError, ParityError
+from lightrec.export.golden import answer, golden_cases, tolerance
+from lightrec.export.grow_graph import grow_onnx, grow_openvino
+from lightrec.files import new_folder
+from lightrec.runtime.backends import Backend, open_backend
+from lightrec.runtime.verify import compare, verify_bundle
+
+
+def add_items(
+    bundle: str | Path,
+    out: str | Path,
+    item_ids: Sequence[str],
+    vectors: np.ndarray,
+    titles: Sequence[str | None] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write a copy of ``bundle`` that also knows ``item_ids``; returns its manifest.
+
+    Every model of the bundle grows in its own precision. Before the copy takes its place it must answer the golden
+    cases of the old bundle as before (with the new items excluded), and its own new ones.
+
+    Args:
+        bundle: a bundle; left as it is.
+        out: where to write; a bundle already there is replaced at the end, and only if all went well.
+        item_ids: n new ids.
+        vectors: float ``[n, d]``, one per id, in the space of the student's item table.
+        titles: one per id; they are added if the bundle holds titles.
+        source: where the vectors come from, for the manifest.
+
+    Raises:
+        ConfigError: if ``out`` is something else than a bundle.
+        DataError: if ids, vectors or titles do not fit the bundle or each other.
+        BundleError: if the bundle is damaged, or of a version whose models cannot grow.
+        ParityError: if an old item would be ranked otherwise than before. Nothing is written.
+    """
+    bundle, out = Path(bundle), Path(out)
+    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not a bundle: choose another folder for --out.")
+    old = verify_hashes(bundle)
+    catalogue = read_catalogue(bundle, old)
+    vectors = np.asarray(vectors, dtype=np.float32)
+    _check(item_ids, vectors, titles, catalogue)
+    with new_folder(out) as folder:
+        for model in old.models:
+            _grow(model, bundle, folder, old, vectors)
+        write_catalogue(folder, _extended(catalogue, item_ids, titles))
+        if (bundle / TEXT_PROJECTION).is_file():
+            shutil.copyfile(bundle / TEXT_PROJECTION, folder / TEXT_PROJECTION)
+        addition = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "items": len(item_ids),
+            **(source or {}),
+        }
+        manifest = dataclasses.replace(
+            old,
+            n_items=old.n_items + len(item_ids),
+            additions=(*old.additions, addition),
+            format_version=FORMAT_VERSION,
+        )
+        graphs = [open_backend(folder, manifest, model.backend, precision=model.precision) for model in old.models]
+        _require_old_answers(bundle, graphs, np.arange(old.n_items, manifest.n_items))
+        cases = golden_cases(graphs[0], _weights(old.n_items, len(item_ids)), old.max_length, old.k_limit)
+        write_golden(folder, cases, tolerance(cases, old.models[0].precision, graphs[1:]))
+        manifest = write_manifest(folder, manifest)
+        verify_bundle(folder).require()
+    return manifest
+
+
+def _check(
+    item_ids: Sequence[str], vectors: np.ndarray, titles: Sequence[str | None] | None, catalogue: Catalogue
+) -> None:
+    known: set[str] = set(catalogue.item_ids)
+    for row, item in enumerate(item_ids, start=1):
+        if item in known:
+            there = "in the bundle already" if item in catalogue.item_ids else "among the new items twice"
+            raise DataError(f"Item {item!r} (new item {row}) is {there}: leave it out; what is there keeps its vector.")
+        known.add(item)
+    if not len(item_ids):
+        raise DataError("There are no new items: the file of new items has no row.")
+    if vectors.ndim != 2 or len(vectors) != len(item_ids):
+        raise DataError(f"The vectors have shape {vectors.shape} for {len(item_ids)} new items: give one row for each.")
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise DataError(f"The vector of item {item_ids[row]!r} (row {row + 1}) holds NaN or infinity: mend it.")
+    if titles is not None and len(titles) != len(item_ids):
+        raise DataError(f"There are {len(titles)} titles for {len(item_ids)} new items: give one for each.")
+
+
+def _extended(catalogue: Catalogue, item_ids: Sequence[str], titles: Sequence[str | None] | None) -> Catalogue:
+    """The new items stand behind the old ones, in popularity too: nobody has chosen them yet."""
+    n_items = len(catalogue.item_ids)
+    return Catalogue(
+        [*catalogue.item_ids, *item_ids],
+        np.concatenate([catalogue.popularity, np.arange(n_items, n_items + len(item_ids))]),
+        None if catalogue.titles is None else [*catalogue.titles, *(titles or [None] * len(item_ids))],
+    )
+
+
+def _grow(model: ModelRecord, bundle: Path, folder: Path, manifest: Manifest, vectors: np.ndarray) -> None:
+    file = model.files[0]
+    if model.backend == "openvino":
+        grow_openvino(bundle / file, folder / file, manifest.n_items, vectors)
+    elif model.backend == "onnxruntime":
+        graph = onnx.load(bundle / file)
+        grow_onnx(graph, vectors)
+        onnx.save(graph, folder / file)
+    else:
+        raise BundleError(f"{bundle} holds a model for {model.backend}, which this lightrec cannot grow: upgrade it.")
+
+
+def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarray) -> None:
+    """Without the new items the grown graphs must answer the old golden cases as recorded."""
+    cases, allowed = read_golden(bundle)
+    for graph in graphs:
+        for number, case in enumerate(cases):
+            items, scores = answer(graph, case.history, [*case.exclude, *new.tolist()], case.k)
+            problem = compare(case, items, scores, allowed)
+            if problem:
+                raise ParityError(
+                    f"With the new items the {graph.name} model answers golden case {number} otherwise than before "
+                    f"({problem}): nothing was written; report this as a bug."
+                )
+
+
+def _weights(n_old: int, n_new: int) -> np.ndarray:
+    """How often the golden cases draw each item: old and new ones are about half of the histories each."""
+    return np.concatenate([np.zeros(n_old, dtype=np.int64), np.full(n_new, max(0, n_old // n_new - 1))])

@@ -1,0 +1,100 @@
+"""More rows for the item table of an exported graph; nothing else in it changes, so old items score as before.
+
+Three things in a graph know the size of the catalogue: the item table ``[N + 1, d]`` (in 8 bits also its scales),
+whose last row is padding and stays the last; the padding index N; and the largest k, which is N as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+from onnx.numpy_helper import from_array, to_array
+
+from lightrec.errors import BundleError
+from lightrec.export.quantize import TABLE, quantize_blocks
+
+
+def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray) -> None:
+    """Append ``vectors`` float32 ``[n, d]`` to the items of a graph of :func:`~lightrec.export.to_onnx.to_onnx`, or
+    of a smaller copy by :mod:`~lightrec.export.quantize`, in place and in the graph's own precision.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    if f"{TABLE}.codes" in tensors:
+        codes, scales = quantize_blocks(vectors, tensors[f"{TABLE}.codes"].dims[2])
+        parts = {f"{TABLE}.codes": codes, f"{TABLE}.scales": scales}
+    else:
+        parts = {next((name for name in (f"{TABLE}.fp16", TABLE) if name in tensors), TABLE): vectors}
+    limits = [node.input[2] for node in model.graph.node if node.op_type == "Clip" and node.input[0] == "k"]
+    if not set(parts) <= set(tensors) or len(limits) != 1 or limits[0] not in tensors:
+        raise BundleError("The ONNX model has no item table that can grow: export its run again.")
+    for name, rows in parts.items():
+        _replace(tensors[name], _insert(to_array(tensors[name]), rows))
+    _replace(tensors[limits[0]], to_array(tensors[limits[0]]) + len(vectors))
+    for node in model.graph.node:
+        if node.op_type == "MatMulNBits" and f"{TABLE}.codes" in node.input:
+            next(attribute for attribute in node.attribute if attribute.name == "N").i += len(vectors)
+
+
+def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray) -> None:
+    """The same for a graph of :func:`~lightrec.export.to_openvino.to_openvino`, from one .xml file to another.
+
+    Args:
+        source: the graph to read.
+        target: where to write the larger one; its weights go beside it.
+        n_items: size of the catalogue of ``source``, N.
+        vectors: float32 ``[n, d]``.
+    """
+    model = openvino.Core().read_model(source)
+    constants = {op.get_friendly_name(): op for op in model.get_ops() if op.get_type_name() == "Constant"}
+    table = {name: op for name, op in constants.items() if name.startswith(TABLE) and op.shape[0] == n_items + 1}
+    limits = [op for op in model.get_ops() if op.get_type_name() == "Clamp" and op.get_attributes()["max"] == n_items]
+    padding = [
+        op
+        for op in constants.values()
+        if op.get_element_type() == openvino.Type.i64 and op.data.ndim == 0 and op.data == n_items
+    ]
+    if not table or not limits or not padding:
+        raise BundleError("The OpenVINO model has no item table that can grow: export its run again.")
+    for name, rows in _openvino_parts({name: op.data for name, op in table.items()}, vectors).items():
+        _swap(table[name], _insert(table[name].data, rows))
+    for op in padding:
+        _swap(op, op.data + len(vectors))
+    for op in limits:
+        op.set_attribute("max", float(n_items + len(vectors)))
+    model.validate_nodes_and_infer_types()
+    openvino.save_model(model, target, compress_to_fp16=False)  # what is in half precision stays so
+
+
+def _openvino_parts(table: dict[str, np.ndarray], vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """The new rows of each constant of the table: values, or 8-bit codes and a scale for each row."""
+    codes = next((name for name, data in table.items() if data.dtype == np.int8), None)
+    if codes is None:
+        return dict.fromkeys(table, vectors)
+    scales = next(name for name in table if name != codes)
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    # The scale as it is stored, in half precision, decides the codes.
+    scale = np.where(largest > 0, largest / 127, 1).astype(table[scales].dtype)
+    rows = np.clip(np.rint(vectors / scale.astype(np.float32)), -127, 127)
+    return {codes: rows, scales: scale}
+
+
+def _insert(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """``rows`` before the last row of ``table``, the padding, in its type."""
+    with np.errstate(over="ignore"):
+        rows = rows.astype(table.dtype)
+    if not np.isfinite(rows).all():
+        raise BundleError("A vector of a new item is too large for the half precision of this bundle: check its scale.")
+    return np.concatenate([table[:-1], rows, table[-1:]])
+
+
+def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:
+    tensor.CopyFrom(from_array(np.asarray(values), tensor.name))
+
+
+def _swap(constant: openvino.Node, values: np.ndarray) -> None:
+    grown = openvino.op.Constant(np.ascontiguousarray(values))
+    grown.set_friendly_name(constant.get_friendly_name())
+    constant.output(0).replace(grown.output(0))
