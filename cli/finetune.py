@@ -34,6 +34,13 @@ def finetune(
         str | None,
         option("--base", "Language model: a path or hub id.", "sentence-transformers/all-MiniLM-L6-v2"),
     ] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from the teacher of other data: its layers, not its items."),
+    ] = None,
+    lora: Annotated[
+        int | None, option("--lora", "Rank of low-rank adapters; 0 trains the layers themselves.", 0)
+    ] = None,
     item_input: Annotated[str | None, option("--item-input", "Items as ids, text or both.", "both")] = None,
     objective: Annotated[str | None, option("--objective", "causal or masked.", "causal")] = None,
     recipe: RecipeOption = None,
@@ -66,6 +73,8 @@ def finetune(
     ```
     lightrec finetune prepared/ml-100k --out runs/teacher
     lightrec finetune prepared/ml-100k --base ./my-gpt2 --item-input text --epochs 3 --out runs/text-teacher
+    lightrec finetune prepared/ml-100k --base ./my-llm --lora 8 --learning-rate 1e-3 --out runs/adapted
+    lightrec finetune prepared/beauty --from runs/games-teacher --out runs/carried-over
     lightrec finetune prepared/ml-100k --recipe paper --out runs/paper-teacher
     ```
     """

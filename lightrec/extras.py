@@ -8,7 +8,7 @@ from lightrec.errors import MissingExtraError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("polars",),
-    "train": ("torch", "transformers", "accelerate", "safetensors", "optuna", "polars"),
+    "train": ("torch", "transformers", "accelerate", "safetensors", "optuna", "peft", "polars"),
     "openvino": ("openvino",),
     "export": ("torch", "transformers", "optimum", "onnx", "onnxscript", "openvino", "nncf", "requests"),
 }

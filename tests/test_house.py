@@ -45,7 +45,7 @@ RULES = {
     "download": Rule({"errors", "files"}, deferred={"rich"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule({"errors", "bundle", "extras"}, {"numpy", "onnxruntime"}, {"openvino"}),
-    "models": Rule({"errors", "extras", "files", "config", "download"}, LEARNING),
+    "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
     "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),
     "export": Rule(

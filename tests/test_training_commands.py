@@ -105,4 +105,4 @@ def test_the_help_names_the_defaults_of_the_settings(command):
         if (found := re.search(r"\[default: (.*)\]", getattr(option, "help", None) or "")) and option.name != "config"
     }
     assert named == {name: str(fields[name]) for name in named}
-    assert set(named) == {option.name for option in options} & set(fields) - {"teachers", "teacher_scores"}
+    assert set(named) == {option.name for option in options} & set(fields) - {"teachers", "teacher_scores", "from_run"}

@@ -152,6 +152,18 @@ class Teacher(PreTrainedModel):
                 teacher.mask_vector.copy_(words[mask_token])
         return teacher
 
+    def carry_over(self, source: Teacher) -> None:
+        """Take from the teacher of another catalogue whatever does not belong to single items.
+
+        That is the language model's layers, the head, the projection of texts and the mask vector, as far as both
+        have them; both must be made from the same language model.
+        """
+        own = dict(self.named_parameters())
+        with torch.no_grad():
+            for name, parameter in source.named_parameters():
+                if name in own and name not in ("item_embedding.weight", "item_bias"):
+                    own[name].copy_(parameter)
+
     @property
     def objective(self) -> str:
         """``causal`` or ``masked``."""

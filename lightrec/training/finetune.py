@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.numpy import save_file
 from transformers import set_seed
 
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import make_split
 from lightrec.errors import DataError
+from lightrec.models.adapters import add_adapters, merge_adapters
 from lightrec.models.devices import resolve_device
 from lightrec.models.language_model import LanguageModel, input_width, load_language_model
 from lightrec.models.teacher import Teacher, check_fit
-from lightrec.training.item_vectors import encode_texts, whiten
+from lightrec.training.item_vectors import encode_texts, project, whitening_axes
+from lightrec.training.origin import TEXT_AXES, Origin
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
@@ -32,28 +37,41 @@ def finetune(
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    run = open_run(out, settings, {"command": "finetune", "data": dataset.checksum})
+    origin = None if settings.from_run is None else Origin.open(settings.from_run, settings, dataset)
+    settings = settings if origin is None else dataclasses.replace(settings, base=origin.record["config"]["base"])
+    facts = {"command": "finetune", "data": dataset.checksum} | ({"from": origin.weights} if origin else {})
+    run = open_run(out, settings, facts)
     if run.finished:
         return run.finished
     split = make_split(dataset, settings.split, settings.quantile)
     set_seed(settings.seed)
     base = load_language_model(settings.base)
     check_fit(base, settings.objective, settings.max_length)
+    texts = _texts(base, dataset, settings, reporter)
+    axes = None if texts is None else _axes(texts, base, origin)
     teacher = Teacher.from_language_model(
         base,
         n_items=dataset.n_items,
         max_length=settings.max_length,
         item_input=settings.item_input,
         objective=settings.objective,
-        text_vectors=_text_vectors(base, dataset, settings, reporter),
+        text_vectors=None if texts is None or axes is None else torch.from_numpy(project(texts, axes)),
         popularity=torch.from_numpy(split.popularity()),
         dropout=settings.dropout,
         language_model_dropout=settings.language_model_dropout,
     )
+    if origin is not None:
+        teacher.carry_over(origin.teacher())
+    if settings.lora:
+        add_adapters(teacher, settings.lora)
     windows = Windows.from_split(split, settings.max_length)
     negatives = sampled_negatives(settings, dataset.n_items)
     task = NextItemTask(teacher, mask_probability=settings.mask_probability, negatives=negatives)
-    history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
+    history, outcome = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
+    if settings.lora:
+        merge_adapters(teacher)
+    if axes is not None:
+        save_file({"axes": axes.astype(np.float32)}, run.path / TEXT_AXES)
     return finish_run(
         run,
         kind="teacher",
@@ -61,14 +79,22 @@ def finetune(
         settings=settings,
         dataset=dataset,
         history=history,
-        details={**facts, "language_model": {"name": base.name, "source": base.source}},
+        details={
+            **outcome,
+            "language_model": {"name": base.name, "source": base.source},
+            **({"from": origin.to_json()} if origin else {}),
+        },
     )
 
 
-def _text_vectors(
-    base: LanguageModel, dataset: Dataset, settings: FinetuneSettings, reporter: Reporter
-) -> torch.Tensor | None:
-    """The items' texts as whitened vectors ``[N, E]``, or None where only ids are used."""
+def _axes(texts: np.ndarray, base: LanguageModel, origin: Origin | None) -> np.ndarray:
+    """The axes on which text vectors are projected: the origin's, whose projection reads them, or their own."""
+    carried = None if origin is None else origin.text_axes()
+    return whitening_axes(texts, input_width(base.model)) if carried is None else carried
+
+
+def _texts(base: LanguageModel, dataset: Dataset, settings: FinetuneSettings, reporter: Reporter) -> np.ndarray | None:
+    """The language model's encoding ``[N, H]`` of the item texts, or None where only ids are used."""
     if settings.item_input == "ids":
         return None
     if not any(dataset.item_texts):
@@ -85,4 +111,4 @@ def _text_vectors(
     )
     reporter.stop()
     base.model.to("cpu")
-    return torch.from_numpy(whiten(vectors, input_width(base.model)))
+    return vectors

@@ -69,10 +69,15 @@ def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
     Returns:
         float32 ``[N, dim]`` with mean square 1 over the rows that count.
     """
-    present = np.abs(vectors).sum(axis=1) > 0
-    result = np.zeros((len(vectors), dim), dtype=np.float32)
+    return project(vectors, whitening_axes(vectors, dim, power=power))
+
+
+def whitening_axes(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
+    """The axes float64 ``[H, dim]`` of :func:`whiten`, scaled; :func:`project` takes other vectors along them."""
+    axes_used = np.zeros((vectors.shape[1], dim))
+    present = _present(vectors)
     if present.sum() < 2:
-        return result
+        return axes_used
     centred = vectors[present].astype(np.float64)
     centred -= centred.mean(axis=0)
     variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
@@ -80,10 +85,25 @@ def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
     # An axis's sign is arbitrary: its largest entry is made positive, so that runs agree.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     used = variances > variances[0] * 1e-9
-    projected = (centred @ axes[:, used]) / variances[used] ** (power / 2)
-    projected /= np.sqrt(np.mean(projected**2) * projected.shape[1] / dim)
-    result[np.ix_(present, np.flatnonzero(used))] = projected
+    axes_used[:, np.flatnonzero(used)] = axes[:, used] / variances[used] ** (power / 2)
+    return axes_used
+
+
+def project(vectors: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Centre ``vectors [N, H]``, project them on ``axes [H, dim]``, scale them to mean square 1: float32 ``[N, dim]``.
+
+    Rows of zeros (no text) stay zero and do not count.
+    """
+    result = np.zeros((len(vectors), axes.shape[1]), dtype=np.float32)
+    present = _present(vectors)
+    if present.any():
+        projected = (vectors[present] - vectors[present].mean(axis=0, dtype=np.float64)) @ axes
+        result[present] = projected / max(np.sqrt(np.mean(projected**2)), 1e-12)
     return result
+
+
+def _present(vectors: np.ndarray) -> np.ndarray:
+    return np.abs(vectors).sum(axis=1) > 0
 
 
 def _encode(

@@ -81,6 +81,11 @@ class FinetuneSettings(TrainingSettings):
 
     base: str = DEFAULT_LANGUAGE_MODEL
     """The language model: a local path or a hub id."""
+    from_run: str | None = None
+    """Run folder of a teacher of other data: its language model, head and text projection are the start."""
+    lora: int = 0
+    """Rank of low-rank adapters (LoRA) beside the language model's layers, which are then frozen; 0 trains the layers
+    themselves. Adapters bear a higher ``learning_rate``, such as 1e-3."""
     item_input: Literal["ids", "text", "both"] = "both"
     """Where an item's vector comes from: a learnt id embedding, the encoding of its text, or their sum."""
     objective: Literal["causal", "masked"] = "causal"
@@ -105,6 +110,8 @@ class FinetuneSettings(TrainingSettings):
         mistakes = super().problems()
         if self.item_learning_rate <= 0:
             mistakes.append(f"item_learning_rate = {self.item_learning_rate} must be above 0")
+        if self.lora < 0:
+            mistakes.append(f"lora = {self.lora} must be at least 0")
         return mistakes + _dropout_problems(self.dropout) + _dropout_problems(self.language_model_dropout)
 
 
