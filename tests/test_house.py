@@ -33,6 +33,8 @@ class Rule:
 
 FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "download"}
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
+PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
+"""Imported by the workers alone, which run in the peers' own virtual environments."""
 ROOMS = {"data", "runtime", "models", "training", "evaluation", "export"}
 
 RULES = {
@@ -55,7 +57,7 @@ RULES = {
     "benchmarks": Rule(
         {"runtime", "bundle", "evaluation", "data", "metrics", "files", "errors", "extras"},
         {"numpy", "onnxruntime", "rich"},
-        {"models", "torch", "openvino"},
+        {"models", "training", "torch", "openvino", *PEERS},
     ),
     "cli": Rule({"errors"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
     "__init__": Rule(deferred={"errors", "runtime"}),
