@@ -161,12 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("leave-one-out", "temporal"), default="leave-one-out")
     parser.add_argument("--hidden-size", type=int, nargs="+", default=[64], help="widths to choose from")
     parser.add_argument("--num-heads", type=int, default=2)
-    parser.add_argument(
-        "--max-length",
-        type=int,
-        default=50,
-        help="RecTools trains on each user's last so many events: for long histories, try 200",
-    )
+    # RecTools trains on so many events of each user, the last ones: for long histories 200 is a fairer choice.
+    parser.add_argument("--max-length", type=int, default=50, help="most events of a user that it reads and trains on")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")

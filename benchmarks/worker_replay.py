@@ -1,8 +1,8 @@
 """The time of RePlay's own SASRec on a split of ours; see :mod:`lightrec.benchmarks.peers`.
 
 Run by the interpreter of another virtual environment: it imports nothing of lightrec.
-``pip install 'replay-rec[torch]'`` is all that it needs. Model, full cross-entropy, optimizer and Lightning module are RePlay's; its Parquet reader is
-left out, and the batches are padded in memory, which costs it no time.
+``pip install 'replay-rec[torch]'`` is all that it needs. Model, full cross-entropy, optimizer and Lightning module are
+RePlay's; its Parquet reader is left out, and the batches are padded in memory, which costs it no time.
 """
 
 from __future__ import annotations
