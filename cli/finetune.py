@@ -9,7 +9,9 @@ import typer
 from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption
 from lightrec.cli.training import (
     DataArgument,
+    GradientAccumulationOption,
     MaxLengthOption,
+    PrecisionOption,
     QuantileOption,
     RecipeOption,
     ReportToOption,
@@ -46,6 +48,8 @@ def finetune(
     recipe: RecipeOption = None,
     epochs: TeacherEpochsOption = None,
     batch_size: TeacherBatchSizeOption = None,
+    gradient_accumulation: GradientAccumulationOption = None,
+    precision: PrecisionOption = None,
     learning_rate: TeacherLearningRateOption = None,
     item_learning_rate: Annotated[
         float | None,

@@ -13,6 +13,7 @@ from lightrec.cli.training import (
     DataArgument,
     DropoutOption,
     EpochsOption,
+    GradientAccumulationOption,
     HiddenSizeOption,
     HoldOutItemsOption,
     LearningRateOption,
@@ -21,6 +22,7 @@ from lightrec.cli.training import (
     NumHeadsOption,
     NumLayersOption,
     PatienceOption,
+    PrecisionOption,
     QuantileOption,
     ReportToOption,
     SeedOption,
@@ -49,6 +51,8 @@ def train(
     dropout: DropoutOption = None,
     epochs: EpochsOption = None,
     batch_size: BatchSizeOption = None,
+    gradient_accumulation: GradientAccumulationOption = None,
+    precision: PrecisionOption = None,
     learning_rate: LearningRateOption = None,
     negatives: NegativesOption = None,
     patience: PatienceOption = None,
@@ -64,13 +68,15 @@ def train(
     """Train a student on the data alone: the baseline that distillation has to beat.
 
     Full-catalogue cross-entropy at every position, early stopping on validation NDCG@10. Give the same command
-    again after an interruption and it goes on.
+    again after an interruption and it goes on. Under accelerate launch several processes share each step: the batch
+    size stays that of all of them.
 
     **Examples**
 
     ```
     lightrec train prepared/ml-100k --student sasrec --out runs/sasrec
     lightrec train prepared/ml-100k --hidden-size 128 --dropout 0.5 --epochs 60 --out runs/wide
+    accelerate launch --multi_gpu --num_processes 2 -m lightrec train prepared/ml-100k --device cpu --out runs/two
     lightrec train prepared/ml-100k --config runs/sasrec/settings.toml --seed 1 --out runs/sasrec-1
     ```
     """

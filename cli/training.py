@@ -47,6 +47,10 @@ HoldOutItemsOption = Annotated[
     float | None,
     option("--hold-out-items", "Share of the items kept out, for lightrec evaluate --cold-items.", 0.0),
 ]
+GradientAccumulationOption = Annotated[
+    int | None, option("--gradient-accumulation", "Parts in which a step is computed, to save memory.", 1)
+]
+PrecisionOption = Annotated[str | None, option("--precision", "fp32, or bf16 where the hardware has it.", "fp32")]
 SeedOption = Annotated[int | None, option("--seed", "Makes the run repeatable.", 0)]
 ReportToOption = Annotated[
     str | None,
@@ -59,7 +63,7 @@ def _epochs(default: int) -> typer.models.OptionInfo:
 
 
 def _batch_size(default: int) -> typer.models.OptionInfo:
-    return option("--batch-size", "Windows of a history in one step.", default)
+    return option("--batch-size", "Windows of a history in one step, on all processes together.", default)
 
 
 def _learning_rate(default: float) -> typer.models.OptionInfo:
@@ -115,7 +119,11 @@ def make_settings(kind: type[T], context: typer.Context) -> T:
 
 
 def print_run(record: dict[str, Any], out: Path, json: bool, next_command: str) -> None:
-    """Say how a run ended, and what to do with it."""
+    """Say how a run ended, and what to do with it; of several processes only the main one does."""
+    from lightrec.training import processes
+
+    if not processes.is_main():
+        return
     if json:
         print_json({"path": str(out), **record})
         return

@@ -7,6 +7,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lightrec.training import processes
+
 
 class Reporter(Protocol):
     """What long work tells whoever watches."""
@@ -25,10 +27,10 @@ class Reporter(Protocol):
 
 
 class ProgressBar:
-    """A :class:`Reporter` on the terminal (standard error)."""
+    """A :class:`Reporter` on the terminal (standard error); of several processes only the main one's speaks."""
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, quiet=not processes.is_main())
         self.progress: Progress | None = None
 
     def start(self, what: str, total: int, done: int = 0) -> None:

@@ -4,6 +4,8 @@ RUN/settings.toml       the effective settings, written at the start; ``--config
 RUN/settings.json       the same with what else decides the result; a resumed run is held against it
 RUN/checkpoints/        to resume from; removed at the end
 RUN/config.json, model.safetensors    the model (save_pretrained)
+RUN/text_axes.safetensors             a teacher of texts: the axes that they were projected on, for finetune --from
+RUN/items.json          the items' own ids, by index
 RUN/history.jsonl       one row per validation
 RUN/run.json            the record; a folder that holds it is finished
 """
@@ -22,6 +24,8 @@ from lightrec.config import to_mapping, to_toml
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError
 from lightrec.files import read_json, write_json, write_text
+from lightrec.models.devices import resolve_device
+from lightrec.training import processes
 
 FORMAT_VERSION = 1
 
@@ -47,8 +51,11 @@ class Run:
 
     def begin(self) -> None:
         """Make the folder and write the settings; called when training is about to start, so that a refusal before
-        leaves nothing behind.
+        leaves nothing behind. On several processes it waits until all have looked at the folder.
         """
+        processes.wait()
+        if not processes.is_main():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "settings.toml", to_toml(self.inputs["settings"]))
         write_json(self.path / "settings.json", self.inputs)
@@ -64,6 +71,7 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
     Raises:
         ConfigError: if the folder holds a run made with other settings, or something else.
     """
+    processes.join(resolve_device(settings.device))
     path = Path(path)
     inputs = {"settings": to_mapping(settings), "facts": facts}
     if (path / "settings.json").is_file():
@@ -84,9 +92,11 @@ def finish_run(
     history: list[dict[str, Any]],
     details: dict[str, Any],
 ) -> dict[str, Any]:
-    """Save the model, history.jsonl and, last of all, run.json; remove the checkpoints. Returns the record."""
-    model.save_pretrained(run.path)
-    write_text(run.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+    """Save the model, its item ids, history.jsonl and, last of all, run.json; remove the checkpoints.
+
+    Returns:
+        The record. On several processes the main one writes, and the others wait for it.
+    """
     record = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
@@ -105,9 +115,18 @@ def finish_run(
         **details,
         "versions": _versions(),
     }
+    with processes.main_first():
+        if processes.is_main():
+            _write(run, model, dataset.item_ids, history, record)
+    return record
+
+
+def _write(run: Run, model: Any, item_ids: list[str], history: list[dict[str, Any]], record: dict[str, Any]) -> None:
+    model.save_pretrained(run.path)
+    write_json(run.path / "items.json", item_ids)
+    write_text(run.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
     write_json(run.path / "run.json", record)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
-    return record
 
 
 def _refuse_other_settings(path: Path, old: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -22,7 +22,11 @@ class TrainingSettings:
     epochs: int = 60
     """Most passes over the training sequences; early stopping may end sooner."""
     batch_size: int = 128
-    """Windows of a user's history in one step."""
+    """Windows of a user's history in one step, on all processes together."""
+    gradient_accumulation: int = 1
+    """Parts in which a step is computed: the same step in less memory."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16`` computes the layers in bfloat16, where the hardware has it; weights stay float32."""
     learning_rate: float = 1e-3
     """Highest learning rate of AdamW; it warms up, then falls to zero along a cosine."""
     warmup: float = 0.05
@@ -53,6 +57,7 @@ class TrainingSettings:
             "max_length": 2,
             "epochs": 1,
             "batch_size": 1,
+            "gradient_accumulation": 1,
             "evaluate_every": 1,
             "patience": 0,
             "validation_cases": 0,
@@ -189,6 +194,8 @@ class DistillSettings(StudentSettings):
         """Mistakes that a type alone does not show."""
         mistakes = super().problems()
         mistakes += self._teacher_problems()
+        if self.hold_out_items:
+            mistakes.append("hold_out_items is for lightrec train: a teacher has seen these items")
         if self.temperature <= 0:
             mistakes.append(f"temperature = {self.temperature} must be above 0")
         for key in ("distill_weight", "anneal"):

@@ -13,6 +13,7 @@ from lightrec.data.splits import Split, make_split
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import STUDENTS
 from lightrec.models.student import Student
+from lightrec.training import processes
 from lightrec.training.initial_items import start_items
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
@@ -73,7 +74,8 @@ def distill(
     patterns = None
     if student.objective == "masked":
         patterns = mask_patterns(windows, settings.mask_patterns, settings.mask_probability, settings.seed)
-    outputs, teachers_record = teachers.outputs(split, windows, patterns, reporter)
+    with processes.main_first():
+        outputs, teachers_record = teachers.outputs(split, windows, patterns, reporter)
     start_items(student, settings, dataset, settings.teachers, resolve_device(settings.device), reporter)
     task = NextItemTask(
         student,

@@ -50,8 +50,8 @@ class NextItemTask(nn.Module):
         length: Tensor,
         masked: Tensor | None = None,
         teacher: dict[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """The loss of one batch of windows.
+    ) -> dict[str, Any]:
+        """The loss of one batch of windows: the mean over ``positions``, their number.
 
         Args:
             items: int64 ``[B, T]``, right-padded.
@@ -68,7 +68,16 @@ class NextItemTask(nn.Module):
             if masked is None:
                 masked = self._draw_masks(items, length)
             states, targets = model.states(items, length, masked)[masked], items[masked]
-        return {"loss": self._loss(states, targets, TeacherTargets(**teacher) if teacher else None)}
+        loss = self._loss(states, targets, TeacherTargets(**teacher) if teacher else None)
+        return {"loss": loss, "positions": len(targets)}
+
+    def ask(self, batch: dict[str, Any]) -> int:
+        """How many positions a batch will ask about; a masked objective's masks are drawn now if it has none."""
+        if self.model.objective == "causal":
+            return int(batch["length"].sum()) - len(batch["length"])
+        if "masked" not in batch:
+            batch["masked"] = self._draw_masks(batch["items"], batch["length"])
+        return int(batch["masked"].sum())
 
     def _loss(self, states: Tensor, targets: Tensor, teacher: TeacherTargets | None) -> Tensor:
         model: Any = self.model

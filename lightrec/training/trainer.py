@@ -1,14 +1,21 @@
 """The training loop: transformers' Trainer, validated by the project's own evaluation.
 
-What Trainer brings: mixed devices, gradient clipping, checkpoints with the state of every random generator, resuming,
-trackers. What is added: validation by full ranking, batches of windows of like length, one learning rate for the
-language model and another for what is new, and the progress that a task's annealing needs.
+What Trainer brings: mixed devices, several processes, gradient clipping, checkpoints with the state of every random
+generator, resuming, trackers. What is added: validation by full ranking, batches of windows of like length, one
+learning rate for the language model and another for what is new, and the progress that a task's annealing needs.
+
+Started by ``accelerate launch`` on several processes, a run takes the same steps as on one: the batch size is that of
+all together, and the loss is the mean over all positions of a step, however they are divided among processes and
+accumulated parts. Without dropout the loss curve is the same; with dropout each process and part draws its own, so
+that runs differ as those of two seeds do. The same holds for masks drawn afresh and for sampled negatives.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +24,6 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, TrainerControl
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.utils import logging as transformers_logging
 
 from lightrec.data.splits import Cases, Split
@@ -25,6 +31,9 @@ from lightrec.errors import DataError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
+from lightrec.training import processes
+from lightrec.training.batches import Batches, BatchLoader
+from lightrec.training.precision import require_bf16
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import Run
 from lightrec.training.settings import TrainingSettings
@@ -39,30 +48,66 @@ class SequenceTrainer(Trainer):
 
     control: TrainerControl
     optimizer: torch.optim.Optimizer | None
+    loss_is_scaled_for_ga = True
 
-    def __init__(self, *args: Any, split: Split, windows: Windows, settings: TrainingSettings, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        task: NextItemTask,
+        split: Split,
+        windows: Windows,
+        batches: Batches,
+        settings: TrainingSettings,
+        **kwargs: Any,
+    ):
         # Trainer wants an evaluation set; evaluate() below asks the validation cases instead.
-        super().__init__(*args, train_dataset=windows, eval_dataset=windows, **kwargs)
+        super().__init__(*args, model=task, train_dataset=windows, eval_dataset=windows, **kwargs)
+        self.task = task
         self.split = split
-        self.windows = windows
+        self.batches = batches
         self.settings = settings
         self.validation = _sample(split, settings)
 
+    def get_train_dataloader(self) -> BatchLoader:
+        """Each process reads its own share; accelerate would divide the batches once more."""
+        return BatchLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], float]:
+        """The parts of one step, and how many positions they ask about on all processes."""
+        parts = list(itertools.islice(epoch_iterator, num_batches))
+        return parts, processes.total([sum(self.task.ask(part) for part in parts)], device)[0]
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """A part's share of the mean over all positions of the step; processes are averaged over, hence the factor."""
+        outputs = model(**inputs)
+        loss = outputs["loss"] * (processes.count() * outputs["positions"] / num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """NDCG@10 and HR@10 on the validation cases, under the names that Trainer looks for."""
-        task = self.accelerator.unwrap_model(self.model)
-        found = evaluate(
-            ModelScorer(task.model, self.args.device),
-            self.validation,
-            train_popularity=self.split.popularity(),
-            ks=(10,),
-            bootstrap=0,
-        )
-        task.train()
-        metrics = {f"eval_{name}": found.metrics[name].value for name in (METRIC, "hr@10")}
+        """NDCG@10 and HR@10 on the validation cases, under the names that Trainer looks for.
+
+        Each process asks about its share of the cases, and all learn the same result.
+        """
+        names = (METRIC, "hr@10")
+        mine = self.validation.take(np.arange(processes.rank(), len(self.validation), processes.count()))
+        sums = [value * len(mine) for value in self._evaluate_cases(mine, names)]
+        means = [value / len(self.validation) for value in processes.total(sums, self.args.device)]
+        metrics = {f"eval_{name}": mean for name, mean in zip(names, means, strict=True)}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _evaluate_cases(self, cases: Cases, names: tuple[str, ...]) -> list[float]:
+        if not len(cases):
+            return [0.0] * len(names)
+        scorer = ModelScorer(self.task.model, self.args.device)
+        found = evaluate(scorer, cases, train_popularity=self.split.popularity(), ks=(10,), bootstrap=0)
+        self.task.train()
+        return [found.metrics[name].value for name in names]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW in groups: norms, biases and item tables without decay; the language model at its own rate."""
@@ -80,10 +125,6 @@ class SequenceTrainer(Trainer):
                 fused=self.args.device.type in ("cpu", "cuda"),
             )
         return self.optimizer
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        # Windows of like length share a batch; a longer sort span would make batches too much alike.
-        return LengthGroupedSampler(self.args.train_batch_size, lengths=self.windows.lengths.tolist())
 
 
 class _Progress(TrainerCallback):
@@ -140,12 +181,17 @@ def fit(
         )
     transformers_logging.set_verbosity_error()
     started = time.monotonic()
-    steps_per_epoch = math.ceil(len(windows) / settings.batch_size)
+    device = resolve_device(settings.device)
+    if settings.precision == "bf16":
+        require_bf16(device)
+    batches = Batches(windows.lengths, settings.batch_size, settings.gradient_accumulation, settings.seed)
+    steps_per_epoch = batches.n_batches
     every = steps_per_epoch * settings.evaluate_every
     total = steps_per_epoch * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(run.checkpoints),
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size // (settings.gradient_accumulation * processes.count()),
+        gradient_accumulation_steps=settings.gradient_accumulation,
         max_steps=total,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
@@ -161,7 +207,8 @@ def fit(
         greater_is_better=True,
         logging_steps=steps_per_epoch,
         seed=settings.seed,
-        use_cpu=resolve_device(settings.device) == "cpu",
+        use_cpu=device == "cpu",
+        bf16=settings.precision == "bf16",
         report_to=settings.report_to.split(","),
         remove_unused_columns=False,
         restore_callback_states_from_checkpoint=True,
@@ -174,17 +221,18 @@ def fit(
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     trainer = SequenceTrainer(
-        model=task,
+        task=task,
         args=arguments,
         data_collator=collator,
         split=split,
         windows=windows,
+        batches=batches,
         settings=settings,
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     run.begin()
-    set_seed(settings.seed)
+    set_seed(settings.seed + processes.rank())
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(run.checkpoints))
     history = _validations(trainer.state.log_history)
     best = max(history, key=lambda row: row[METRIC])
@@ -193,6 +241,7 @@ def fit(
         "epochs_trained": history[-1]["epoch"],
         "seconds": round(time.monotonic() - started, 1),
         "device": str(arguments.device),
+        "processes": processes.count(),
     }
     return history, facts
 
