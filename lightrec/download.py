@@ -34,27 +34,31 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LIGHTREC_CACHE") or Path.home() / ".cache" / "lightrec")
 
 
-def download(url: str, digest: str, *, algorithm: str = "sha256", progress: Progress | None = None) -> Path:
+def download(url: str, digest: str | None, *, algorithm: str = "sha256", progress: Progress | None = None) -> Path:
     """Fetch ``url`` into the cache, unless it is there already, and return the file.
 
     A transfer that breaks off is resumed where it stopped (HTTP ranges), now or at the next call.
 
     Args:
         url: http or https.
-        digest: what the file's hash must be, lower-case hex.
+        digest: what the file's hash must be, lower-case hex; None where the publisher gives none, and what came once
+            is trusted.
         algorithm: the hash, "sha256" or, where a publisher gives nothing better, "md5".
         progress: called after every block.
 
     Raises:
         DownloadError: if the host cannot be reached, refuses, or sends something else than ``digest`` promises.
     """
-    target = cache_folder() / "downloads" / f"{digest[:12]}-{url.rsplit('/', 1)[-1]}"
-    if target.is_file() and _digest(target, algorithm) == digest:
+    mark = digest or hashlib.sha256(url.encode()).hexdigest()
+    target = cache_folder() / "downloads" / f"{mark[:12]}-{url.rsplit('/', 1)[-1]}"
+    if target.is_file() and digest in (None, _digest(target, algorithm)):
         return target
     _make(target.parent)
     part = target.with_name(f"{target.name}.part")
     resumed = part.is_file()
     _fetch(url, part, progress)
+    if digest is None:
+        return part.replace(target)
     if _digest(part, algorithm) != digest and resumed:  # what was left of an older transfer may not fit
         part.unlink()
         _fetch(url, part, progress)

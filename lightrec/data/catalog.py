@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.data import movielens
+from lightrec.data.amazon import get_amazon_2023
 from lightrec.data.dataset import Dataset
 from lightrec.data.prepare import prepare
 from lightrec.download import Progress, download, fetch_wheel_members
@@ -61,8 +62,15 @@ KNOWN: dict[str, KnownDataset] = {
         terms=MOVIELENS_TERMS,
         read=movielens.read_ml_1m_zip,
     ),
+    "ml-20m": KnownDataset(
+        title="MovieLens 20M: 20,000,263 ratings of 26,744 films by 138,493 people, 1995-2015",
+        url="https://files.grouplens.org/datasets/movielens/ml-20m.zip",
+        md5="cd245b17a1ae2cc31bb14903e1204af3",
+        terms=MOVIELENS_TERMS,
+        read=movielens.read_ml_20m_zip,
+    ),
 }
-"""Every name that ``lightrec data get`` takes."""
+"""Every name that ``lightrec data get`` takes, besides ``amazon-2023/<category>``."""
 
 
 def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None, **options: Any) -> Dataset:
@@ -72,7 +80,7 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
     same prepared data set; dataset.json says under "origin" which it was.
 
     Args:
-        name: a key of :data:`KNOWN`.
+        name: a key of :data:`KNOWN`, or ``amazon-2023/<category>`` (see :mod:`lightrec.data.amazon`).
         out: the folder to write.
         progress: called as the archive arrives.
         options: passed to :func:`~lightrec.data.prepare.prepare`.
@@ -81,8 +89,11 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
         DataError: for an unknown name.
         DownloadError: if it cannot be fetched by any road, or has another checksum.
     """
+    family, _, category = name.partition("/")
+    if family == "amazon-2023":
+        return get_amazon_2023(category, out, progress=progress, **options)
     if name not in KNOWN:
-        raise DataError(f"No data set is known as {name!r} (known: {', '.join(KNOWN)}).")
+        raise DataError(f"No data set is known as {name!r} (known: {', '.join(KNOWN)}, amazon-2023/<category>).")
     known = KNOWN[name]
     try:
         tables, origin = known.read(download(known.url, known.md5, algorithm="md5", progress=progress)), known.url

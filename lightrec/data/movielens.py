@@ -43,6 +43,15 @@ def read_ml_1m_zip(archive: Path) -> Tables:
     )
 
 
+def read_ml_20m_zip(archive: Path) -> Tables:
+    """The tables of ml-20m.zip (ratings.csv and movies.csv, in UTF-8 with headers)."""
+    ratings, films = (
+        pl.read_csv(_bytes(archive, f"ml-20m/{name}.csv"), infer_schema=False) for name in ("ratings", "movies")
+    )
+    films = films.select(item_id="movieId", title="title", genres=pl.col("genres").replace("(no genres listed)", None))
+    return _tables(ratings.select(user_id="userId", item_id="movieId", timestamp="timestamp"), films)
+
+
 def read_ml_100k_recbole(inter: Path, item: Path) -> Tables:
     """The tables of RecBole's ml-100k.inter and ml-100k.item.
 
@@ -90,9 +99,13 @@ def _columns(text: str, separator: str, names: list[str], skip: int = 0) -> pl.D
 
 
 def _member(archive: Path, member: str) -> str:
-    """A text file of the archive; MovieLens is written in ISO 8859-1."""
+    """A text file of the older archives, which are written in ISO 8859-1."""
+    return _bytes(archive, member).decode("latin-1")
+
+
+def _bytes(archive: Path, member: str) -> bytes:
     try:
         with zipfile.ZipFile(archive) as files:
-            return files.read(member).decode("latin-1")
+            return files.read(member)
     except (KeyError, zipfile.BadZipFile):
         raise DataError(f"{archive.name} does not hold {member}: it is not the archive of that data set.") from None

@@ -1,15 +1,17 @@
 """Known data sets: archives laid out as the publisher's, served by a local host, and the other road."""
 
 import dataclasses
+import gzip
 import hashlib
 import http.server
+import json
 import threading
 import zipfile
 from functools import partial
 
 import pytest
 
-from lightrec.data import catalog, movielens
+from lightrec.data import amazon, catalog, movielens
 from lightrec.data.catalog import get_dataset
 from lightrec.errors import DataError, DownloadError
 
@@ -56,6 +58,14 @@ def ml_1m_zip(path):
         archive.writestr("ml-1m/movies.dat", ("\n".join(films) + "\n").encode("latin-1"))
 
 
+def ml_20m_zip(path):
+    films = [f'{film},"{title}",{"|".join(genres)}' for film, title, genres, _, _ in FILMS]
+    with zipfile.ZipFile(path, "w") as archive:
+        rows = ["userId,movieId,rating,timestamp", *(",".join(row) for row in RATINGS)]
+        archive.writestr("ml-20m/ratings.csv", "\r\n".join(rows) + "\r\n")
+        archive.writestr("ml-20m/movies.csv", "\n".join(["movieId,title,genres", *films, "9,Bare,(no genres listed)"]))
+
+
 def recbole_files(folder):
     inter, item = folder / "ml-100k.inter", folder / "ml-100k.item"
     header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
@@ -91,7 +101,7 @@ def publisher(tmp_path, monkeypatch):
         host.shutdown()
 
 
-@pytest.mark.parametrize(("name", "write"), [("ml-100k", ml_100k_zip), ("ml-1m", ml_1m_zip)])
+@pytest.mark.parametrize(("name", "write"), [("ml-100k", ml_100k_zip), ("ml-1m", ml_1m_zip), ("ml-20m", ml_20m_zip)])
 def test_the_published_archive_becomes_a_prepared_data_set(publisher, tmp_path, name, write):
     publisher(name, write)
     dataset = get_dataset(name, tmp_path / "d", k_core=0)
@@ -144,5 +154,46 @@ def test_when_both_roads_are_closed_both_are_named(publisher, tmp_path, monkeypa
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(DataError, match=r"'ml-2m' \(known: ml-100k, ml-1m\)"):
+    with pytest.raises(DataError, match=r"'ml-2m' \(known: ml-100k, ml-1m, ml-20m, amazon-2023/<category>\)"):
         get_dataset("ml-2m", tmp_path / "d")
+
+
+AMAZON_RATINGS = """user_id,parent_asin,rating,timestamp
+AE1,B001,5.0,1514764800000
+AE2,B002,4.0,1514764800500
+AE1,B002,3.0,1483228800000
+"""
+AMAZON_ITEMS = [
+    {"main_category": "Video Games", "title": "Dead Space", "store": "EA", "images": [{"thumb": "a"}],
+     "categories": ["Video Games", "PC"], "details": {"Pricing": "cheap"}, "parent_asin": "B001"},
+    {"main_category": None, "title": "Controller", "store": None, "images": [], "categories": [], "details": {},
+     "parent_asin": "B002"},
+]  # fmt: skip
+
+
+def test_an_amazon_category_keeps_the_publisher_s_files_and_their_sha256(publisher, tmp_path, monkeypatch):
+    host = publisher("ml-1m", ml_1m_zip)  # the host is up
+    monkeypatch.setattr(amazon, "BASE", catalog.KNOWN["ml-1m"].url.rsplit("/", 1)[0])
+    for file, content in (
+        ("benchmark/5core/rating_only/Video_Games.csv.gz", AMAZON_RATINGS),
+        ("raw/meta_categories/meta_Video_Games.jsonl.gz", "".join(json.dumps(item) + "\n" for item in AMAZON_ITEMS)),
+    ):
+        path = host.parent / file
+        path.parent.mkdir(parents=True)
+        path.write_bytes(gzip.compress(content.encode()))
+    dataset = get_dataset("amazon-2023/video-games", tmp_path / "d", k_core=0)
+    assert dataset.name == "amazon-2023-Video_Games"
+    assert dataset.item_titles == ["Dead Space", "Controller"]
+    assert dataset.item_texts == ["Dead Space, Video Games, Video Games, PC", "Controller"]
+    assert [dataset.item_ids[item] for item in dataset.sequence(0)] == ["B002", "B001"]
+    assert dataset.timestamps.tolist() == [1483228800, 1514764800, 1514764800]
+    downloads = dataset.description["downloads"]
+    assert [url.rsplit("/", 1)[-1] for url in downloads] == ["Video_Games.csv.gz", "meta_Video_Games.jsonl.gz"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in downloads.values()
+    path.unlink()  # what came once is kept
+    assert get_dataset("amazon-2023/Video_Games", tmp_path / "again", k_core=0).checksum == dataset.checksum
+
+
+def test_an_unknown_amazon_category_lists_the_known_ones(tmp_path):
+    with pytest.raises(DataError, match=r"no category 'Games' .*Toys_and_Games, Video_Games"):
+        get_dataset("amazon-2023/Games", tmp_path / "d")
