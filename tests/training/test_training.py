@@ -148,6 +148,15 @@ def test_distilling_again_needs_no_teacher_in_memory(tiny_dataset, teacher, tmp_
     distill(tiny_dataset.path, tmp_path / "second", dataclasses.replace(settings, temperature=3.0), Silent())
 
 
+def test_an_ensemble_is_weighed_and_asked_once(tiny_dataset, teacher, student, tmp_path, monkeypatch):
+    runs = (str(student), str(teacher))
+    settings = DistillSettings(teachers=runs, init_items="none", hidden_size=16, epochs=1, **SMALL)
+    first = distill(tiny_dataset.path, tmp_path / "first", settings, Silent())
+    monkeypatch.setattr("lightrec.training.teachers.load_teacher", lambda run: pytest.fail("a teacher was loaded"))
+    second = distill(tiny_dataset.path, tmp_path / "second", dataclasses.replace(settings, seed=1), Silent())
+    assert second["ensemble"] == first["ensemble"]
+
+
 def test_several_teachers_and_the_top_of_their_outputs(tiny_dataset, teacher, student, tmp_path):
     settings = DistillSettings(
         teachers=(str(teacher), str(student)), hidden_size=16, epochs=1, cache_gib=0.0, cache_items=5, **SMALL
