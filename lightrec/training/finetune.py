@@ -18,6 +18,7 @@ from lightrec.models.adapters import add_adapters, merge_adapters
 from lightrec.models.devices import resolve_device
 from lightrec.models.language_model import LanguageModel, input_width, load_language_model
 from lightrec.models.teacher import Teacher, check_fit
+from lightrec.training import processes
 from lightrec.training.item_vectors import encode_texts, project, whitening_axes
 from lightrec.training.origin import TEXT_AXES, Origin
 from lightrec.training.progress import ProgressBar, Reporter
@@ -70,7 +71,7 @@ def finetune(
     history, outcome = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
     if settings.lora:
         merge_adapters(teacher)
-    if axes is not None:
+    if axes is not None and processes.is_main():
         save_file({"axes": axes.astype(np.float32)}, run.path / TEXT_AXES)
     return finish_run(
         run,

@@ -118,7 +118,7 @@ class ScoresVoice:
     def answer(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Callable[[slice], Tensor]:
         """See :class:`~lightrec.training.teacher_outputs.Voice`."""
         events = plan.events(chosen, pattern)
-        others = self.others and self.others.answer(plan, chosen, pattern)
+        others = None if self.others is None else self.others.answer(plan, chosen, pattern)
 
         def both(part: slice) -> Tensor:
             own = self.scores.log_probabilities(events[part])
