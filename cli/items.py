@@ -35,8 +35,8 @@ def fit_command(
     """Fit the text projection of a finished student: from an item's text to its vector.
 
     It is a ridge regression of the trained item vectors on the language model's vectors of their texts, checked by
-    cross-fitting on validation cases, and it is written into RUN; lightrec export takes it along. The default language
-    model is that of lightrec finetune. Encoding the texts takes a minute or two per 10,000 items, once.
+    cross-fitting on validation cases, and it is written into RUN; an export after that takes it along. The default
+    language model is that of finetune. Encoding the texts takes a minute or two per 10,000 items, once.
 
     **Examples**
 

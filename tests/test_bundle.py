@@ -39,7 +39,11 @@ def test_a_manifest_reads_back_as_it_was_written(bundle):
 
 def test_every_field_of_the_manifest_survives(bundle):
     changed = dataclasses.replace(
-        read_manifest(bundle), gate={"cases": 10}, training={"seed": 1}, history_lengths={"p50": 9}
+        read_manifest(bundle),
+        gate={"cases": 10},
+        training={"seed": 1},
+        history_lengths={"p50": 9},
+        additions=({"items": 2},),
     )
     write_manifest(bundle, changed)
     assert read_manifest(bundle) == changed
@@ -49,7 +53,7 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
     edit_manifest(bundle, format_version="1.7", something_new=1)
     assert read_manifest(bundle).format_version == "1.7"
     edit_manifest(bundle, format_version="2.0")
-    with pytest.raises(BundleVersionError, match=r"format version 2\.0, this lightrec reads up to 1\.0"):
+    with pytest.raises(BundleVersionError, match=r"format version 2\.0, this lightrec reads up to 1\.1"):
         read_manifest(bundle)
 
 
