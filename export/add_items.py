@@ -68,6 +68,8 @@ def add_items(
     catalogue = read_catalogue(bundle, old)
     vectors = np.asarray(vectors, dtype=np.float32)
     _check(item_ids, vectors, titles, catalogue)
+    if vectors.shape[1] != old.hidden_size:
+        raise DataError(f"The vectors are {vectors.shape[1]} wide, the student's are {old.hidden_size}: give its own kind.")
     with new_folder(out) as folder:
         for model in old.models:
             _grow(model, bundle, folder, old, vectors)
