@@ -21,11 +21,11 @@ GRIDS: dict[str, dict[str, Sequence[float]]] = {
         "neighbours": (30, 100, 300),
     },
     "ease": {
-        "decay": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
-        "regularization": (10, 30, 100, 300, 1000, 3000),
+        "regularization": (30, 100, 300, 1000, 3000),
+        "decay": (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
     },
 }
-"""The values tried for each parameter, one parameter after the other, the most influential first."""
+"""The values tried for each parameter, one parameter after the other."""
 
 MOST_SETTINGS = 15
 """The budget: no grid above asks for more evaluations, nor does a search for a student's hyper-parameters."""
@@ -61,7 +61,8 @@ def tune_baseline(
     if len(cases) > MOST_CASES:
         cases = cases.take(np.sort(np.random.default_rng(seed).choice(len(cases), MOST_CASES, replace=False)))
     baseline = make_baseline(name, dataset, split)
-    best, tried = dict(baseline.parameters), []
+    best = dict(baseline.parameters)
+    tried: list[dict[str, Any]] = []
 
     def attempt(parameters: dict[str, float]) -> float:
         nonlocal baseline

@@ -137,7 +137,7 @@ def test_a_tuned_baseline_says_what_was_chosen_and_tried(
     code, printed, _ = run(capsys, "ease", tiny_dataset.path, "--tune")
     assert "on validation" in printed and "regularization" in printed
     _, printed, _ = run(capsys, "ease", tiny_dataset.path, "--json")
-    assert json.loads(printed)["parameters"] == {"regularization": 100.0, "decay": 0.5}
+    assert json.loads(printed)["parameters"] == {"regularization": 300.0, "decay": 0.9}
     assert "tried" not in json.loads(printed)
 
 
