@@ -69,7 +69,7 @@ def add_items(
     vectors = np.asarray(vectors, dtype=np.float32)
     _check(item_ids, vectors, titles, catalogue)
     if vectors.shape[1] != old.hidden_size:
-        raise DataError(f"The vectors are {vectors.shape[1]} wide, the student's are {old.hidden_size}: give its own kind.")
+        raise DataError(f"The vectors are {vectors.shape[1]} wide, not {old.hidden_size} like the student.")
     with new_folder(out) as folder:
         for model in old.models:
             _grow(model, bundle, folder, old, vectors)
