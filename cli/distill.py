@@ -13,6 +13,7 @@ from lightrec.cli.training import (
     DataArgument,
     DropoutOption,
     EpochsOption,
+    FromStudentOption,
     GradientAccumulationOption,
     HiddenSizeOption,
     LearningRateOption,
@@ -53,6 +54,7 @@ def distill(
         option("--teacher-weights", "One number a teacher (0.6,0.4), the file's last, or auto.", "auto"),
     ] = None,
     student: StudentOption = None,
+    from_run: FromStudentOption = None,
     recipe: RecipeOption = None,
     temperature: Annotated[float | None, option("--temperature", "Softens both distributions.", 2.0)] = None,
     distill_weight: Annotated[
@@ -113,6 +115,7 @@ def distill(
     lightrec distill prepared/ml-100k --teacher runs/teacher --student sasrec --out runs/student
     lightrec distill prepared/ml-100k --teacher runs/text --teacher runs/ids --temperature 4 --out runs/two
     lightrec distill prepared/ml-100k --teacher-scores ranked.parquet --out runs/from-scores
+    lightrec distill prepared/today --teacher runs/teacher --from runs/yesterday --epochs 5 --out runs/today
     lightrec distill prepared/ml-100k --teacher runs/paper-teacher --recipe paper --out runs/paper
     ```
     """

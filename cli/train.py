@@ -13,6 +13,7 @@ from lightrec.cli.training import (
     DataArgument,
     DropoutOption,
     EpochsOption,
+    FromStudentOption,
     GradientAccumulationOption,
     HiddenSizeOption,
     HoldOutItemsOption,
@@ -39,6 +40,7 @@ def train(
     data: DataArgument,
     out: OutOption,
     student: StudentOption = None,
+    from_run: FromStudentOption = None,
     init_items: Annotated[
         str | None,
         option("--init-items", "What the item table starts from: text or none (random).", "none"),
@@ -77,6 +79,7 @@ def train(
     lightrec train prepared/ml-100k --student sasrec --out runs/sasrec
     lightrec train prepared/ml-100k --hidden-size 128 --dropout 0.5 --epochs 60 --out runs/wide
     accelerate launch --multi_gpu --num_processes 2 -m lightrec train prepared/ml-100k --device cpu --out runs/two
+    lightrec train prepared/today --from runs/yesterday --epochs 5 --out runs/today
     lightrec train prepared/ml-100k --config runs/sasrec/settings.toml --seed 1 --out runs/sasrec-1
     ```
     """

@@ -47,6 +47,9 @@ HoldOutItemsOption = Annotated[
     float | None,
     option("--hold-out-items", "Share of the items kept out, for lightrec evaluate --cold-items.", 0.0),
 ]
+FromStudentOption = Annotated[
+    str | None, typer.Option("--from", metavar="RUN", help="Go on from this student; new items join it.")
+]
 GradientAccumulationOption = Annotated[
     int | None, option("--gradient-accumulation", "Parts in which a step is computed, to save memory.", 1)
 ]

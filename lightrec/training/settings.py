@@ -126,6 +126,8 @@ class StudentSettings(TrainingSettings):
 
     student: Literal["sasrec", "mini-bert", "gru4rec"] = "sasrec"
     """The student's architecture."""
+    from_run: str | None = None
+    """Run folder of a student to go on from; items are matched by their ids, new ones start as usual."""
     hidden_size: int = 64
     """Width of the item vectors and layers, d."""
     num_layers: int = 2

@@ -14,6 +14,7 @@ from lightrec.models.devices import resolve_device
 from lightrec.models.load import STUDENTS
 from lightrec.models.student import Student
 from lightrec.training import processes
+from lightrec.training.continued import continue_student, origin_facts
 from lightrec.training.initial_items import start_items
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
@@ -33,13 +34,15 @@ def train(
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    run = open_run(out, settings, {"command": "train", "data": dataset.checksum})
+    run = open_run(out, settings, {"command": "train", "data": dataset.checksum, **origin_facts(settings)})
     if run.finished:
         return run.finished
     split = training_split(dataset, settings)
     windows = Windows.from_split(split, settings.max_length)
     student = make_student(settings, dataset.n_items)
     start_items(student, settings, dataset, (), resolve_device(settings.device), reporter)
+    if settings.from_run is not None:
+        continue_student(student, settings.from_run, dataset)
     negatives = sampled_negatives(settings, dataset.n_items)
     task = NextItemTask(student, mask_probability=settings.mask_probability, negatives=negatives)
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
@@ -65,7 +68,8 @@ def distill(
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
     teachers = Teachers.open(settings, dataset)
-    run = open_run(out, settings, {"command": "distill", "data": dataset.checksum, **teachers.facts()})
+    known = {"command": "distill", "data": dataset.checksum, **teachers.facts(), **origin_facts(settings)}
+    run = open_run(out, settings, known)
     if run.finished:
         return run.finished
     split = training_split(dataset, settings)
@@ -77,6 +81,8 @@ def distill(
     with processes.main_first():
         outputs, teachers_record = teachers.outputs(split, windows, patterns, reporter)
     start_items(student, settings, dataset, settings.teachers, resolve_device(settings.device), reporter)
+    if settings.from_run is not None:
+        continue_student(student, settings.from_run, dataset)
     task = NextItemTask(
         student,
         negatives=sampled_negatives(settings, dataset.n_items),
