@@ -64,7 +64,7 @@ def main() -> None:
             "target_padding_mask": targets != n_items,
         }
 
-    loader = torch.utils.data.DataLoader(
+    loader: Any = torch.utils.data.DataLoader(
         range(len(sequences)),  # type: ignore[arg-type]
         batch_size=options["batch_size"],
         shuffle=True,
