@@ -42,7 +42,7 @@ def to_onnx(model: Student) -> onnx.ModelProto:
     dynamic = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in config.inputs.items()}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            model.eval(),
+            model.fold().eval(),
             kwargs=config.generate_dummy_inputs(framework="pt"),
             input_names=list(config.inputs),
             output_names=list(config.outputs),

@@ -33,17 +33,33 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
-    """Build the dataclass ``kind`` from ``values``.
+    """Build the dataclass ``kind`` from ``values``; see :func:`parse_mapping`.
 
     Args:
-        kind: a dataclass; fields may be ``int``, ``float``, ``str``, ``bool``, ``Literal[...]``, a tuple of
-            one of these (``tuple[str, ...]``), or any of these ``| None``.
-        values: keys are field names; missing ones keep the field's default.
+        kind: a dataclass.
+        values: keys are field names.
         source: what the values came from (a file name, "the command line"): it starts the message.
 
     Raises:
-        ConfigError: naming every unknown key, wrong type and refused value at once. A dataclass may define
-            ``problems(self) -> list[str]`` for rules that span fields.
+        ConfigError: naming every mistake at once.
+    """
+    config, mistakes = parse_mapping(kind, values)
+    if config is None:
+        raise ConfigError(f"In {source}: " + "; ".join(mistakes) + ".")
+    return config
+
+
+def parse_mapping(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, list[str]]:
+    """Build the dataclass ``kind`` from ``values``, or say what is wrong with them.
+
+    Args:
+        kind: a dataclass; fields may be ``int``, ``float``, ``str``, ``bool``, ``dict``, ``Literal[...]``, a tuple of
+            one of these (``tuple[str, ...]``), or any of these ``| None``. It may define ``problems(self) ->
+            list[str]`` for rules that span fields.
+        values: keys are field names; missing ones keep the field's default.
+
+    Returns:
+        The configuration and no mistakes; or None and every unknown key, wrong type and refused value.
     """
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -63,12 +79,11 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
             mistakes.append(f"{name} is required")
-    if not mistakes:
-        config = kind(**accepted)
-        mistakes = config.problems() if hasattr(config, "problems") else []
-        if not mistakes:
-            return config
-    raise ConfigError(f"In {source}: " + "; ".join(mistakes) + ".")
+    if mistakes:
+        return None, mistakes
+    config = kind(**accepted)
+    mistakes = config.problems() if hasattr(config, "problems") else []
+    return (None, mistakes) if mistakes else (config, [])
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

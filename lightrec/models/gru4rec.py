@@ -37,14 +37,13 @@ class Gru4Rec(Student):
 
     def states(self, history: Tensor) -> Tensor:
         """The state ``[B, T, d]`` at every position of ``history [B, T]``; padding behind changes nothing."""
-        return self.output(self.dropout(self._recur(history)))
+        return self.finish(self.output(self.dropout(self._recur(history))))
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
         """See :meth:`Student.last_state`; what the padding adds behind a history is computed and not read."""
         states = self._recur(history)
         last = (length - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[2])
-        return self.output(self.dropout(states.gather(1, last))).squeeze(1)
+        return self.finish(self.output(self.dropout(states.gather(1, last)))).squeeze(1)
 
     def _recur(self, history: Tensor) -> Tensor:
-        scale = self.config.hidden_size**0.5
-        return self.recurrent(self.dropout(self.item_embedding(history) * scale))[0]
+        return self.recurrent(self.dropout(self.embed(history)))[0]

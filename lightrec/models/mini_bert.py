@@ -45,10 +45,11 @@ class MiniBert(Student):
 
     def states(self, history: Tensor, length: Tensor, masked: Tensor) -> Tensor:
         """The state ``[B, T, d]`` at every position, with the items at ``masked`` (bool ``[B, T]``) hidden."""
-        vectors = torch.where(masked[:, :, None], self.mask_vector, self.item_embedding(history))
+        vectors = self._directions(self.item_embedding(history))
+        vectors = torch.where(masked[:, :, None], self.mask_vector, vectors)
         steps = torch.arange(history.shape[1], device=history.device)
         visible = (steps[None, :] < length[:, None]).long()
-        return self.encoder(inputs_embeds=vectors, attention_mask=visible).last_hidden_state
+        return self.finish(self.encoder(inputs_embeds=vectors, attention_mask=visible).last_hidden_state)
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
         """See :meth:`Student.last_state`: the state of a mask standing right after the history."""

@@ -77,7 +77,7 @@ class Sasrec(Student):
         states = self._embed(history)
         for layer in self.layers:
             states = layer(states, positions, states)
-        return self.final_norm(states)
+        return self.finish(self.final_norm(states))
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
         """See :meth:`Student.last_state`; the last layer computes the last position alone."""
@@ -87,8 +87,7 @@ class Sasrec(Student):
         for layer in self.layers[:-1]:
             states = layer(states, positions, states)
         queries = states.gather(1, last[:, :, None].expand(-1, -1, states.shape[2]))
-        return self.final_norm(self.layers[-1](states, last, queries)).squeeze(1)
+        return self.finish(self.final_norm(self.layers[-1](states, last, queries))).squeeze(1)
 
     def _embed(self, history: Tensor) -> Tensor:
-        scale = self.config.hidden_size**0.5
-        return self.dropout(self.item_embedding(history) * scale)
+        return self.dropout(self.embed(history))

@@ -21,6 +21,10 @@ class StudentConfig(PreTrainedConfig):
         num_heads: attention heads; must divide ``hidden_size``.
         dropout: dropout probability, in training only.
         initializer_range: standard deviation of the initial weights.
+        similarity: how a state and an item vector make a score: ``dot``, their product, or ``cosine``, that of
+            their directions times ``logit_scale``. Under cosine, an item's popularity cannot hide in the length of
+            its vector, and vectors read from text keep what they say.
+        logit_scale: factor on cosines, the inverse of the softmax temperature.
     """
 
     model_type = "lightrec-student"
@@ -32,6 +36,8 @@ class StudentConfig(PreTrainedConfig):
     num_heads: int = 2
     dropout: float = 0.2
     initializer_range: float = 0.02
+    similarity: str = "dot"
+    logit_scale: float = 10.0
 
 
 class Student(PreTrainedModel):
@@ -54,6 +60,7 @@ class Student(PreTrainedModel):
     def __init__(self, config: StudentConfig):
         super().__init__(config)
         self.item_embedding = nn.Embedding(config.n_items + 1, config.hidden_size)
+        self._is_folded = False
 
     def _init_weights(self, module: nn.Module) -> None:
         std = self.config.initializer_range
@@ -71,13 +78,38 @@ class Student(PreTrainedModel):
 
     @property
     def item_table(self) -> Tensor:
-        """The item vectors ``[N, d]``, without the padding row; a view, so gradients reach the parameter."""
-        return self.item_embedding.weight[: self.config.n_items]
+        """The item vectors ``[N, d]`` that states are compared with, without the padding row; differentiable."""
+        return self._directions(self.item_embedding.weight[: self.config.n_items])
 
     def set_item_table(self, vectors: Tensor) -> None:
         """Replace the item vectors by ``vectors [N, d]``; the padding row stays zero."""
         with torch.no_grad():
-            self.item_table.copy_(vectors)
+            self.item_embedding.weight[: self.config.n_items].copy_(vectors)
+
+    def fold(self) -> Student:
+        """Put into the weights what scoring would compute anew each time: the lengths of the item vectors.
+
+        Answers stay the same; training must not go on. Returns the model itself.
+        """
+        with torch.no_grad():
+            self.item_embedding.weight.copy_(self._directions(self.item_embedding.weight))
+        self._is_folded = True
+        return self
+
+    def embed(self, history: Tensor) -> Tensor:
+        """Item vectors ``[B, T, d]`` as the layers read them: about one in each coordinate."""
+        return self._directions(self.item_embedding(history)) * self.config.hidden_size**0.5
+
+    def finish(self, states: Tensor) -> Tensor:
+        """States ``[..., d]`` ready to be compared with item vectors."""
+        if self.config.similarity == "dot":
+            return states
+        return F.normalize(states, dim=-1) * self.config.logit_scale
+
+    def _directions(self, vectors: Tensor) -> Tensor:
+        if self.config.similarity == "dot" or self._is_folded:
+            return vectors
+        return F.normalize(vectors, dim=-1)
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
         """The vector ``[B, d]`` that is scored against the item table to rank the next item.
@@ -113,5 +145,6 @@ class Student(PreTrainedModel):
         steps = torch.arange(history.shape[1], device=history.device)
         history = torch.where(steps[None, :] >= length[:, None], n_items, history)
         # The padding row is scored with the rest, so that no copy of the table or the scores is needed.
-        scores = F.linear(self.last_state(history, length), self.item_embedding.weight)
+        table = self._directions(self.item_embedding.weight)
+        scores = F.linear(self.last_state(history, length), table)
         return recommend_from_scores(scores, history, exclude, k)

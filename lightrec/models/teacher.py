@@ -34,6 +34,8 @@ class TeacherConfig(PreTrainedConfig):
         language_model_name: the name or path that it was loaded from.
         width: width E of the item vectors: that of the language model's word embeddings.
         dropout: dropout on the item vectors, in training only.
+        similarity, logit_scale: see :class:`~lightrec.models.student.StudentConfig`; item biases are added to the
+            scores.
     """
 
     model_type = "lightrec-teacher"
@@ -46,6 +48,8 @@ class TeacherConfig(PreTrainedConfig):
     language_model_name: str = ""
     width: int = 1
     dropout: float = 0.1
+    similarity: str = "dot"
+    logit_scale: float = 10.0
 
 
 class Teacher(PreTrainedModel):
@@ -100,6 +104,8 @@ class Teacher(PreTrainedModel):
         popularity: Tensor | None = None,
         dropout: float = 0.1,
         language_model_dropout: float = 0.0,
+        similarity: str = "dot",
+        logit_scale: float = 10.0,
     ) -> Teacher:
         """Put a pre-trained language model to work on items.
 
@@ -129,6 +135,8 @@ class Teacher(PreTrainedModel):
             language_model_name=base.name,
             width=width,
             dropout=dropout,
+            similarity=similarity,
+            logit_scale=logit_scale,
         )
         words = base.model.get_input_embeddings().weight.detach()
         mask_token = base.tokenizer.mask_token_id
@@ -171,7 +179,13 @@ class Teacher(PreTrainedModel):
 
     @property
     def item_table(self) -> Tensor:
-        """The item vectors ``[N, E]``: ids, projected texts, or their sum."""
+        """The item vectors ``[N, E]`` that states are compared with."""
+        vectors = self.item_vectors
+        return vectors if self.config.similarity == "dot" else F.normalize(vectors, dim=-1)
+
+    @property
+    def item_vectors(self) -> Tensor:
+        """The item vectors ``[N, E]`` that the language model reads: ids, projected texts, or their sum."""
         table = torch.zeros((), device=self.item_bias.device)
         if self.config.item_input != "text":
             table = table + self.item_embedding.weight
@@ -187,7 +201,7 @@ class Teacher(PreTrainedModel):
             length: int64 ``[B]``; needed by the masked objective alone.
             masked: bool ``[B, T]``, positions whose item is hidden (masked objective).
         """
-        vectors = F.embedding(history, F.pad(self.item_table, (0, 0, 0, 1)))
+        vectors = F.embedding(history, F.pad(self.item_vectors, (0, 0, 0, 1)))
         steps = torch.arange(history.shape[1], device=history.device)
         if self.objective == "masked":
             assert length is not None and masked is not None
@@ -198,7 +212,8 @@ class Teacher(PreTrainedModel):
         # A ready-made additive mask [B, 1, T, T] makes encoders causal; decoders take it as it is.
         mask = torch.zeros(visible.shape, device=history.device).masked_fill(~visible, torch.finfo(vectors.dtype).min)
         output = self.language_model(inputs_embeds=self.dropout(vectors), attention_mask=mask)
-        return self.head(output.last_hidden_state)
+        states = self.head(output.last_hidden_state)
+        return states if self.config.similarity == "dot" else F.normalize(states, dim=-1) * self.config.logit_scale
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores ``[..., N]`` of the whole catalogue for states ``[..., E]``."""

@@ -56,8 +56,8 @@ def continue_student(student: Student, run: str, dataset: Dataset) -> None:
     if not len(known):
         raise ModelError(f"{run} knows no item of {dataset.name}: continue it with data of the same item ids.")
     before = torch.tensor([places[dataset.item_ids[place]] for place in known.tolist()])
-    table = student.item_table.detach().clone()
-    table[known] = old.item_table.detach()[before]
+    table = student.item_embedding.weight.detach()[:-1].clone()
+    table[known] = old.item_embedding.weight.detach()[before]
     others = {name: tensor for name, tensor in old.state_dict().items() if name != "item_embedding.weight"}
     student.load_state_dict(others, strict=False)
     student.set_item_table(table)

@@ -24,7 +24,7 @@ from lightrec.training.origin import TEXT_AXES, Origin
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
-from lightrec.training.tasks import NextItemTask, sampled_negatives
+from lightrec.training.tasks import NextItemTask, common_options
 from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows
 
@@ -59,6 +59,8 @@ def finetune(
         text_vectors=None if texts is None or axes is None else torch.from_numpy(project(texts, axes)),
         popularity=torch.from_numpy(split.popularity()),
         dropout=settings.dropout,
+        similarity=settings.similarity,
+        logit_scale=settings.logit_scale,
         language_model_dropout=settings.language_model_dropout,
     )
     if origin is not None:
@@ -66,17 +68,16 @@ def finetune(
     if settings.lora:
         add_adapters(teacher, settings.lora)
     windows = Windows.from_split(split, settings.max_length)
-    negatives = sampled_negatives(settings, dataset.n_items)
-    task = NextItemTask(teacher, mask_probability=settings.mask_probability, negatives=negatives)
+    task = NextItemTask(teacher, **common_options(settings, len(windows), dataset.n_items))
     history, outcome = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
     if settings.lora:
-        merge_adapters(teacher)
+        merge_adapters(task.best_model)
     if axes is not None and processes.is_main():
         save_file({"axes": axes.astype(np.float32)}, run.path / TEXT_AXES)
     return finish_run(
         run,
         kind="teacher",
-        model=teacher,
+        model=task.best_model,
         settings=settings,
         dataset=dataset,
         history=history,

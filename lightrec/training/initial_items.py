@@ -41,7 +41,8 @@ def start_items(
         vectors = text_vectors(settings.base, dataset, device, reporter)
     found = torch.from_numpy(whiten(vectors, student.config.hidden_size) * student.config.initializer_range)
     known = (found != 0).any(dim=1, keepdim=True)
-    student.set_item_table(torch.where(known, found, student.item_table.detach()))
+    own = student.item_embedding.weight.detach()[:-1]
+    student.set_item_table(torch.where(known, found, own))
 
 
 def teacher_vectors(run: str) -> np.ndarray:

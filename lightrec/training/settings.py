@@ -41,6 +41,12 @@ class TrainingSettings:
     """Most validation cases to score at each validation, drawn by seed; 0 takes all."""
     mask_probability: float = 0.3
     """Masked objective: the share of items hidden in a window."""
+    similarity: Literal["cosine", "dot"] = "cosine"
+    """How a state and an item vector make a score; see :class:`~lightrec.models.student.StudentConfig`."""
+    logit_scale: float = 10.0
+    """Cosine alone: factor on the cosines, the inverse of the softmax temperature."""
+    average_epochs: float = 3.0
+    """Epochs over which the weights that are validated and kept are averaged (exponentially); 0 keeps the last."""
     negatives: int = 0
     """Items drawn for a sampled softmax with logQ correction; 0 takes the whole catalogue up to 100,000 items, and
     8,192 beyond."""
@@ -62,6 +68,7 @@ class TrainingSettings:
             "patience": 0,
             "validation_cases": 0,
             "negatives": 0,
+            "average_epochs": 0,
             "seed": 0,
             "weight_decay": 0,
         }
@@ -72,6 +79,8 @@ class TrainingSettings:
         ]
         if self.learning_rate <= 0:
             mistakes.append(f"learning_rate = {self.learning_rate} must be above 0")
+        if self.logit_scale <= 0:
+            mistakes.append(f"logit_scale = {self.logit_scale} must be above 0")
         for key in ("quantile", "mask_probability"):
             if not 0 < getattr(self, key) < 1:
                 mistakes.append(f"{key} = {getattr(self, key)} must lie between 0 and 1")

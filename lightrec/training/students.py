@@ -19,7 +19,7 @@ from lightrec.training.initial_items import start_items
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
-from lightrec.training.tasks import NextItemTask, sampled_negatives
+from lightrec.training.tasks import NextItemTask, common_options
 from lightrec.training.teachers import Teachers
 from lightrec.training.trainer import fit
 from lightrec.training.windows import Collator, Windows, mask_patterns
@@ -43,13 +43,12 @@ def train(
     start_items(student, settings, dataset, (), resolve_device(settings.device), reporter)
     if settings.from_run is not None:
         continue_student(student, settings.from_run, dataset)
-    negatives = sampled_negatives(settings, dataset.n_items)
-    task = NextItemTask(student, mask_probability=settings.mask_probability, negatives=negatives)
+    task = NextItemTask(student, **common_options(settings, len(windows), dataset.n_items))
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
     return finish_run(
         run,
         kind="student",
-        model=student,
+        model=task.best_model,
         settings=settings,
         dataset=dataset,
         history=history,
@@ -85,7 +84,7 @@ def distill(
         continue_student(student, settings.from_run, dataset)
     task = NextItemTask(
         student,
-        negatives=sampled_negatives(settings, dataset.n_items),
+        **common_options(settings, len(windows), dataset.n_items),
         temperature=settings.temperature,
         distill_weight=settings.distill_weight,
         anneal=settings.anneal,
@@ -96,7 +95,7 @@ def distill(
     return finish_run(
         run,
         kind="student",
-        model=student,
+        model=task.best_model,
         settings=settings,
         dataset=dataset,
         history=history,
@@ -122,5 +121,7 @@ def make_student(settings: StudentSettings, n_items: int) -> Student:
             num_layers=settings.num_layers,
             num_heads=settings.num_heads,
             dropout=settings.dropout,
+            similarity=settings.similarity,
+            logit_scale=settings.logit_scale,
         )
     )

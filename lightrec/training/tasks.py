@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from lightrec.training.losses import Distillation, TeacherTargets, catalogue_loss, sampled_catalogue_loss
 from lightrec.training.settings import TrainingSettings
@@ -18,6 +20,7 @@ class NextItemTask(nn.Module):
         model: a student or a teacher.
         mask_probability: masked objective without fixed masks: the share of items to hide.
         negatives: items drawn for a sampled softmax; 0 takes the whole catalogue.
+        average_steps: steps over which weights are averaged exponentially; 0 averages nothing.
         temperature, distill_weight, anneal, instance_weighting: see
             :class:`~lightrec.training.settings.DistillSettings`.
     """
@@ -28,6 +31,7 @@ class NextItemTask(nn.Module):
         *,
         mask_probability: float = 0.3,
         negatives: int = 0,
+        average_steps: float = 0.0,
         temperature: float = 1.0,
         distill_weight: float = 0.0,
         anneal: float = 0.0,
@@ -35,6 +39,7 @@ class NextItemTask(nn.Module):
     ):
         super().__init__()
         self.model = model
+        self.averaged = _average_of(model, average_steps) if average_steps else None
         self.mask_probability = mask_probability
         self.negatives = negatives
         self.temperature = temperature
@@ -71,6 +76,16 @@ class NextItemTask(nn.Module):
         loss = self._loss(states, targets, TeacherTargets(**teacher) if teacher else None)
         return {"loss": loss, "positions": len(targets)}
 
+    @property
+    def best_model(self) -> Any:
+        """The model to validate and keep: the averaged one, where there is one."""
+        return self.model if self.averaged is None else self.averaged.module
+
+    def average(self) -> None:
+        """Take the model's weights into the average; the trainer calls it after every step."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
     def ask(self, batch: dict[str, Any]) -> int:
         """How many positions a batch will ask about; a masked objective's masks are drawn now if it has none."""
         if self.model.objective == "causal":
@@ -105,6 +120,20 @@ class NextItemTask(nn.Module):
         return torch.where(only_last, last, drawn)
 
 
-def sampled_negatives(settings: TrainingSettings, n_items: int) -> int:
-    """How many items a sampled softmax draws; 0 means the full softmax, the rule up to 100,000 items."""
-    return settings.negatives or (8192 if n_items > 100_000 else 0)
+def _average_of(model: nn.Module, steps: float) -> AveragedModel:
+    """An exponential average over about ``steps`` steps, shorter at first so that the random start is forgotten."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        torch._foreach_lerp_(averaged, current, max(1 / steps, 9 / (10 + float(count))))
+
+    average = AveragedModel(model, multi_avg_fn=update)
+    return average.requires_grad_(False)
+
+
+def common_options(settings: TrainingSettings, n_windows: int, n_items: int) -> dict[str, Any]:
+    """The arguments of :class:`NextItemTask` that every training command has."""
+    return {
+        "mask_probability": settings.mask_probability,
+        "negatives": settings.negatives or (8192 if n_items > 100_000 else 0),
+        "average_steps": settings.average_epochs * math.ceil(n_windows / settings.batch_size),
+    }

@@ -104,7 +104,7 @@ class SequenceTrainer(Trainer):
     def _evaluate_cases(self, cases: Cases, names: tuple[str, ...]) -> list[float]:
         if not len(cases):
             return [0.0] * len(names)
-        scorer = ModelScorer(self.task.model, self.args.device)
+        scorer = ModelScorer(self.task.best_model, self.args.device)
         found = evaluate(scorer, cases, train_popularity=self.split.popularity(), ks=(10,), bootstrap=0)
         self.task.train()
         return [found.metrics[name].value for name in names]
@@ -141,6 +141,7 @@ class _Progress(TrainerCallback):
         self.task.progress = state.global_step / state.max_steps
 
     def on_step_end(self, args, state, control, **kwargs):
+        self.task.average()
         self.reporter.advance(state.global_step)
 
     def on_evaluate(self, args, state, control, metrics, **kwargs):

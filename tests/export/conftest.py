@@ -1,6 +1,7 @@
 """Miniature students, each traced once for all tests of the room: tracing takes seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -18,7 +19,7 @@ from lightrec.models.student import Student
 MAX_LENGTH = 8
 
 
-def spread_student(kind: type[Student], config: type, **sizes: int) -> Student:
+def spread_student(kind: type[Student], config: type, **sizes: Any) -> Student:
     """A student with random weights, large enough that its scores differ well."""
     torch.manual_seed(5)
     model = kind(config(max_length=MAX_LENGTH, num_heads=2, dropout=0.0, **sizes)).eval()
@@ -56,7 +57,8 @@ def write_run(path: Path, model: Student, dataset: Dataset) -> Path:
 
 @pytest.fixture(scope="session")
 def sasrec(tiny_dataset: Dataset) -> Student:
-    return spread_student(Sasrec, SasrecConfig, n_items=tiny_dataset.n_items, hidden_size=32, num_layers=2)
+    sizes = {"n_items": tiny_dataset.n_items, "hidden_size": 32, "num_layers": 2}
+    return spread_student(Sasrec, SasrecConfig, **sizes, similarity="cosine")
 
 
 @pytest.fixture(scope="session")

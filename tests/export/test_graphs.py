@@ -89,7 +89,7 @@ def test_single_precision_answers_as_torch_does(request, runtimes, name, runtime
 def test_half_precision_equals_torch_with_rounded_weights(request, name, tmp_path):
     model = request.getfixturevalue(name)
     backend = open_onnx(to_fp16(request.getfixturevalue(f"{name}_graph")), tmp_path / "model.onnx")
-    rounded = type(model)(model.config).eval()
+    rounded = copy.deepcopy(model)
     rounded.load_state_dict({key: value.half().float() for key, value in model.state_dict().items()})
     question = {
         "history": np.array([[3, 1, 4, 1], [5, 9, 2, 6]]),

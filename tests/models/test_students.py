@@ -15,18 +15,23 @@ from lightrec.models.scoring import ModelScorer, pad_histories
 N = 23
 
 
-def make(name: str):
+def make(name: str, similarity: str = "dot"):
     torch.manual_seed(0)
     config, model = STUDENTS[name]
-    student = model(config(n_items=N, max_length=8, hidden_size=16, dropout=0.5)).eval()
+    student = model(config(n_items=N, max_length=8, hidden_size=16, dropout=0.5, similarity=similarity)).eval()
     with torch.no_grad():
-        student.item_table.normal_()
+        student.set_item_table(torch.randn(student.item_table.shape))
     return student
 
 
 @pytest.fixture(scope="module", params=list(STUDENTS))
 def student(request):
     return make(request.param)
+
+
+@pytest.fixture(params=list(STUDENTS))
+def cosine(request):
+    return make(request.param, "cosine")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,28 @@ def test_item_zero_is_an_item(student):
     assert not torch.allclose(student.score(torch.tensor([[0]]), one), student.score(torch.tensor([[1]]), one))
     items, _ = student(torch.tensor([[1]]), one, torch.empty(1, 0, dtype=torch.int64), torch.tensor([N]))
     assert 0 in items
+
+
+def test_cosine_scores_are_cosines_times_their_scale(cosine):
+    scores = cosine.score(torch.tensor([[3, 1, 4]]), torch.tensor([3]))
+    state = cosine.last_state(torch.tensor([[3, 1, 4]]), torch.tensor([3]))
+    expected = torch.nn.functional.cosine_similarity(state, cosine.item_embedding.weight[:-1]) * 10
+    torch.testing.assert_close(scores[0], expected)
+
+
+def test_under_cosine_the_length_of_an_item_vector_means_nothing(cosine):
+    history, length = torch.tensor([[3, 1, 4]]), torch.tensor([3])
+    before = cosine.score(history, length)
+    cosine.set_item_table(cosine.item_table.detach() * torch.linspace(0.1, 9, N)[:, None])
+    torch.testing.assert_close(cosine.score(history, length), before, atol=1e-5, rtol=1e-5)
+
+
+def test_folding_changes_the_weights_and_no_answer(cosine):
+    asked = torch.tensor([[3, 1, 4]]), torch.tensor([3]), torch.tensor([[7]]), torch.tensor([5])
+    (items, scores), before = cosine(*asked), cosine.item_embedding.weight.clone()
+    folded_items, folded_scores = cosine.fold()(*asked)
+    assert torch.equal(items, folded_items) and not torch.equal(before, cosine.item_embedding.weight)
+    torch.testing.assert_close(folded_scores, scores, atol=1e-5, rtol=1e-5)
 
 
 def test_last_state_is_the_last_of_all_states(causal):
