@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 
-Words = tuple[str, ...]
+from lightrec.cli.steps import Step, Words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,25 +34,6 @@ THOROUGH = Effort(
     paper_student=("--epochs", "40", "--patience", "10", "--mask-patterns", "4"),
 )
 """Half an hour on two cores, and some minutes more for each further seed."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One command."""
-
-    title: str
-    """What it is for, in a few words."""
-    words: Words
-    """The command's words after ``lightrec``."""
-    done: Path | None
-    """The file that is there once it has finished; None for a command that is given every time."""
-    quiet: bool = False
-    """Whether its output is left out, because the tables at the end show it."""
-
-    @property
-    def line(self) -> str:
-        """The command as a user would type it."""
-        return shlex.join(("lightrec", *self.words))
 
 
 @dataclasses.dataclass(frozen=True)

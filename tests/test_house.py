@@ -55,7 +55,7 @@ RULES = {
         {*LEARNING, "onnx", "onnxruntime", "onnxscript", "openvino", "optimum", "nncf"},
     ),
     "benchmarks": Rule(
-        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "errors", "extras"},
+        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras"},
         {"numpy", "onnxruntime", "rich"},
         {"models", "training", "torch", "openvino", *PEERS},
     ),

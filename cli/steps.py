@@ -1,0 +1,69 @@
+"""Commands given one after the other, as a user would give them: what demo and reproduce share."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightrec.cli.common import console
+
+Words = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One command."""
+
+    title: str
+    """What it is for, in a few words."""
+    words: Words
+    """The command's words after ``lightrec``."""
+    done: Path | None
+    """The file that is there once it has finished; None for a command that is given every time."""
+    quiet: bool = False
+    """Whether its output is left out, because the tables at the end show it."""
+    source: Path | None = None
+    """What ``done`` was made from: with a newer one the command is given again."""
+
+    @property
+    def line(self) -> str:
+        """The command as a user would type it."""
+        return shlex.join(("lightrec", *self.words))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        if self.done is None or not self.done.exists():
+            return False
+        return self.source is None or self.source.stat().st_mtime_ns <= self.done.stat().st_mtime_ns
+
+
+def run_steps(steps: Sequence[Step]) -> None:
+    """Print and run each command; those that are done are left out."""
+    for number, step in enumerate(steps, start=1):
+        _run(f"[{number}/{len(steps)}] ", step)
+
+
+def _run(number: str, step: Step) -> None:
+    from rich.text import Text
+
+    from lightrec.cli.app import app
+
+    console.print()
+    console.print(Text.assemble((number, "dim"), (step.title, "bold")))
+    console.print(Text(f"$ {step.line}", style="cyan"), soft_wrap=True)
+    if step.is_done:
+        console.print("[green]✓[/] done before", highlight=False)
+        return
+    started = time.monotonic()
+    console.quiet = step.quiet
+    try:
+        app(list(step.words), standalone_mode=False)
+    finally:
+        console.quiet = False
+    if step.done and not step.done.exists():
+        step.done.touch()
+    console.print(f"[green]✓[/] [dim]{time.monotonic() - started:.0f} s[/]", highlight=False)
