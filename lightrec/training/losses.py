@@ -62,6 +62,9 @@ def catalogue_loss(
     the Kullback-Leibler divergence by the teacher's entropy, which has no gradient. With top-K targets the items
     outside the K count as one: their mass is compared, not their order.
 
+    Under autocast, or with states of lower precision, the products are computed in that; probabilities, the loss and
+    the sums that become the gradients of ``table`` and ``bias`` stay in float32.
+
     Args:
         states: ``[R, d]``.
         table: item vectors ``[N, d]``; the scores are ``states @ table.T + bias``.
@@ -141,7 +144,19 @@ class _CatalogueLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states, table, bias, correction, targets, teacher, distillation):  # type: ignore[override]
+        dtype = _product_type(states)
+        with torch.autocast(states.device.type, enabled=False):
+            total, grad_states, *others = _CatalogueLoss._all_rows(
+                states.to(dtype), table, bias, correction, targets, teacher, distillation
+            )
+        ctx.gradients = (grad_states.to(states.dtype), *others)
+        return total
+
+    @staticmethod
+    def _all_rows(states, table, bias, correction, targets, teacher, distillation):
+        """The loss and its gradients by states, table and bias; products are computed in the states' type."""
         rows, n_items = len(states), len(table)
+        items = table.to(states.dtype)
         step = max(16, CHUNK_BYTES.get(states.device.type, 64 << 20) // (4 * n_items))
         hard, soft = _row_weights(targets, teacher, distillation)
         grad_states, grad_table = torch.empty_like(states), torch.zeros_like(table)
@@ -151,28 +166,35 @@ class _CatalogueLoss(torch.autograd.Function):
         for first in range(0, rows, step):
             part = slice(first, min(first + step, rows))
             x = states[part]
-            scores = torch.mm(x, table.T, out=buffer[: len(x)])
+            scores = torch.mm(x, items.T, out=buffer[: len(x)]).float()
             if bias is not None:
                 scores += bias
             answer = None if teacher is None else teacher.rows(part)
             temperature = 1.0 if distillation is None else distillation.temperature
             loss, gradient = _loss_and_gradient(
-                scores.float(), targets[part], correction, answer, hard[part] / rows, soft[part] / rows, temperature
+                scores, targets[part], correction, answer, hard[part] / rows, soft[part] / rows, temperature
             )
             total += loss
-            gradient = gradient.to(states.dtype)
-            torch.mm(gradient, table, out=grad_states[part])
-            grad_table.addmm_(gradient.T, x)
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
-        ctx.gradients = (grad_states, grad_table, grad_bias)
-        return total
+            gradient = gradient.to(states.dtype)
+            torch.mm(gradient, items, out=grad_states[part])
+            if grad_table.dtype == gradient.dtype:
+                grad_table.addmm_(gradient.T, x)
+            else:
+                grad_table += gradient.T @ x
+        return total, grad_states, grad_table, grad_bias
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor):  # type: ignore[override]
         found = tuple(None if g is None else g.mul_(upstream.to(g.dtype)) for g in ctx.gradients)
         del ctx.gradients
         return (*found, None, None, None, None)
+
+
+def _product_type(states: Tensor) -> torch.dtype:
+    kind = states.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
 
 
 def _row_weights(
