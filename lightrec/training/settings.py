@@ -24,7 +24,8 @@ class TrainingSettings:
     batch_size: int = 128
     """Windows of a user's history in one step, on all processes together."""
     gradient_accumulation: int = 1
-    """Parts in which a step is computed: the same step in less memory."""
+    """Parts in which a step is computed: the same step in less memory. Not quite the same with ``instance_weighting =
+    "confidence"``, whose weights have mean one in each part."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` computes the layers in bfloat16, where the hardware has it; weights stay float32."""
     learning_rate: float = 1e-3
@@ -167,6 +168,8 @@ class StudentSettings(TrainingSettings):
             mistakes.append(f"hidden_size = {self.hidden_size} must be a multiple of num_heads = {self.num_heads}")
         if not 0 <= self.hold_out_items < 1:
             mistakes.append(f"hold_out_items = {self.hold_out_items} must be at least 0 and below 1")
+        if self.hold_out_items and self.from_run is not None:
+            mistakes.append("hold_out_items cannot go with from_run (--from): the earlier student may know these items")
         if self.init_items == "teacher" and not hasattr(self, "teachers"):
             mistakes.append("init_items = 'teacher' needs a teacher: distil, or take 'text' or 'none'")
         return mistakes + _dropout_problems(self.dropout)
@@ -191,7 +194,8 @@ class DistillSettings(StudentSettings):
     anneal: float = 0.3
     """Last share of the steps over which ``distill_weight`` falls to zero; 0 keeps it constant."""
     instance_weighting: Literal["none", "confidence"] = "none"
-    """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec)."""
+    """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec), scaled to mean one
+    over what one process computes at a time: with several processes or parts of a step, these differ a little."""
     init_items: Literal["none", "text", "teacher"] = "teacher"
     """See :class:`StudentSettings`."""
     mask_patterns: int = 8
