@@ -18,6 +18,7 @@ from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
 from lightrec.cli.recommend import recommend
+from lightrec.cli.reproduce import reproduce
 from lightrec.cli.teacher_scores import teacher_scores
 from lightrec.cli.train import train
 from lightrec.cli.tune import tune
@@ -53,6 +54,7 @@ app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)
 app.command()(demo)
+app.command()(reproduce)
 
 
 def _print_version(wanted: bool) -> None:
