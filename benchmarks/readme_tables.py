@@ -1,12 +1,14 @@
 """Make the result tables of a Markdown file from stored rows.
 
 ``python -m lightrec.benchmarks.readme_tables README.md benchmarks/results/`` rewrites what stands between each pair of
-marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``, and what stands between
-``<!-- claim: NAME -->`` and ``<!-- /claim -->`` by one sentence made of them. With ``--check`` nothing is written, and
-the exit code is 1 if the file is not up to date.
+marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``, what stands between
+``<!-- slices: NAME -->`` and ``<!-- /slices -->`` by the quality on parts of the cases, and what stands between
+``<!-- claim: NAME -->`` and ``<!-- /claim -->`` by one sentence. With ``--check`` nothing is written, and the exit code
+is 1 if the file is not up to date.
 
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
-one label on one data set are runs with different seeds. Rows of kind ``speed`` are those of ``lightrec bench --out``.
+one label on one data set are runs with different seeds; ``slices`` and ``deployed_bytes`` are shown where there are any.
+Rows of kind ``speed`` are those of ``lightrec bench --out``.
 Rows of kind ``comparison`` hold a paired comparison of two labels.
 """
 
@@ -29,9 +31,11 @@ from lightrec.files import write_text
 Row = dict[str, Any]
 
 MARKED = re.compile(
-    r"(?P<start><!-- (?P<what>table|claim): (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /(?P=what) -->)", re.DOTALL
+    r"(?P<start><!-- (?P<what>table|slices|claim): (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /(?P=what) -->)", re.DOTALL
 )
 QUALITY_METRICS = ("hr@10", "ndcg@10")
+SLICES = {"popularity": ("head", "torso", "tail", "cold"), "history": ("short", "medium", "long")}
+"""The parts of the cases in the order of their columns."""
 
 
 def fill_tables(text: str, results: Path) -> str:
@@ -42,27 +46,58 @@ def fill_tables(text: str, results: Path) -> str:
     """
 
     def fill(match: re.Match[str]) -> str:
-        make = {"table": _table, "claim": _claim}[match["what"]]
+        make = {"table": _table, "slices": _slices, "claim": _claim}[match["what"]]
         return match["start"] + make(_rows(results / f"{match['name']}.jsonl")) + match["end"]
 
     return MARKED.sub(fill, text)
 
 
 def quality_table(rows: Sequence[Row]) -> str:
-    """One line a model: the mean over its seeds ± their standard deviation, or one run's value with its interval."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["data"], row["label"]), []).append(row)
+    """One line a model: the mean over its seeds ± their standard deviation, or one run's value with its interval.
+
+    Megabytes are those of the exported model where one was measured.
+    """
+    groups = _by_model(rows)
     best = {
         (data, metric): max(_mean(group, metric) for (other, _), group in groups.items() if other == data)
         for data, _ in groups
         for metric in QUALITY_METRICS
     }
+    sized = any("deployed_bytes" in row for row in rows)
     lines = []
     for (data, label), group in groups.items():
         cells = [_quality_cell(group, metric, best[data, metric]) for metric in QUALITY_METRICS]
-        lines.append([data, label, *cells, str(len(group))])
-    return _markdown(["data", "model", "HR@10", "NDCG@10", "seeds"], lines, left=2)
+        lines.append([data, label, *cells, *([_deployed(group)] if sized else []), str(len(group))])
+    head = ["data", "model", "HR@10", "NDCG@10", *(["MB deployed"] if sized else []), "seeds"]
+    return _markdown(head, lines, left=2)
+
+
+def slices_table(rows: Sequence[Row]) -> str:
+    """NDCG@10 on parts of the cases: one line a model, means over its seeds, the best of each column bold."""
+    groups = _by_model(rows)
+    columns = [
+        (kind, part)
+        for kind, parts in SLICES.items()
+        for part in parts
+        if any(part in _parts(row, kind) for row in rows)
+    ]
+    means = {
+        (key, column): statistics.fmean(values)
+        for key, group in groups.items()
+        for column in columns
+        if (values := [_slice_ndcg(row, *column) for row in group if column[1] in _parts(row, column[0])])
+    }
+    lines = []
+    for (data, label), _ in groups.items():
+        cells = []
+        for column in columns:
+            values = [value for ((other, _), place), value in means.items() if (other, place) == (data, column)]
+            mean = means.get(((data, label), column))
+            cells.append("" if mean is None else _bold(f"{mean:.4f}", f"{max(values):.4f}"))
+        lines.append([data, label, *cells])
+    nouns = {"popularity": "items", "history": "histories"}
+    head = ["data", "model", *(f"{part} {nouns[kind]}" for kind, part in columns)]
+    return _markdown(head, lines, left=2)
 
 
 def speed_table(rows: Sequence[Row]) -> str:
@@ -96,7 +131,7 @@ def comparison_lines(rows: Sequence[Row]) -> str:
             f"*{row['a']}* against *{row['b']}* on {row['data']}: {found['metric'].upper()} {difference['value']:+.4f} "
             f"(95 % {difference['low']:+.4f} to {difference['high']:+.4f}"
             + (f"; {relative['value']:+.1%}" if relative else "")
-            + f"), {found['users']:,} users and {found['seeds'][0]} seed(s) resampled together: "
+            + f"), {found['users']:,} users and {_seeds(found['seeds'])} resampled together: "
             + ("a difference.\n" if sure else "no difference that these data can show.\n")
         )
     return "\n".join(sentences)
@@ -141,6 +176,13 @@ def _table(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
+def _slices(rows: list[Row]) -> str:
+    quality = [row for row in rows if row["kind"] == "quality" and row.get("slices")]
+    if not quality:
+        raise DataError("Marked slices need rows of kind quality with slices: store those of lightrec reproduce.")
+    return slices_table(quality)
+
+
 def _claim(rows: list[Row]) -> str:
     speed = [row for row in rows if row["kind"] == "speed"]
     if not speed:
@@ -152,10 +194,39 @@ def _mean(group: Sequence[Row], metric: str) -> float:
     return statistics.fmean(row["metrics"][metric]["value"] for row in group)
 
 
+def _by_model(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The rows of each label, by data set; another split of it counts as another data set."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        temporal = (row.get("split") or {}).get("name") == "temporal"
+        groups.setdefault((row["data"] + (", temporal" if temporal else ""), row["label"]), []).append(row)
+    return groups
+
+
+def _deployed(group: Sequence[Row]) -> str:
+    sizes = [row["deployed_bytes"] for row in group if "deployed_bytes" in row]
+    return megabytes(sizes[0]) if sizes else ""
+
+
+def _parts(row: Row, kind: str) -> dict[str, Row]:
+    return row["slices"].get(kind, {})
+
+
+def _slice_ndcg(row: Row, kind: str, part: str) -> float:
+    return row["slices"][kind][part]["metrics"]["ndcg@10"]["value"]
+
+
+def _bold(text: str, best: str) -> str:
+    return f"**{text}**" if text == best else text
+
+
+def _seeds(counts: Sequence[int]) -> str:
+    ours, theirs = counts
+    return f"{ours} seed(s)" if ours == theirs else f"{ours} and {theirs} seed(s)"
+
+
 def _quality_cell(group: Sequence[Row], metric: str, best: float) -> str:
-    text = f"{_mean(group, metric):.4f}"
-    if text == f"{best:.4f}":
-        text = f"**{text}**"
+    text = _bold(f"{_mean(group, metric):.4f}", f"{best:.4f}")
     if len(group) > 1:
         return f"{text} ± {statistics.stdev(row['metrics'][metric]['value'] for row in group):.4f}"
     low, high = group[0]["metrics"][metric]["low"], group[0]["metrics"][metric]["high"]

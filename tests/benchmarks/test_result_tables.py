@@ -3,7 +3,7 @@ import json
 import pytest
 from rich.console import Console
 
-from lightrec.benchmarks.readme_tables import fill_tables, main
+from lightrec.benchmarks.readme_tables import comparison_lines, fill_tables, main
 from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.benchmarks.tables import absent_lines, speed_table
 from lightrec.errors import DataError
@@ -134,3 +134,57 @@ def test_a_claim_and_a_comparison_are_sentences(rows, tmp_path):
     with pytest.raises(DataError, match="claim needs rows of kind speed"):
         append_rows(tmp_path / "some.jsonl", [comparison])
         fill_tables("<!-- claim: some -->\n<!-- /claim -->\n", tmp_path)
+
+
+def test_deployed_megabytes_and_other_splits_stand_in_the_table(quality_row, tmp_path):
+    rows = [
+        quality_row("distilled", 0.1, seed=0, deployed_bytes=774_000),
+        quality_row("distilled", 0.12, seed=1),
+        quality_row("ease", 0.05),
+        quality_row("distilled", 0.08, split={"name": "temporal", "quantile": 0.9}),
+    ]
+    append_rows(tmp_path / "all.jsonl", rows)
+    lines = fill_tables("<!-- table: all -->\n<!-- /table -->\n", tmp_path).splitlines()
+    assert lines[1] == "| data | model | HR@10 | NDCG@10 | MB deployed | seeds |"
+    assert lines[3] == "| tiny | distilled | **0.2200** ± 0.0283 | **0.1100** ± 0.0141 | 0.77 | 2 |"
+    assert lines[4] == "| tiny | ease | 0.1000 | 0.0500 (0.0400–0.0600) |  | 1 |"
+    assert lines[5] == "| tiny, temporal | distilled | **0.1600** | **0.0800** (0.0700–0.0900) |  | 1 |"
+
+
+def sliced(**ndcg):
+    """Slices as an evaluation has them: head=0.1 for popularity, short=0.2 for history."""
+    kinds = {"popularity": ("head", "torso", "tail", "cold"), "history": ("short", "medium", "long")}
+    return {
+        kind: {part: {"cases": 9, "metrics": {"ndcg@10": {"value": ndcg[part]}}} for part in parts if part in ndcg}
+        for kind, parts in kinds.items()
+    }
+
+
+def test_slices_are_means_over_seeds(quality_row, tmp_path):
+    rows = [
+        quality_row("distilled", 0.1, seed=0, slices=sliced(head=0.2, tail=0.01, short=0.1)),
+        quality_row("distilled", 0.1, seed=1, slices=sliced(head=0.4, tail=0.03, short=0.2)),
+        quality_row("ease", 0.1, slices=sliced(head=0.31, tail=0.0, short=0.1)),
+    ]
+    append_rows(tmp_path / "all.jsonl", rows)
+    lines = fill_tables("<!-- slices: all -->\nold\n<!-- /slices -->\n", tmp_path).splitlines()
+    assert lines[1] == "| model | head items | tail items | short histories |"
+    assert lines[3] == "| distilled | 0.3000 | **0.0200** | **0.1500** |"  # (0.2 + 0.4) / 2, and so on
+    assert lines[4] == "| ease | **0.3100** | 0.0000 | 0.1000 |"
+    append_rows(tmp_path / "none.jsonl", [quality_row("ease", 0.1)])
+    with pytest.raises(DataError, match="Marked slices need rows"):
+        fill_tables("<!-- slices: none -->\n<!-- /slices -->\n", tmp_path)
+
+
+def test_a_comparison_of_unequal_numbers_of_seeds_says_so():
+    compared = {
+        "metric": "ndcg@10",
+        "difference": {"value": 0.004, "low": 0.001, "high": 0.009},
+        "relative": None,
+        "users": 40,
+        "seeds": [5, 1],
+    }
+    (line,) = comparison_lines(
+        [{"a": "distilled", "b": "teacher", "data": "tiny", "comparison": compared}]
+    ).splitlines()
+    assert line.endswith("40 users and 5 and 1 seed(s) resampled together: a difference.")
