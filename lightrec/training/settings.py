@@ -38,7 +38,7 @@ class TrainingSettings:
     """Epochs between two validations, each of which is also a checkpoint to resume from."""
     patience: int = 10
     """Validations without a better NDCG@10 after which training stops; 0 never stops early."""
-    validation_cases: int = 5000
+    validation_cases: int = 10_000
     """Most validation cases to score at each validation, drawn by seed; 0 takes all."""
     mask_probability: float = 0.3
     """Masked objective: the share of items hidden in a window."""
