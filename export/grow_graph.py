@@ -95,6 +95,6 @@ def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:
 
 
 def _swap(constant: openvino.Node, values: np.ndarray) -> None:
-    grown = openvino.op.Constant(np.ascontiguousarray(values))
+    grown = openvino.op.Constant(np.array(values, order="C"))  # a number stays one: ascontiguousarray makes it a row
     grown.set_friendly_name(constant.get_friendly_name())
     constant.output(0).replace(grown.output(0))

@@ -204,6 +204,8 @@ def _choose(
 def give_vectors(model: Any, run: str | Path, dataset: Dataset, items: np.ndarray) -> None:
     """Replace the vectors of ``items`` (bool ``[N]``) in ``model`` by what the run's projection makes of their texts.
 
+    The model is folded, as for an export: a projected vector's length is the projection's choice, and counts.
+
     Raises:
         ModelError: if the run has no projection, or is a teacher's.
     """
@@ -212,7 +214,7 @@ def give_vectors(model: Any, run: str | Path, dataset: Dataset, items: np.ndarra
     projection = TextProjection.load(Path(run) / TEXT_PROJECTION)
     texts = [dataset.item_texts[item] for item in np.flatnonzero(items)]
     vectors = projection.project(encode_texts(load_fitting(projection), texts))
-    table = model.item_table.detach().clone()
+    table = model.fold().item_table.detach().clone()
     table[torch.from_numpy(items)] = torch.from_numpy(vectors)
     model.set_item_table(table)
 
