@@ -7,8 +7,8 @@ marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.j
 is 1 if the file is not up to date.
 
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
-one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are any.
-Rows of kind ``speed`` are those of ``lightrec bench --out``. Rows of kind ``comparison`` hold a paired comparison of two
+one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are.
+Rows of kind ``speed`` are those of ``lightrec bench --out``. Rows of kind ``comparison`` compare two
 labels.
 """
 
