@@ -39,6 +39,7 @@ ROOMS = {"data", "runtime", "models", "training", "evaluation", "export"}
 
 RULES = {
     "errors": Rule(),
+    "recipes": Rule(),
     "files": Rule(),
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),

@@ -94,7 +94,7 @@ def test_the_help_names_the_recipes():
     text = " ".join(CliRunner().invoke(app, ["reproduce", "--help"], env={"COLUMNS": "200"}).output.split())
     assert all(name in text for name in NAMES)
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert "recipes/*.toml" in project["tool"]["setuptools"]["package-data"]["lightrec"]
+    assert project["tool"]["setuptools"]["package-data"]["lightrec.recipes"] == ["*.toml"]
 
 
 def test_all_mistakes_of_a_recipe_are_named_at_once():

@@ -1,0 +1,1 @@
+"""Recipes of ``lightrec reproduce``, one TOML file each: see docs/recipes.md."""
