@@ -39,7 +39,7 @@ class TrainingSettings:
     patience: int = 10
     """Validations without a better NDCG@10 after which training stops; 0 never stops early."""
     validation_cases: int = 10_000
-    """Most validation cases to score at each validation, drawn by seed; 0 takes all."""
+    """Most validation cases to score at each validation, drawn once, the same for every seed; 0 takes all."""
     mask_probability: float = 0.3
     """Masked objective: the share of items hidden in a window."""
     similarity: Literal["cosine", "dot"] = "cosine"
@@ -255,9 +255,11 @@ def _dropout_problems(dropout: float) -> list[str]:
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {"finetune": {}, "distill": {}},
     "paper": {
-        "finetune": {"item_input": "ids", "objective": "masked"},
+        "finetune": {"item_input": "ids", "objective": "masked", "similarity": "dot", "average_epochs": 0.0},
         "distill": {
             "student": "mini-bert",
+            "similarity": "dot",
+            "average_epochs": 0.0,
             "init_items": "none",
             "instance_weighting": "none",
             "anneal": 0.0,
