@@ -8,7 +8,9 @@ OUT/best.toml         the best trial's settings; ``--config`` takes it
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -26,14 +28,15 @@ from lightrec.files import write_text
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
-from lightrec.training.students import distill, train
+from lightrec.training.students import distill, train, training_split
 from lightrec.training.trainer import METRIC
+from lightrec.training.windows import Windows
 
 Sampler = Literal["tpe", "random"]
 """How the next trial is chosen: by a model of the earlier ones (tree-structured Parzen estimator), or at random."""
 
 SPACE: dict[str, BaseDistribution] = {
-    "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+    "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
     "dropout": FloatDistribution(0.0, 0.8, step=0.05),
     "weight_decay": FloatDistribution(1e-4, 0.3, log=True),
     "num_layers": IntDistribution(1, 3),
@@ -104,6 +107,7 @@ def search(
     folder, rows = open_run(out, settings, facts), _read(out)
     _keep_best(out, rows)
     folder.begin()
+    settings = _with_rate(settings, Dataset.open(data))
     for number in range(len(rows), trials):
         parameters = _suggest(rows, space, settings, sampler)
         try:
@@ -120,6 +124,13 @@ def search(
         reporter.note(_sentence(rows[-1], trials))
     best = _best(rows)
     return {"best": best, "run": str(_folder(out, best["trial"])), "trials": len(rows)}
+
+
+def _with_rate(settings: StudentSettings, dataset: Dataset) -> StudentSettings:
+    """The settings with the learning rate that they would choose: a search starts from a number."""
+    windows = Windows.from_split(training_split(dataset, settings), settings.max_length)
+    steps = math.ceil(len(windows) / settings.batch_size)
+    return dataclasses.replace(settings, learning_rate=settings.peak_rate(max(1, steps)))
 
 
 def _suggest(

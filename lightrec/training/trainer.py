@@ -112,12 +112,13 @@ class SequenceTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW in groups: norms, biases and item tables without decay; the language model at its own rate."""
         if self.optimizer is None:
-            new_rate = getattr(self.settings, "item_learning_rate", self.settings.learning_rate)
+            rate_of_layers = self.args.learning_rate
+            new_rate = getattr(self.settings, "item_learning_rate", rate_of_layers)
             groups: dict[tuple[float, float], list[nn.Parameter]] = {}
             for name, parameter in self.model.named_parameters():
                 if not parameter.requires_grad:
                     continue
-                rate = self.settings.learning_rate if ".language_model." in name else new_rate
+                rate = rate_of_layers if ".language_model." in name else new_rate
                 decay = self.settings.weight_decay if parameter.ndim > 1 and "embedding" not in name else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
@@ -194,7 +195,7 @@ def fit(
         per_device_train_batch_size=settings.batch_size // (settings.gradient_accumulation * processes.count()),
         gradient_accumulation_steps=settings.gradient_accumulation,
         max_steps=total,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.peak_rate(steps_per_epoch),
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(settings.warmup * total),
         max_grad_norm=1.0,
@@ -240,6 +241,7 @@ def fit(
     facts = {
         "validation": best,
         "epochs_trained": history[-1]["epoch"],
+        "learning_rate": arguments.learning_rate,
         "seconds": round(time.monotonic() - started, 1),
         "device": str(arguments.device),
         "processes": processes.count(),

@@ -300,3 +300,11 @@ def test_a_killed_run_resumes_to_the_same_result(tiny_dataset, teacher, tmp_path
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert (tmp_path / "whole" / "history.jsonl").read_text() == (tmp_path / "killed" / "history.jsonl").read_text()
+
+
+def test_a_learning_rate_that_is_not_given_fits_the_size_of_the_data():
+    """Under cosine 0.05 / steps per epoch, between 2e-4 and 2e-3; under dot product always 2e-3."""
+    cosine, dot = StudentSettings(), StudentSettings(similarity="dot")
+    assert [cosine.peak_rate(steps) for steps in (1, 100, 10_000)] == [2e-3, 0.05 / 100, 2e-4]
+    assert [dot.peak_rate(steps) for steps in (1, 10_000)] == [2e-3, 2e-3]
+    assert StudentSettings(learning_rate=0.5).peak_rate(100) == 0.5
