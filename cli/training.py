@@ -83,7 +83,9 @@ def _patience(default: int) -> typer.models.OptionInfo:
 
 EpochsOption = Annotated[int | None, _epochs(60)]
 BatchSizeOption = Annotated[int | None, _batch_size(128)]
-LearningRateOption = Annotated[float | None, option("--learning-rate", "Highest learning rate; 0 chooses it by the size of the data.", 0.0)]
+LearningRateOption = Annotated[
+    float | None, option("--learning-rate", "Highest learning rate; 0 chooses it by the size of the data.", 0.0)
+]
 DropoutOption = Annotated[float | None, _dropout(0.5)]
 PatienceOption = Annotated[int | None, _patience(10)]
 
