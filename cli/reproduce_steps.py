@@ -80,7 +80,7 @@ def _training(model: Model, recipe: Recipe, layout: Layout, seed: int | None, de
 
 def _export(name: str, recipe: Recipe, layout: Layout) -> Step:
     bundle, out, run = recipe.bundles[name], layout.bundle(name), layout.run(name)
-    words = ("export", str(run), "--data", str(layout.data), "--precision", bundle.precision)
+    words: Words = ("export", str(run), "--data", str(layout.data), "--precision", bundle.precision)
     words += ("--max-ndcg-drop", f"{bundle.max_ndcg_drop:g}", "--out", str(out))
     title = f"Export in {bundle.precision}: {recipe.students[name].label}"
     return Step(title, words, out / "manifest.json", quiet=True, source=run / "run.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -99,7 +100,7 @@ class NextItemTask(nn.Module):
         how = Distillation(
             self.current_distill_weight, self.temperature, by_confidence=self.instance_weighting == "confidence"
         )
-        extras = {"bias": getattr(model, "item_bias", None), "teacher": teacher, "distillation": how}
+        extras: dict[str, Any] = {"bias": getattr(model, "item_bias", None), "teacher": teacher, "distillation": how}
         if self.negatives:
             return sampled_catalogue_loss(states, model.item_table, targets, self.negatives, **extras)
         return catalogue_loss(states, model.item_table, targets, **extras)
@@ -123,8 +124,8 @@ class NextItemTask(nn.Module):
 def _average_of(model: nn.Module, steps: float) -> AveragedModel:
     """An exponential average over about ``steps`` steps, shorter at first so that the random start is forgotten."""
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        torch._foreach_lerp_(averaged, current, max(1 / steps, 9 / (10 + float(count))))
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        torch._foreach_lerp_(list(averaged), list(current), max(1 / steps, 9 / (10 + float(count))))
 
     average = AveragedModel(model, multi_avg_fn=update)
     return average.requires_grad_(False)
