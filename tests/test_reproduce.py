@@ -17,7 +17,7 @@ from lightrec.benchmarks.rows import read_rows
 from lightrec.cli.reproduce_steps import commands, reproduce_steps, settings_files
 from lightrec.errors import ConfigError
 
-NAMES = ["beauty", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
+NAMES = ["beauty", "beauty-text", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
 
 MINIATURE = """
 data = "tiny"
@@ -142,7 +142,7 @@ def test_what_does_not_fit_together_is_refused(changes, message):
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="No recipe is called 'beauti': choose one of beauty, ml-100k"):
+    with pytest.raises(ConfigError, match="No recipe is called 'beauti': choose one of beauty, beauty-text, ml-100k"):
         open_recipe("beauti")
     with pytest.raises(ConfigError, match=r"no\.toml does not exist"):
         open_recipe("no.toml")
