@@ -19,7 +19,7 @@ from lightrec.models.devices import resolve_device
 from lightrec.models.language_model import LanguageModel, input_width, load_language_model
 from lightrec.models.teacher import Teacher, check_fit
 from lightrec.training import processes
-from lightrec.training.item_vectors import encode_texts, project, whitening_axes
+from lightrec.training.item_vectors import project, read_texts, whitening_axes
 from lightrec.training.origin import TEXT_AXES, Origin
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
@@ -104,13 +104,6 @@ def _texts(base: LanguageModel, dataset: Dataset, settings: FinetuneSettings, re
             f"{dataset.name} has no item texts, so --item-input {settings.item_input} has nothing to read: prepare "
             "the data with --items, or use --item-input ids."
         )
-    reporter.start("Reading item texts", len(dataset.item_texts))
-    vectors = encode_texts(
-        base,
-        dataset.item_texts,
-        device=resolve_device(settings.device),
-        on_progress=lambda done, _: reporter.advance(done),
-    )
-    reporter.stop()
+    vectors = read_texts(base, dataset.item_texts, resolve_device(settings.device), reporter)
     base.model.to("cpu")
     return vectors

@@ -12,7 +12,7 @@ from lightrec.errors import DataError
 from lightrec.models.language_model import load_language_model
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
-from lightrec.training.item_vectors import encode_texts, whiten
+from lightrec.training.item_vectors import read_texts, whiten
 from lightrec.training.progress import Reporter
 from lightrec.training.settings import StudentSettings
 
@@ -59,12 +59,4 @@ def text_vectors(base: str, dataset: Dataset, device: str, reporter: Reporter) -
             f"{dataset.name} has no item texts, so there is nothing to read for the item table: prepare the data with "
             "--items, or use --init-items none."
         )
-    reporter.start("Reading item texts", len(dataset.item_texts))
-    vectors = encode_texts(
-        load_language_model(base),
-        dataset.item_texts,
-        device=device,
-        on_progress=lambda done, _: reporter.advance(done),
-    )
-    reporter.stop()
-    return vectors
+    return read_texts(load_language_model(base), dataset.item_texts, device, reporter)

@@ -12,6 +12,7 @@ import torch
 
 from lightrec.download import cache_folder
 from lightrec.models.language_model import LanguageModel
+from lightrec.training.progress import Reporter
 
 MAX_TOKENS = 64
 """Tokens of a text that are read; titles with a few attributes are far shorter."""
@@ -54,6 +55,14 @@ def fingerprint(base: LanguageModel, texts: Sequence[str | None] = ()) -> str:
         digest.update(np.ascontiguousarray(weight.cpu().float().numpy()).data)
     digest.update(json.dumps([MAX_TOKENS, list(texts)]).encode())
     return digest.hexdigest()[:32]
+
+
+def read_texts(base: LanguageModel, texts: Sequence[str | None], device: str, reporter: Reporter) -> np.ndarray:
+    """:func:`encode_texts` with its progress shown."""
+    reporter.start("Reading item texts", len(texts))
+    vectors = encode_texts(base, texts, device=device, on_progress=lambda done, _: reporter.advance(done))
+    reporter.stop()
+    return vectors
 
 
 def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
