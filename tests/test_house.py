@@ -35,7 +35,7 @@ FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "downl
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
-ROOMS = {"data", "runtime", "models", "training", "evaluation", "export"}
+ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web"}
 
 RULES = {
     "errors": Rule(),
@@ -46,6 +46,7 @@ RULES = {
     "metrics": Rule(libraries={"numpy"}),
     "bundle": Rule({"errors", "files"}, {"numpy"}),
     "download": Rule({"errors", "files"}, deferred={"rich"}),
+    "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule({"errors", "bundle", "extras"}, {"numpy", "onnxruntime"}, {"openvino"}),
     "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),

@@ -1,0 +1,60 @@
+"""``lightrec package``: what a place other than Python needs to run a bundle, as a folder to copy there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightrec.cli.common import BundleArgument, JsonOption, OutOption, console, print_json
+
+if TYPE_CHECKING:
+    from lightrec.web.package import WebPackage
+
+
+class Place(StrEnum):
+    """Where a bundle can be packaged for."""
+
+    WEB = "web"
+
+
+def package(
+    bundle: BundleArgument,
+    place: Annotated[Place, typer.Option("--for", help="Where it is to run.", show_default=False)],
+    out: OutOption,
+    precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
+    onnxruntime_web: Annotated[
+        Path | None,
+        typer.Option(help="Folder dist/ of the npm package onnxruntime-web.  [default: fetched through npm, checked]"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Package a bundle for another place.
+
+    **web**: a static folder with the bundle, lightrec.js, ONNX Runtime for WebAssembly and a demo page that works
+    offline. Everything is computed in the visitor's browser; any web server serves the folder.
+
+    **Examples**
+
+    ```
+    lightrec package bundle --for web --out web
+    lightrec package bundle --for web --out web --onnxruntime-web node_modules/onnxruntime-web/dist
+    ```
+    """
+    from lightrec.web.package import package_for_web
+
+    written = package_for_web(bundle, out, precision, onnxruntime_web)
+    if json:
+        print_json({"path": str(written.path), "precision": written.precision, "files": written.files})
+    else:
+        _print_package(written)
+
+
+def _print_package(written: WebPackage) -> None:
+    console.print(
+        f"{written.path}: {written.own_bytes / 1e6:.2f} MB of bundle ({written.precision}), library and page, and "
+        f"{written.runtime_bytes / 1e6:.1f} MB of ONNX Runtime."
+    )
+    console.print(f"Look at it:  python -m http.server --directory {written.path}  and open http://localhost:8000")

@@ -1,0 +1,96 @@
+/** Types of lightrec.js. Items are called by their own ids; a number is taken as its string, so that 50 means "50". */
+
+export type ItemId = string | number;
+
+/** One recommended item. */
+export interface Recommendation {
+  /** The item's own id. */
+  id: string;
+  /** Its title; null if the bundle has none. */
+  title: string | null;
+  /** The model's score (a logit: comparable within one answer); null where popularity answered. */
+  score: number | null;
+}
+
+/** An answer and what there is to know about it. */
+export interface Recommendations {
+  /** Best first. */
+  items: Recommendation[];
+  /** Ids among history, exclude and candidates that the bundle does not know; they were skipped. */
+  unknown: string[];
+  /** True if the history held no known item, so that the most popular items are returned. */
+  fallback: boolean;
+}
+
+export interface LoadOptions {
+  /** Which model, where the bundle holds several: "fp32", "fp16" or "int8"; the first by default. */
+  precision?: string;
+  /** The module onnxruntime-web or onnxruntime-node; by default the one that lightrec.js finds by itself. */
+  ort?: unknown;
+}
+
+export interface RecommendOptions {
+  /** How many items; fewer come back where fewer remain. 10 by default. */
+  k?: number;
+  /** Further items never to return. */
+  exclude?: Iterable<ItemId>;
+  /** If given, only these may be returned. */
+  candidates?: Iterable<ItemId> | null;
+}
+
+/** What a manifest.json says; docs/format.md explains every key. */
+export interface Manifest {
+  format_version: string;
+  model_type: string;
+  n_items: number;
+  max_length: number;
+  k_limit: number;
+  hidden_size: number;
+  models: { backend: string; precision: string; files: string[]; opset: number | null }[];
+  files: Record<string, { sha256: string; bytes: number }>;
+  [key: string]: unknown;
+}
+
+/** Every error that lightrec.js raises on purpose: one sentence that says what is wrong and how to mend it. */
+export class LightrecError extends Error {}
+
+/** A loaded bundle. */
+export class Recommender {
+  private constructor();
+
+  /**
+   * Load a bundle and check the SHA-256 of every file that is read.
+   *
+   * @param bundle address of the bundle's folder, relative to the page; in Node a path, too.
+   * @throws LightrecError if the bundle cannot be read, is damaged, or holds no model for ONNX Runtime.
+   */
+  static load(bundle: string | URL, options?: LoadOptions): Promise<Recommender>;
+
+  /** What the bundle says of itself. */
+  readonly manifest: Manifest;
+  /** The items' own ids, by index. */
+  readonly itemIds: readonly string[];
+
+  /** Whether the bundle knows an item. */
+  has(id: ItemId): boolean;
+
+  /** The title of an item; null if the item is not known or has none. */
+  title(id: ItemId): string | null;
+
+  /**
+   * The items to show next to one user, best first.
+   *
+   * Items of the history are never returned, however long it is; the model reads its last `manifest.max_length` known
+   * items. A history without a known item is answered by popularity.
+   *
+   * @param history the user's item ids, oldest first.
+   * @throws LightrecError if `k` is below 1 or a list of ids is no list.
+   */
+  recommend(history: Iterable<ItemId>, options?: RecommendOptions): Promise<Recommendations>;
+
+  /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
+  rank(
+    history: readonly number[],
+    options?: { k?: number; exclude?: readonly number[] },
+  ): Promise<{ items: number[]; scores: number[] }>;
+}

@@ -1,0 +1,289 @@
+/**
+ * lightrec.js: recommendations from a lightrec bundle, in a browser tab or in Node 20 and newer.
+ *
+ *     import { Recommender } from "./lightrec.js";
+ *
+ *     const recommender = await Recommender.load("bundle");
+ *     const { items } = await recommender.recommend(["50", "181"], { k: 10 });
+ *
+ * In a browser ONNX Runtime is taken from the folder onnxruntime-web/ beside this file, in Node from the installed
+ * package onnxruntime-node or onnxruntime-web; load() takes another one as { ort }. Nothing is ever sent anywhere.
+ * The types are in lightrec.d.ts, the format of a bundle in docs/format.md.
+ */
+
+const FORMAT_MAJOR = 1;
+const IN_NODE = typeof process === "object" && Boolean(process.versions?.node);
+
+/** Every error that lightrec.js raises on purpose: one sentence that says what is wrong and how to mend it. */
+export class LightrecError extends Error {
+  name = "LightrecError";
+}
+
+/** A loaded bundle. Make one with `await Recommender.load(bundle)`. */
+export class Recommender {
+  #session;
+  #ort;
+  #index;
+  #popularity;
+  #titles;
+
+  constructor({ manifest, itemIds, popularity, titles, session, ort }) {
+    this.manifest = manifest;
+    this.itemIds = itemIds;
+    this.#popularity = popularity;
+    this.#titles = titles;
+    this.#session = session;
+    this.#ort = ort;
+    this.#index = new Map(itemIds.map((id, index) => [id, index]));
+  }
+
+  /** Load a bundle and check the SHA-256 of every file that is read. */
+  static async load(bundle, { precision, ort } = {}) {
+    const read = await reader(bundle);
+    const manifest = checkedManifest(parse(await read("manifest.json"), bundle, "manifest.json"), bundle);
+    const model = chosenModel(manifest, precision, bundle);
+    const verified = async (name) => checked(await read(name), manifest.files[name], bundle, name);
+    const [runtime, graph, itemIds, popularity, titles] = await Promise.all([
+      ort ?? onnxRuntime(),
+      verified(model.files[0]),
+      verified("items.json").then((bytes) => parse(bytes, bundle, "items.json")),
+      verified("popularity.npy").then((bytes) => int32Array(bytes, manifest.n_items, bundle)),
+      manifest.files["titles.json"] ? read("titles.json", { optional: true }) : null,
+    ]);
+    const titleBytes = titles && (await checked(titles, manifest.files["titles.json"], bundle, "titles.json"));
+    const session = await openSession(runtime, graph, bundle, model.files[0]);
+    return new Recommender({
+      manifest,
+      itemIds: listOf(itemIds, manifest.n_items, bundle, "items.json"),
+      popularity,
+      titles: titleBytes && listOf(parse(titleBytes, bundle, "titles.json"), manifest.n_items, bundle, "titles.json"),
+      session,
+      ort: runtime,
+    });
+  }
+
+  /** Whether the bundle knows an item. */
+  has(id) {
+    return this.#index.has(String(id));
+  }
+
+  /** The title of an item; null if the item is not known or has none. */
+  title(id) {
+    return this.#titles?.[this.#index.get(String(id))] ?? null;
+  }
+
+  /** The items to show next to one user, best first; a history without a known item is answered by popularity. */
+  async recommend(history, { k = 10, exclude = [], candidates } = {}) {
+    const unknown = new Set();
+    const seen = this.#indices(history, "history", unknown);
+    let leftOut = this.#indices(exclude, "exclude", unknown);
+    if (candidates !== undefined && candidates !== null) {
+      const allowed = new Set(this.#indices(candidates, "candidates", unknown));
+      leftOut = leftOut.concat([...this.itemIds.keys()].filter((index) => !allowed.has(index)));
+    }
+    const fallback = seen.length === 0;
+    const answer = fallback ? this.#popular(k, leftOut) : await this.rank(seen, { k, exclude: leftOut });
+    const items = answer.items.map((index, rank) => ({
+      id: this.itemIds[index],
+      title: this.#titles?.[index] ?? null,
+      score: answer.scores[rank],
+    }));
+    return { items, unknown: [...unknown], fallback };
+  }
+
+  /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
+  async rank(history, { k = 10, exclude = [] } = {}) {
+    const window = this.manifest.max_length;
+    const recent = history.slice(-window);
+    // What the model does not read is still filtered as seen; some runtimes refuse an empty input.
+    const leftOut = [...history.slice(0, -window), ...exclude];
+    const answer = await this.#session.run({
+      history: this.#tensor(recent, [1, recent.length]),
+      length: this.#tensor([recent.length], [1]),
+      exclude: this.#tensor(leftOut.length ? leftOut : [-1], [1, leftOut.length || 1]),
+      k: this.#tensor([Math.min(wholeK(k), this.manifest.n_items)], [1]),
+    });
+    const items = Array.from(answer.items.data, Number).filter((index) => index >= 0);
+    return { items, scores: Array.from(answer.scores.data).slice(0, items.length) };
+  }
+
+  #tensor(values, shape) {
+    return new this.#ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+  }
+
+  #indices(ids, name, unknown) {
+    if (typeof ids === "string" || typeof ids?.[Symbol.iterator] !== "function") {
+      throw new LightrecError(`${name} is ${JSON.stringify(ids)}: give a list of item ids, such as ["50"].`);
+    }
+    const known = [];
+    for (const id of ids) {
+      const index = this.#index.get(String(id));
+      if (index === undefined) unknown.add(String(id));
+      else known.push(index);
+    }
+    return known;
+  }
+
+  #popular(k, leftOut) {
+    const out = new Set(leftOut);
+    const items = Array.from(this.#popularity)
+      .filter((index) => !out.has(index))
+      .slice(0, wholeK(k));
+    return { items, scores: items.map(() => null) };
+  }
+}
+
+function wholeK(k) {
+  if (!Number.isInteger(k) || k < 1) {
+    throw new LightrecError(`k is ${k}: it must be a whole number of at least 1.`);
+  }
+  return k;
+}
+
+/** A function that reads one file of the bundle: from disk in Node unless it has an http address, else by fetch. */
+async function reader(bundle) {
+  const address = String(bundle).replace(/\/*$/, "/");
+  return IN_NODE && !/^https?:/.test(address) ? diskReader(address) : fetchReader(address);
+}
+
+async function diskReader(folder) {
+  const [{ readFile }, { fileURLToPath }, path] = await Promise.all(
+    ["node:fs/promises", "node:url", "node:path"].map((name) => import(/* @vite-ignore */ name)),
+  );
+  const root = folder.startsWith("file:") ? fileURLToPath(folder) : folder;
+  return async (name, { optional = false } = {}) => {
+    try {
+      return await readFile(path.join(root, name));
+    } catch (error) {
+      if (optional && error.code === "ENOENT") return null;
+      throw new LightrecError(`${path.join(root, name)} cannot be read (${error.code}): is this a bundle's folder?`);
+    }
+  };
+}
+
+function fetchReader(address) {
+  const base = new URL(address, IN_NODE ? undefined : document.baseURI);
+  return async (name, { optional = false } = {}) => {
+    const url = new URL(name, base);
+    let response;
+    try {
+      response = await fetch(url);
+    } catch (error) {
+      throw new LightrecError(`${url} cannot be fetched (${error.message}): check the address and the network.`);
+    }
+    if (optional && response.status === 404) return null;
+    if (!response.ok) {
+      throw new LightrecError(`${url} cannot be fetched (status ${response.status}): is this a bundle's address?`);
+    }
+    return new Uint8Array(await response.arrayBuffer());
+  };
+}
+
+async function checked(bytes, record, bundle, name) {
+  if (!globalThis.crypto?.subtle) {
+    throw new LightrecError("This page cannot check SHA-256: serve it by https or from localhost.");
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (hex !== record.sha256) {
+    throw new LightrecError(`${name} of the bundle ${bundle} differs from its SHA-256: copy the bundle again.`);
+  }
+  return bytes;
+}
+
+function parse(bytes, bundle, name) {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new LightrecError(`${name} of the bundle ${bundle} is not valid JSON: copy the bundle again.`);
+  }
+}
+
+function checkedManifest(manifest, bundle) {
+  const major = Number.parseInt(manifest.format_version, 10);
+  if (Number.isNaN(major)) throw new LightrecError(`${bundle} is not a bundle: its manifest has no format_version.`);
+  if (major > FORMAT_MAJOR) {
+    throw new LightrecError(
+      `${bundle} has format version ${manifest.format_version}, this lightrec.js reads up to ${FORMAT_MAJOR}: ` +
+        "take the lightrec.js of a newer lightrec.",
+    );
+  }
+  const unrecorded = ["items.json", "popularity.npy"].filter((name) => !manifest.files?.[name]);
+  const outside = Object.keys(manifest.files ?? {}).filter((name) => /[\\/]/.test(name) || name === "..");
+  if (unrecorded.length || outside.length) {
+    const problem = unrecorded.length ? `lacks ${unrecorded}` : `names files outside the bundle (${outside})`;
+    throw new LightrecError(`The manifest of ${bundle} ${problem}: export the bundle again.`);
+  }
+  return manifest;
+}
+
+function chosenModel(manifest, precision, bundle) {
+  const models = manifest.models ?? [];
+  const model = models.find((one) => one.backend === "onnxruntime" && [undefined, one.precision].includes(precision));
+  if (!model || !manifest.files[model.files[0]]) {
+    const held = models.map((one) => `${one.backend} ${one.precision}`).join(", ") || "none";
+    throw new LightrecError(`${bundle} holds no ${precision ?? ""} model for onnxruntime (it holds ${held}): export one.`);
+  }
+  return model;
+}
+
+function listOf(values, size, bundle, name) {
+  if (!Array.isArray(values) || values.length !== size) {
+    throw new LightrecError(`${name} of ${bundle} does not list the ${size} items of the manifest: export it again.`);
+  }
+  return values;
+}
+
+/** The numbers of a .npy file of version 1.0 that holds little-endian 32-bit integers. */
+function int32Array(bytes, size, bundle) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const start = bytes.byteLength >= 10 ? 10 + view.getUint16(8, true) : 0;
+  if (start === 0 || bytes.byteLength !== start + 4 * size) {
+    throw new LightrecError(`popularity.npy of ${bundle} does not order the ${size} items: export it again.`);
+  }
+  return Int32Array.from({ length: size }, (_, place) => view.getInt32(start + 4 * place, true));
+}
+
+async function openSession(ort, graph, bundle, name) {
+  try {
+    return await ort.InferenceSession.create(graph, {
+      intraOpNumThreads: 1, // fastest for single requests to a small model
+      interOpNumThreads: 1,
+      logSeverityLevel: 3, // errors only
+    });
+  } catch (error) {
+    const reason = String(error?.message ?? error).split("\n")[0];
+    throw new LightrecError(`ONNX Runtime cannot load ${name} of the bundle ${bundle} (${reason}).`);
+  }
+}
+
+async function onnxRuntime() {
+  if (!IN_NODE) return webRuntime(new URL("onnxruntime-web/", import.meta.url));
+  for (const name of ["onnxruntime-node", "onnxruntime-web"]) {
+    try {
+      const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
+      return oneThread(module.InferenceSession ? module : module.default);
+    } catch (error) {
+      if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    }
+  }
+  throw new LightrecError("ONNX Runtime is not installed: run  npm install --ignore-scripts onnxruntime-node");
+}
+
+async function webRuntime(folder) {
+  const url = new URL("ort.wasm.bundle.min.mjs", folder).href;
+  let ort;
+  try {
+    ort = await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
+  } catch (error) {
+    throw new LightrecError(`ONNX Runtime cannot be loaded from ${url} (${error.message}): copy onnxruntime-web/ there.`);
+  }
+  ort.env.wasm.wasmPaths = folder.href;
+  return oneThread(ort);
+}
+
+/** More threads gain nothing for a small model, and need special headers in a browser. */
+function oneThread(ort) {
+  if (ort.env?.wasm) ort.env.wasm.numThreads = 1;
+  return ort;
+}

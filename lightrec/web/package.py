@@ -1,0 +1,149 @@
+"""Write the static folder that serves a bundle in a browser.
+
+    index.html, app.js, style.css, ...   the demo page (page/ of this room)
+    service-worker.js, precache.js       keep everything for offline use; precache.js lists the files
+    lightrec.js, lightrec.d.ts           the library
+    onnxruntime-web/                     ONNX Runtime compiled to WebAssembly
+    bundle/                              the bundle, with the one model that a browser runs
+
+Any web server serves it: it holds nothing but files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from lightrec.bundle import (
+    TEXT_PROJECTION,
+    Manifest,
+    ModelRecord,
+    verify_hashes,
+    write_manifest,
+)
+from lightrec.download import fetch_npm_members
+from lightrec.errors import BundleError, ConfigError
+from lightrec.files import new_folder, sha256_file, write_text
+from lightrec.web import FOLDER
+
+LIBRARY = ("lightrec.js", "lightrec.d.ts")
+PRECACHE = "precache.js"
+NOT_CACHED = ("lightrec.d.ts", "golden.json")
+"""Files that no visitor's browser asks for."""
+
+ONNXRUNTIME_WEB = "1.30.0"
+"""The version of onnxruntime-web that is fetched."""
+TARBALL_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+"""What a browser needs of it: CPU only, 14 MB, some 4 MB compressed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WebPackage:
+    """What :func:`package_for_web` wrote."""
+
+    path: Path
+    """The folder."""
+    files: dict[str, int]
+    """Bytes of every file, by its path inside the folder."""
+    precision: str
+    """Of the model, as in the manifest."""
+
+    @property
+    def runtime_bytes(self) -> int:
+        """Size of ONNX Runtime."""
+        return sum(size for name, size in self.files.items() if name.startswith("onnxruntime-web/"))
+
+    @property
+    def own_bytes(self) -> int:
+        """Size of all else: bundle, library and page."""
+        return sum(self.files.values()) - self.runtime_bytes
+
+
+def package_for_web(
+    bundle: str | Path, out: str | Path, precision: str | None = None, onnxruntime_web: str | Path | None = None
+) -> WebPackage:
+    """Write the static folder; ``out`` appears whole or not at all, and replaces an earlier one.
+
+    Args:
+        bundle: the bundle.
+        out: the folder to write.
+        precision: which of the bundle's models for ONNX Runtime; the first if None.
+        onnxruntime_web: folder with :data:`RUNTIME_FILES` (``dist/`` of the npm package onnxruntime-web); if None,
+            version :data:`ONNXRUNTIME_WEB` is fetched through npm and checked.
+
+    Raises:
+        BundleError: if the bundle is damaged or holds no such model.
+        ConfigError: if ``out`` exists and is something else, or ``onnxruntime_web`` lacks a file.
+        DownloadError: if ONNX Runtime cannot be fetched.
+    """
+    bundle, out = Path(bundle), Path(out)
+    manifest = verify_hashes(bundle)
+    model = _model(bundle, manifest, precision)
+    if out.exists() and not (out / PRECACHE).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out} exists and is not a web package: choose a new folder.")
+    runtime = _runtime_files(onnxruntime_web)
+    with new_folder(out) as folder:
+        shutil.copytree(FOLDER / "page", folder, dirs_exist_ok=True)
+        for name in LIBRARY:
+            shutil.copyfile(FOLDER / name, folder / name)
+        (folder / "onnxruntime-web").mkdir()
+        for file in runtime:
+            shutil.copyfile(file, folder / "onnxruntime-web" / file.name)
+        _copy_bundle(bundle, manifest, model, folder / "bundle")
+        _write_precache(folder)
+        sizes = {name: (folder / name).stat().st_size for name in _names(folder)}
+    return WebPackage(out, sizes, model.precision)
+
+
+def _model(bundle: Path, manifest: Manifest, precision: str | None) -> ModelRecord:
+    models = [model for model in manifest.models if model.backend == "onnxruntime"]
+    fitting = [model for model in models if precision in (None, model.precision)]
+    if not fitting:
+        held = ", ".join(f"{model.backend} {model.precision}" for model in manifest.models)
+        raise BundleError(
+            f"The bundle {bundle} holds no {precision or 'model'} for ONNX Runtime, which a browser runs (it holds "
+            f"{held}): export one with --format onnx."
+        )
+    return fitting[0]
+
+
+def _runtime_files(given: str | Path | None) -> list[Path]:
+    if given is None:
+        members = {f"dist/{name}": None for name in RUNTIME_FILES}
+        return list(fetch_npm_members("onnxruntime-web", ONNXRUNTIME_WEB, TARBALL_SHA256, members).values())
+    files = [Path(given) / name for name in RUNTIME_FILES]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ConfigError(
+            f"--onnxruntime-web {given} holds no {' and no '.join(missing)}: give the folder dist/ of the npm package "
+            "onnxruntime-web."
+        )
+    return files
+
+
+def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> None:
+    """The bundle with one model, and without what only ``lightrec items add`` reads: a whole bundle again."""
+    target.mkdir()
+    left_out = {name for one in manifest.models for name in one.files} - set(model.files) | {TEXT_PROJECTION}
+    for name in manifest.files:
+        if name not in left_out and (bundle / name).is_file():
+            shutil.copyfile(bundle / name, target / name)
+    write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
+
+
+def _write_precache(folder: Path) -> None:
+    """The list of files to keep; its version changes with any byte of them, and so the browser takes the new ones."""
+    names = [name for name in _names(folder) if name.rsplit("/", 1)[-1] not in NOT_CACHED]
+    digests = "".join(sha256_file(folder / name) for name in names)
+    version = hashlib.sha256(digests.encode()).hexdigest()[:16]
+    # Some servers redirect index.html to the folder, and a browser opens no page from a redirected answer.
+    kept = ["./" if name == "index.html" else name for name in names if name != "service-worker.js"]
+    write_text(folder / PRECACHE, f"self.PRECACHE = {json.dumps({'version': version, 'files': kept}, indent=2)};\n")
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
