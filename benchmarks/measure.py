@@ -15,6 +15,7 @@ from lightrec.benchmarks.rows import machine, software
 from lightrec.benchmarks.timing import Probe, per_second, speedup, summarise, take_turns
 from lightrec.benchmarks.torch_backend import torch_variant
 from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
+from lightrec.benchmarks.turns import chunks
 from lightrec.benchmarks.variants import Absent, Variant, bundle_variants
 from lightrec.bundle import read_catalogue, read_manifest
 from lightrec.errors import BundleError, ConfigError
@@ -154,7 +155,7 @@ def _probes(recommender: Recommender, traffic: Traffic) -> list[Probe]:
     ids, window = recommender.item_ids, recommender.manifest.max_length
     raw = [[ids[item] for item in history] for history in traffic.histories]
     graph_inputs = [_graph_inputs(history, window) for history in traffic.histories]
-    batches = [Probe(f"batch {size}", size, _chunks(raw, size), _recommend_batch) for size in BATCHES]
+    batches = [Probe(f"batch {size}", size, chunks(raw, size), _recommend_batch) for size in BATCHES]
     return [Probe("recommend", 1, raw, _recommend), Probe("graph", 1, graph_inputs, _run_graph), *batches]
 
 
@@ -176,12 +177,6 @@ def _graph_inputs(history: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
     recent, older = history[-window:], history[:-window]
     exclude = older if len(older) else np.array([-1], dtype=np.int64)
     return recent[None, :], np.array([len(recent)], dtype=np.int64), exclude[None, :], np.array([K], dtype=np.int64)
-
-
-def _chunks(histories: Sequence[list[str]], size: int) -> list[list[list[str]]]:
-    """Batches of ``size`` that together hold every history; the last is filled up from the beginning."""
-    count = -(-len(histories) // size)
-    return [[histories[(start * size + step) % len(histories)] for step in range(size)] for start in range(count)]
 
 
 def _quality(

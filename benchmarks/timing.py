@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from lightrec.benchmarks.turns import time_calls
 
 PERCENTILES = (50, 90, 99)
 
@@ -59,23 +60,6 @@ def take_turns(
                     variant = (number + shift) % len(variants)
                     taken[variant][probe.name].append(time_calls(calls[variant][place], probe.inputs, first, turn))
     return taken
-
-
-def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> np.ndarray:
-    """Nanoseconds of single calls, int64 ``[at least 1]``, made for ``seconds`` from ``inputs[first]`` on.
-
-    One call goes before, untimed, to bring back what another variant has pushed out of the processor's caches.
-    """
-    clock = time.perf_counter_ns
-    call(inputs[first % len(inputs)])
-    taken: list[int] = []
-    stop = clock() + int(seconds * 1e9)
-    while not taken or clock() < stop:
-        value = inputs[(first + len(taken)) % len(inputs)]
-        begin = clock()
-        call(value)
-        taken.append(clock() - begin)
-    return np.array(taken, dtype=np.int64)
 
 
 def summarise(rounds: Sequence[np.ndarray]) -> dict[str, Any]:

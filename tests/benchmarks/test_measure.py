@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lightrec.benchmarks import variants as variants_module
-from lightrec.benchmarks.measure import _chunks, _graph_inputs, bench, measure_variants
+from lightrec.benchmarks.measure import _graph_inputs, bench, measure_variants
 from lightrec.benchmarks.traffic import real_traffic
+from lightrec.benchmarks.turns import chunks
 from lightrec.benchmarks.variants import Variant
 from lightrec.bundle import deployed_bytes, write_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
@@ -166,5 +167,5 @@ def test_graph_inputs_are_those_that_the_recommender_makes(chain_bundle, manifes
 
 
 def test_batches_hold_every_history_and_are_full():
-    assert _chunks([["a"], ["b"], ["c"]], 2) == [[["a"], ["b"]], [["c"], ["a"]]]
-    assert _chunks([["a"]], 3) == [[["a"]] * 3]
+    assert chunks([["a"], ["b"], ["c"]], 2) == [[["a"], ["b"]], [["c"], ["a"]]]
+    assert chunks([["a"]], 3) == [[["a"]] * 3]

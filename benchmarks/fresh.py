@@ -1,0 +1,70 @@
+"""Fresh processes: how long from their start to the first answer, and how much memory they took at most."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from lightrec.errors import ModelError
+
+SAY_PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')), flush=True)"
+
+ANSWER = f"""
+import sys
+from lightrec import Recommender
+Recommender.load(sys.argv[1], threads=1).recommend(sys.argv[2:])
+{SAY_PEAK}
+"""
+"""Loads the bundle of the first argument and answers the history of the others."""
+
+OPEN = f"""
+import sys
+import numpy
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+{SAY_PEAK}
+"""
+"""The least that any answer of ONNX Runtime needs: it opens the model of the first argument."""
+
+
+def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[list[float]], list[int]]:
+    """Start every command in each of ``rounds`` rounds, in turns, after one uncounted round.
+
+    Args:
+        commands: ``(script, argument, ...)`` of this interpreter; the script prints its peak memory in KiB last.
+        rounds: number of rounds.
+
+    Returns:
+        milliseconds from the start of the process to its printed line, for each command and round, and for each
+        command the most memory in bytes, the median over the rounds.
+    """
+    taken: list[list[float]] = [[] for _ in commands]
+    peaks: list[list[int]] = [[] for _ in commands]
+    for number in range(rounds + 1):
+        for shift in range(len(commands)):
+            place = (number + shift) % len(commands)
+            milliseconds, peak = _start(commands[place])
+            if number:
+                taken[place].append(milliseconds)
+                peaks[place].append(peak)
+    return taken, [int(np.median(peak)) for peak in peaks]
+
+
+def _start(command: Sequence[str]) -> tuple[float, int]:
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    milliseconds = (time.perf_counter() - begin) * 1e3
+    _, said = process.communicate()
+    if process.returncode or not line:
+        raise ModelError(f"A fresh process failed: {(said.strip().splitlines() or ['it said nothing'])[-1]}")
+    return milliseconds, int(line) * 1024

@@ -1,0 +1,105 @@
+"""A bundle with random weights, for measuring speed and memory at any size of catalogue.
+
+``python -m lightrec.export.random_bundle --items 1000000 --out bundles/million`` writes one that answers as fast as a
+trained student of its shape would; its answers mean nothing, and its manifest says so. ``--data`` takes the items'
+ids and titles from a prepared data set instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, write_golden, write_manifest
+from lightrec.data.dataset import Dataset
+from lightrec.errors import ConfigError, LightrecError
+from lightrec.export.golden import golden_cases, tolerance
+from lightrec.export.to_onnx import OPSET, to_onnx
+from lightrec.export.write_bundle import ONNX_FILE, PRECISIONS
+from lightrec.files import new_folder
+from lightrec.models.sasrec import Sasrec, SasrecConfig
+from lightrec.runtime.backends import open_backend
+
+
+def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, out: Path, seed: int = 0) -> Manifest:
+    """Write a bundle for ``catalogue`` around a student with random weights; returns its manifest.
+
+    Args:
+        catalogue: N items.
+        config: the student's shape, of N items.
+        precision: as of ``lightrec export``.
+        out: a folder that is not there yet.
+        seed: of the weights.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} exists: choose another folder for --out.")
+    torch.manual_seed(seed)
+    graph = PRECISIONS[precision](to_onnx(Sasrec(config).eval()))
+    record = ModelRecord("onnxruntime", precision, (ONNX_FILE,), OPSET)
+    manifest = Manifest(
+        model_type=config.model_type,
+        n_items=config.n_items,
+        max_length=config.max_length,
+        k_limit=min(100, config.n_items),
+        hidden_size=config.hidden_size,
+        models=(record,),
+        lightrec_version=version("lightrec"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        training={"weights": "random", "seed": seed},
+    )
+    with new_folder(out) as folder:
+        onnx.save(graph, folder / ONNX_FILE)
+        write_catalogue(folder, catalogue)
+        cases = golden_cases(
+            open_backend(folder, manifest),
+            np.ones(config.n_items, dtype=np.int64),
+            manifest.max_length,
+            manifest.k_limit,
+        )
+        write_golden(folder, cases, tolerance(cases, precision, []))
+        return write_manifest(folder, manifest)
+
+
+def made_up(n_items: int) -> Catalogue:
+    """``n_items`` items with ids and titles that are numbers."""
+    names = [str(item) for item in range(n_items)]
+    return Catalogue(names, np.arange(n_items), [f"Item {name}" for name in names])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lightrec.export.random_bundle", description=__doc__)
+    items = parser.add_mutually_exclusive_group(required=True)
+    items.add_argument("--items", type=int, help="size of a made-up catalogue")
+    items.add_argument("--data", type=Path, help="prepared data set whose items it has")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--precision", choices=PRECISIONS, default="int8")
+    for name, default in (("hidden_size", 64), ("num_layers", 2), ("num_heads", 2), ("max_length", 50)):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    given = parser.parse_args(arguments)
+    try:
+        catalogue = made_up(given.items) if given.data is None else _of_data(given.data)
+        sizes = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "max_length")}
+        config = SasrecConfig(n_items=len(catalogue.item_ids), **sizes)
+        random_bundle(catalogue, config, given.precision, given.out)
+    except (LightrecError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _of_data(path: Path) -> Catalogue:
+    dataset = Dataset.open(path)
+    return Catalogue(dataset.item_ids, np.arange(dataset.n_items), dataset.item_titles)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
