@@ -22,7 +22,7 @@ TABLE = "item_embedding.weight"
 ZERO = 128
 """The unsigned code of zero: weight = (code - 128) * scale."""
 
-MATRICES = {"MatMul": {1: 0}, "GRU": {1: 2, 2: 2}}
+MATRICES = {"MatMul": {1: 0}, "Gemm": {1: 0}, "GRU": {1: 2, 2: 2}}
 """The inputs of each operator that are matrices of a layer, and the axis of each along which products are summed."""
 
 
