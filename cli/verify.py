@@ -16,8 +16,8 @@ STYLES = {"passed": "green", "failed": "bold red", "absent": "yellow"}
 def verify(bundle: BundleArgument, json: JsonOption = False) -> None:
     """Check that a bundle is whole and answers here as recorded.
 
-    Compares the SHA-256 of every file, then replays the golden cases in every runtime installed here. Exits with
-    code 2 if a file is damaged or a runtime answers otherwise than recorded.
+    Compares the SHA-256 of every file, then replays the golden cases in every runtime installed here, Node.js among
+    them. Exits with code 2 if a file is damaged or a runtime answers otherwise than recorded.
 
     **Examples**
 
@@ -28,7 +28,7 @@ def verify(bundle: BundleArgument, json: JsonOption = False) -> None:
     """
     from lightrec.runtime.verify import verify_bundle
 
-    report = verify_bundle(bundle)
+    report = verify_bundle(bundle, node=True)
     if json:
         print_json(
             {

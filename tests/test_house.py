@@ -48,7 +48,7 @@ RULES = {
     "download": Rule({"errors", "files"}, deferred={"rich"}),
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
-    "runtime": Rule({"errors", "bundle", "extras"}, {"numpy", "onnxruntime"}, {"openvino"}),
+    "runtime": Rule({"errors", "bundle", "extras", "web"}, {"numpy", "onnxruntime"}, {"openvino"}),
     "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
     "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),

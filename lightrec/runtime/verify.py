@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from lightrec.bundle import GoldenCase, Manifest, ModelRecord, read_catalogue, read_golden, verify_hashes
-from lightrec.errors import BundleError
-from lightrec.runtime.backends import BACKENDS, Backend, is_installed, open_backend
+from lightrec.errors import BundleError, MissingExtraError
+from lightrec.runtime.backends import BACKENDS, Backend, OnnxRuntimeBackend, is_installed, open_backend
+from lightrec.runtime.node import PACKAGES, replay_in_node
 
 Status = Literal["passed", "failed", "absent"]
 
@@ -44,7 +45,7 @@ class VerifyReport:
     tolerance: float
     """Scores may differ from the golden ones by so much."""
     models: tuple[ModelCheck, ...]
-    """One per model of the bundle."""
+    """One per model of the bundle; where Node.js was asked for, also one per model that it can run."""
 
     @property
     def passed(self) -> bool:
@@ -63,8 +64,12 @@ class VerifyReport:
             )
 
 
-def verify_bundle(path: str | Path) -> VerifyReport:
+def verify_bundle(path: str | Path, node: bool = False) -> VerifyReport:
     """Check a bundle's hashes and replay its golden cases in every runtime that is installed here.
+
+    Args:
+        path: the bundle.
+        node: also in Node.js, through lightrec.js.
 
     Raises:
         BundleError: if the bundle cannot be read; :class:`BundleIntegrityError` if a file is missing or differs.
@@ -74,8 +79,11 @@ def verify_bundle(path: str | Path) -> VerifyReport:
     manifest = verify_hashes(path)
     read_catalogue(path, manifest)
     cases, tolerance = read_golden(path)
-    checks = tuple(_check(path, manifest, model, cases, tolerance) for model in manifest.models)
-    return VerifyReport(path, manifest, tolerance, checks)
+    checks = [_check(path, manifest, model, cases, tolerance) for model in manifest.models]
+    if node:
+        models = [model for model in manifest.models if model.backend == OnnxRuntimeBackend.name]
+        checks += [_check_in_node(path, model, cases, tolerance) for model in models]
+    return VerifyReport(path, manifest, tolerance, tuple(checks))
 
 
 def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: float) -> str | None:
@@ -110,14 +118,34 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
         backend = open_backend(path, manifest, model.backend, precision=model.precision)
     except BundleError as error:
         return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
+    answers = [_replay(backend, case) for case in cases]
+    return _judged(model.backend, model.precision, cases, answers, tolerance)
+
+
+def _check_in_node(path: Path, model: ModelRecord, cases: list[GoldenCase], tolerance: float) -> ModelCheck:
+    try:
+        runtime, answers = replay_in_node(path, model.precision)
+    except MissingExtraError as error:
+        return ModelCheck(PACKAGES[0], model.precision, "absent", 0, None, str(error))
+    except BundleError as error:
+        return ModelCheck(PACKAGES[0], model.precision, "failed", 0, None, str(error))
+    arrays = [(np.array(items, dtype=np.int64), np.array(scores, dtype=np.float64)) for items, scores in answers]
+    return _judged(runtime, model.precision, cases, arrays, tolerance)
+
+
+def _judged(
+    runtime: str,
+    precision: str,
+    cases: list[GoldenCase],
+    answers: list[tuple[np.ndarray, np.ndarray]],
+    tolerance: float,
+) -> ModelCheck:
     problem, largest = None, 0.0
-    for number, case in enumerate(cases):
-        items, scores = _replay(backend, case)
+    for number, (case, (items, scores)) in enumerate(zip(cases, answers, strict=True)):
         found = compare(case, items, scores, tolerance)
         problem = problem or (found and f"golden case {number}: {found}")
         largest = max(largest, _difference(case, scores))
-    status: Status = "failed" if problem else "passed"
-    return ModelCheck(model.backend, model.precision, status, len(cases), largest, problem or "")
+    return ModelCheck(runtime, precision, "failed" if problem else "passed", len(cases), largest, problem or "")
 
 
 def _replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:

@@ -258,7 +258,7 @@ async function openSession(ort, graph, bundle, name) {
 }
 
 async function onnxRuntime() {
-  if (!IN_NODE) return webRuntime(new URL("onnxruntime-web/", import.meta.url));
+  if (!IN_NODE) return webRuntime(new URL("onnxruntime-web/ort.wasm.bundle.min.mjs", import.meta.url));
   for (const name of ["onnxruntime-node", "onnxruntime-web"]) {
     try {
       const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
@@ -270,16 +270,12 @@ async function onnxRuntime() {
   throw new LightrecError("ONNX Runtime is not installed: run  npm install --ignore-scripts onnxruntime-node");
 }
 
-async function webRuntime(folder) {
-  const url = new URL("ort.wasm.bundle.min.mjs", folder).href;
-  let ort;
+async function webRuntime(url) {
   try {
-    ort = await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
+    return oneThread(await import(/* webpackIgnore: true */ /* @vite-ignore */ url.href));
   } catch (error) {
-    throw new LightrecError(`ONNX Runtime cannot be loaded from ${url} (${error.message}): copy onnxruntime-web/ there.`);
+    throw new LightrecError(`ONNX Runtime cannot be loaded (${error.message}): copy it to ${url}.`);
   }
-  ort.env.wasm.wasmPaths = folder.href;
-  return oneThread(ort);
 }
 
 /** More threads gain nothing for a small model, and need special headers in a browser. */

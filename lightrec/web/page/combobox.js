@@ -1,6 +1,7 @@
 /** A text field with a list of matches below it, after the combobox pattern of the ARIA Authoring Practices. */
 
 const SHOWN = 8;
+const CONSIDERED = 100;
 
 /** Lower case without accents, so that "creme" finds "Crème". */
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -18,18 +19,17 @@ export function combobox(input, list, items, choose) {
   let matches = [];
   let active = -1;
 
-  /** Items whose title holds every word of the query; those with a word that starts like its first one go before. */
+  /** Items whose title holds every word of the query, those first where a word near the start begins like its first. */
   function search(query) {
     const words = fold(query).split(/\s+/).filter(Boolean);
-    const best = [];
-    const others = [];
-    if (!words.length) return [];
-    for (let place = 0; place < titles.length && best.length < SHOWN; place++) {
+    const found = [];
+    for (let place = 0; words.length && place < titles.length && found.length < CONSIDERED; place++) {
       if (!words.every((word) => titles[place].includes(word))) continue;
-      if (` ${titles[place]}`.includes(` ${words[0]}`)) best.push(items[place]);
-      else if (others.length < SHOWN) others.push(items[place]);
+      const start = ` ${titles[place]}`.indexOf(` ${words[0]}`);
+      found.push({ item: items[place], start: start < 0 ? Infinity : start });
     }
-    return [...best, ...others].slice(0, SHOWN);
+    found.sort((a, b) => (a.start === b.start ? 0 : a.start - b.start)); // among equals, the order given
+    return found.slice(0, SHOWN).map(({ item }) => item);
   }
 
   function show() {
@@ -45,7 +45,7 @@ export function combobox(input, list, items, choose) {
     const row = document.createElement("li");
     row.id = `match-${place}`;
     row.role = "option";
-    row.textContent = text;
+    row.appendChild(document.createElement("span")).textContent = text;
     if (place < 0) row.ariaDisabled = "true";
     else row.addEventListener("click", () => take(place));
     return row;
