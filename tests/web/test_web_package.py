@@ -1,0 +1,122 @@
+"""The static folder: what it holds, that it is whole, and what is refused."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from lightrec import Recommender
+from lightrec.bundle import TEXT_PROJECTION, read_manifest, write_manifest
+from lightrec.cli.app import app
+from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DownloadError
+from lightrec.runtime.verify import verify_bundle
+from lightrec.web import FOLDER
+from lightrec.web.package import package_for_web
+
+
+def precache(folder):
+    text = (folder / "precache.js").read_text(encoding="utf-8")
+    return json.loads(re.fullmatch(r"self\.PRECACHE = (.*);\n", text, re.DOTALL)[1])
+
+
+def files(folder):
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_folder_holds_page_library_runtime_and_bundle(package):
+    page = {file.name for file in (FOLDER / "page").iterdir()}
+    expected = {"precache.js", "lightrec.js", "lightrec.d.ts", *page}
+    expected |= {f"onnxruntime-web/{name}" for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")}
+    kept = ("manifest.json", "model.onnx", "items.json", "popularity.npy", "golden.json", "titles.json")
+    expected |= {f"bundle/{name}" for name in kept}
+    assert files(package.path) == set(package.files) == expected
+
+
+def test_sizes_are_those_of_the_files(package):
+    assert package.runtime_bytes == 2000
+    assert package.own_bytes == sum(file.stat().st_size for file in package.path.rglob("*") if file.is_file()) - 2000
+
+
+def test_the_bundle_in_it_is_whole_and_has_the_one_model_that_a_browser_runs(package, bundle):
+    report = verify_bundle(package.path / "bundle")
+    assert [(check.backend, check.status) for check in report.models] == [("onnxruntime", "passed")]
+    history = ["a", "b"]
+    assert Recommender.load(package.path / "bundle").recommend(history) == Recommender.load(bundle).recommend(history)
+
+
+def test_what_no_device_needs_stays_behind(own_bundle, runtime_files, tmp_path):
+    (own_bundle / TEXT_PROJECTION).write_bytes(b"a language model's projection")
+    (own_bundle / "titles.json").unlink()
+    write_manifest(own_bundle, read_manifest(own_bundle))
+    package = package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
+    assert not {f"bundle/{TEXT_PROJECTION}", "bundle/titles.json"} & set(package.files)
+    assert verify_bundle(package.path / "bundle").passed
+
+
+def test_all_that_a_visitor_needs_is_kept_for_offline_use(package):
+    not_needed = {"lightrec.d.ts", "bundle/golden.json", "index.html", "service-worker.js", "precache.js"}
+    assert set(precache(package.path)["files"]) == files(package.path) - not_needed | {"./"}
+
+
+def test_any_changed_byte_is_a_new_version_and_nothing_else_is(bundle, runtime_files, tmp_path):
+    first = package_for_web(bundle, tmp_path / "a", onnxruntime_web=runtime_files)
+    again = package_for_web(bundle, tmp_path / "b", onnxruntime_web=runtime_files)
+    assert precache(first.path) == precache(again.path)
+    other = shutil.copytree(runtime_files, tmp_path / "other")
+    (other / "ort-wasm-simd-threaded.wasm").write_bytes(b"y" * 1000)
+    changed = package_for_web(bundle, tmp_path / "a", onnxruntime_web=other)  # an earlier package is replaced
+    assert precache(changed.path)["version"] != precache(again.path)["version"]
+    assert precache(changed.path)["files"] == precache(again.path)["files"]
+
+
+def test_a_folder_of_something_else_is_left_alone(bundle, runtime_files, tmp_path):
+    (tmp_path / "letters.txt").write_text("keep me")
+    with pytest.raises(ConfigError, match="is not a web package"):
+        package_for_web(bundle, tmp_path, onnxruntime_web=runtime_files)
+    assert files(tmp_path) == {"letters.txt"}
+
+
+def test_a_folder_without_onnxruntime_names_what_it_lacks(bundle, tmp_path):
+    with pytest.raises(ConfigError, match=r"holds no ort\.wasm\.bundle\.min\.mjs and no ort-wasm-simd-threaded\.wasm"):
+        package_for_web(bundle, tmp_path / "web", onnxruntime_web=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_bundle_is_not_packaged(own_bundle, runtime_files, tmp_path):
+    (own_bundle / "items.json").write_text("[]")
+    with pytest.raises(BundleIntegrityError, match=r"items\.json"):
+        package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
+    assert not (tmp_path / "web").exists()
+
+
+@pytest.mark.parametrize(("precision", "said"), [(None, "holds no model for"), ("int8", "holds no int8 for")])
+def test_a_bundle_without_a_model_for_a_browser_is_refused(own_bundle, runtime_files, tmp_path, precision, said):
+    manifest = read_manifest(own_bundle)
+    if precision is None:
+        write_manifest(own_bundle, dataclasses.replace(manifest, models=manifest.models[1:]))
+    with pytest.raises(BundleError, match=said):
+        package_for_web(own_bundle, tmp_path / "web", precision, runtime_files)
+
+
+def test_without_npm_the_files_can_be_given(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DownloadError, match=r"onnxruntime-web 1\.30\.0 needs npm.*give the files"):
+        package_for_web(bundle, tmp_path / "web")
+    assert not (tmp_path / "web").exists()
+
+
+def test_the_command_reports_every_file(bundle, runtime_files, tmp_path):
+    arguments = ["package", str(bundle), "--for", "web", "--out", str(tmp_path / "web")]
+    arguments += ["--onnxruntime-web", str(runtime_files)]
+    answer = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    assert set(answer["files"]) == files(tmp_path / "web")
+    assert "http.server" in CliRunner().invoke(app, arguments).output
+
+
+def test_another_place_is_refused(bundle, tmp_path):
+    result = CliRunner().invoke(app, ["package", str(bundle), "--for", "mars", "--out", str(tmp_path / "x")])
+    assert result.exit_code == 2
