@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +50,7 @@ def recommend(
         print_json(
             {
                 "history": [{"id": item, "title": recommender.title(item)} for item in seen],
-                "recommendations": [dataclasses.asdict(item) for item in answer],
+                "recommendations": [item._asdict() for item in answer],
                 "unknown": list(answer.unknown),
                 "fallback": answer.fallback,
             }

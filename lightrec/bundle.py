@@ -9,6 +9,7 @@ docs/format.md describes the format for other languages. A bundle carries no rea
     golden.json       synthetic histories with the answers that every runtime must give
     titles.json       list of strings or null, by index; may be left out, also when deploying
     text_projection.safetensors    from texts to item vectors, for new items; likewise
+    step.onnx, score.onnx, candidates.onnx    for sessions and for few candidates; likewise
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
 from lightrec.files import new_folder, read_json, sha256_file, write_json
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
@@ -33,7 +34,9 @@ POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
 TITLES = "titles.json"
 TEXT_PROJECTION = "text_projection.safetensors"
-OPTIONAL_FILES = (TITLES, TEXT_PROJECTION)
+PARTS = ("step", "score", "candidates")
+"""Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
+OPTIONAL_FILES = (TITLES, TEXT_PROJECTION, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
 LATER_KEYS = ("history_lengths", "text_projection", "additions")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
@@ -63,6 +66,8 @@ class ModelRecord:
     """Its files; the first is the one the runtime opens."""
     opset: int | None = None
     """ONNX opset; None for other formats."""
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The file of each of :data:`PARTS` that stands beside the model; none, or all three."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,7 +297,8 @@ def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
 def _model(values: Mapping[str, Any]) -> ModelRecord:
     if not isinstance(values["files"], list) or not values["files"]:
         raise TypeError("a model names no files")
-    return ModelRecord(values["backend"], values["precision"], tuple(values["files"]), values.get("opset"))
+    parts = {name: file for name, file in values.get("parts", {}).items() if name in PARTS}
+    return ModelRecord(values["backend"], values["precision"], tuple(values["files"]), values.get("opset"), parts)
 
 
 def _problem(manifest: Manifest) -> str | None:
@@ -300,7 +306,8 @@ def _problem(manifest: Manifest) -> str | None:
     sizes = (manifest.n_items, manifest.max_length, manifest.k_limit, manifest.hidden_size)
     if not manifest.models or not all(isinstance(size, int) and size >= 1 for size in sizes):
         return "lists no model, or its n_items, max_length, k_limit or hidden_size is below 1"
-    needed = {ITEMS, POPULARITY, GOLDEN} | {name for model in manifest.models for name in model.files}
+    of_models = {name for model in manifest.models for name in (*model.files, *model.parts.values())}
+    needed = {ITEMS, POPULARITY, GOLDEN} | of_models
     unrecorded = sorted(needed - set(manifest.files))
     if unrecorded:
         return f"records no SHA-256 of {', '.join(unrecorded)}"

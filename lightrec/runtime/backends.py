@@ -12,6 +12,7 @@ import numpy as np
 from lightrec.bundle import Manifest, ModelRecord
 from lightrec.errors import BundleError, ConfigError, MissingExtraError
 from lightrec.extras import require_extra
+from lightrec.runtime.parts import Parts
 
 INPUTS = ("history", "length", "exclude", "k")
 OUTPUTS = ("items", "scores")
@@ -26,6 +27,8 @@ class Backend(ABC):
     def __init__(self, record: ModelRecord):
         self.record = record
         """The model that was opened."""
+        self.parts: Parts | None = None
+        """The graphs beside it, for sessions and few candidates; None where the bundle has none for this runtime."""
 
     @abstractmethod
     def run(
@@ -58,7 +61,13 @@ class OnnxRuntimeBackend(Backend):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
-        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+        def open_graph(file: Path) -> onnxruntime.InferenceSession:
+            return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+        self._session = open_graph(file)
+        if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
+            self.parts = Parts({part: file.parent / name for part, name in record.parts.items()}, open_graph)
 
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from lightrec.bundle import SMALL_FILES, Catalogue, Manifest, read_catalogue, ve
 from lightrec.errors import ConfigError, DataError
 from lightrec.runtime.backends import Backend, open_backend
 
+if TYPE_CHECKING:
+    from lightrec.runtime.session import Session
+
 SCORES_AT_ONCE = 2**24
 """Batches are cut so that no run of the graph holds more scores than this (64 MiB)."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One recommended item."""
 
     id: str
@@ -40,13 +42,24 @@ class Recommendations(list[Recommendation]):
         """True if the history held no known item, so that the most popular items are returned."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Request:
+@dataclasses.dataclass(slots=True)
+class Request:
     """One user's request in item indices."""
 
     history: np.ndarray
+    """int64, oldest first; all of it, also what the model does not read."""
     exclude: np.ndarray
+    """int64, further items never to return."""
+    candidates: np.ndarray | None = None
+    """int64, the only items that may be returned; None for all."""
     unknown: tuple[str, ...] = ()
+    """Ids that the bundle does not know."""
+
+
+Ranking = tuple[np.ndarray, Sequence[float | None]]
+"""Item indices, best first, and their scores."""
+
+NOTHING = np.empty(0, dtype=np.int64)
 
 
 class Recommender:
@@ -168,93 +181,157 @@ class Recommender:
         """
         if not filter_seen:
             raise ConfigError("A bundle always filters seen items: evaluate the run folder to keep them.")
-        nothing = np.empty(0, dtype=np.int64)
-        requests = [_Request(np.asarray(history, dtype=np.int64), nothing) for history in histories]
+        requests = [Request(np.asarray(history, dtype=np.int64), NOTHING) for history in histories]
         ranked = np.full((len(requests), k), -1, dtype=np.int64)
-        for row, (items, _) in zip(ranked, self._rank(requests, k), strict=True):
+        for row, (items, _) in zip(ranked, self.rank(requests, k), strict=True):
             row[: len(items)] = items
         return ranked
 
-    def _request(self, history: Iterable[Any], exclude: Iterable[Any], candidates: Iterable[Any] | None) -> _Request:
-        unknown: dict[str, None] = {}
-        seen = self._indices(history, "history", unknown)
-        left_out = self._indices(exclude, "exclude", unknown)
-        if candidates is not None:
-            others = np.ones(self.n_items, dtype=bool)
-            others[self._indices(candidates, "candidates", unknown)] = False
-            left_out = np.concatenate([left_out, np.flatnonzero(others)])
-        return _Request(seen, left_out, tuple(unknown))
+    def session(self, history: Iterable[Any] = (), state: Mapping[str, np.ndarray] | None = None) -> Session:
+        """A user's history that grows item by item; each recommendation reads only what is new.
 
-    def _indices(self, items: Iterable[Any], name: str, unknown: dict[str, None]) -> np.ndarray:
-        """The indices of the known ids; the others are added to ``unknown``, which keeps their order."""
+        Args:
+            history: items to start from, oldest first.
+            state: what :meth:`Session.export` returned, here or elsewhere, to go on from; the items of ``history``
+                come after it.
+        """
+        from lightrec.runtime.session import Session
+
+        return Session(self, history, state)
+
+    def indices(self, items: Iterable[Any], name: str, unknown: dict[str, None]) -> np.ndarray:
+        """The indices int64 of the known ids among ``items``; the others are added to ``unknown``, in their order.
+
+        Raises:
+            DataError: if ``items`` is one string; ``name`` says which list it is.
+        """
         if isinstance(items, str | bytes):
             raise DataError(f"{name} is the string {items!r}: give a list of item ids, such as [{items!r}].")
-        known = []
-        for item in map(str, items):
-            index = self._index.get(item)
+        known, index_of = [], self._index.get
+        for item in items:
+            item = item if type(item) is str else str(item)
+            index = index_of(item)
             if index is None:
                 unknown[item] = None
             else:
                 known.append(index)
-        return np.array(known, dtype=np.int64)
+        return np.array(known, dtype=np.int64) if known else NOTHING
 
-    def _answer(self, requests: Sequence[_Request], k: int) -> list[Recommendations]:
-        return [
-            Recommendations(
-                (
-                    Recommendation(self.item_ids[item], score, self._title(item))
-                    for item, score in zip(items.tolist(), scores, strict=True)
-                ),
-                unknown=request.unknown,
-                fallback=not len(request.history),
-            )
-            for request, (items, scores) in zip(requests, self._rank(requests, k), strict=True)
-        ]
-
-    def _rank(self, requests: Sequence[_Request], k: int) -> list[tuple[np.ndarray, Sequence[float | None]]]:
+    def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Item indices and scores for each request, by the model or by popularity."""
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise ConfigError(f"k is {k!r}: it must be a whole number of at least 1.")
-        answers: list[tuple[np.ndarray, Sequence[float | None]]] = [self._popular(request, k) for request in requests]
-        asked = [place for place, request in enumerate(requests) if len(request.history)]
+        require_k(k)
+        answers: list[Ranking | None] = [self._alone(request, k) for request in requests]
+        asked = [place for place, answer in enumerate(answers) if answer is None]
         for places in self._portions(asked):
             rows = self._run([requests[place] for place in places], k)
             for place, row in zip(places, rows, strict=True):
                 answers[place] = row
-        return answers
+        return answers  # type: ignore[return-value]
+
+    def answer(self, ranking: Ranking, request: Request) -> Recommendations:
+        """A ranking in ids and titles."""
+        items, scores = ranking
+        ids, titles = self.item_ids, self._catalogue.titles
+        places = items.tolist()
+        found = (
+            (Recommendation(ids[item], score, None) for item, score in zip(places, scores, strict=True))
+            if titles is None
+            else (Recommendation(ids[item], score, titles[item]) for item, score in zip(places, scores, strict=True))
+        )
+        return Recommendations(found, request.unknown, fallback=not len(request.history))
+
+    def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
+        """The best of a request's candidates under the encoder's ``state``, by the graph that scores only these."""
+        assert self.backend.parts is not None and request.candidates is not None
+        left = np.setdiff1d(request.candidates, np.concatenate([request.history, request.exclude]))
+        if not len(left):
+            return NOTHING, ()
+        scores = self.backend.parts.score_candidates(state, left)
+        best = np.argsort(-scores, kind="stable")[:k]  # of equal scores the lower index first: left is sorted
+        return left[best], scores[best].tolist()
+
+    def model_inputs(
+        self, requests: Sequence[Request], k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """``history``, ``length``, ``exclude`` and ``k`` as :meth:`Backend.run` takes them."""
+        window = self.manifest.max_length
+        recent = [request.history[-window:] for request in requests]
+        # What the model does not read is still filtered as seen.
+        others = [self._hidden(request, window) for request in requests]
+        length = np.array([len(history) for history in recent], dtype=np.int64)
+        return _pad(recent, 0), length, _pad(others, -1), np.array([min(k, self.n_items)], dtype=np.int64)
+
+    def _request(self, history: Iterable[Any], exclude: Iterable[Any], candidates: Iterable[Any] | None) -> Request:
+        unknown: dict[str, None] = {}
+        return Request(
+            self.indices(history, "history", unknown),
+            self.indices(exclude, "exclude", unknown),
+            None if candidates is None else self.indices(candidates, "candidates", unknown),
+            tuple(unknown),
+        )
+
+    def _answer(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
+        return [self.answer(*pair) for pair in zip(self.rank(requests, k), requests, strict=True)]
+
+    def _alone(self, request: Request, k: int) -> Ranking | None:
+        """The answer to a request that the inference graph is not asked for; None if it is."""
+        if not len(request.history):
+            return self._popular(request, k)
+        parts = self.backend.parts
+        if request.candidates is None or parts is None:
+            return None
+        state, _ = parts.step(request.history[-self.manifest.max_length :], parts.start())
+        return self.best_candidates(state, request, k)
+
+    def _popular(self, request: Request, k: int) -> Ranking:
+        order = self._catalogue.popularity
+        if request.candidates is None:
+            order = order[: k + len(request.exclude)]  # enough of them remain
+        else:
+            order = order[np.isin(order, request.candidates)]
+        items = order[~np.isin(order, request.exclude)][:k].astype(np.int64)
+        return items, (None,) * len(items)
+
+    def _hidden(self, request: Request, window: int) -> np.ndarray:
+        """What a request leaves out beside the items that the model reads."""
+        parts = [request.history[:-window], request.exclude]
+        if request.candidates is not None:
+            others = np.ones(self.n_items, dtype=bool)
+            others[request.candidates] = False
+            parts.append(np.flatnonzero(others))
+        parts = [part for part in parts if len(part)]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else NOTHING
 
     def _portions(self, places: list[int]) -> Iterator[list[int]]:
         size = max(1, min(256, SCORES_AT_ONCE // self.n_items))
         return (places[start : start + size] for start in range(0, len(places), size))
 
-    def _popular(self, request: _Request, k: int) -> tuple[np.ndarray, Sequence[None]]:
-        if len(request.history):
-            return request.history[:0], ()
-        order = self._catalogue.popularity
-        left_out = np.zeros(self.n_items, dtype=bool)
-        left_out[request.exclude] = True
-        items = order[~left_out[order]][:k].astype(np.int64)
-        return items, (None,) * len(items)
-
-    def _run(self, requests: list[_Request], k: int) -> Iterator[tuple[np.ndarray, Sequence[float | None]]]:
-        window = self.manifest.max_length
-        recent = [request.history[-window:] for request in requests]
-        # What the model does not read is still filtered as seen.
-        older = [np.concatenate([request.history[:-window], request.exclude]) for request in requests]
-        length = np.array([len(history) for history in recent], dtype=np.int64)
-        items, scores = self.backend.run(
-            _pad(recent, 0), length, _pad(older, -1), np.array([min(k, self.n_items)], dtype=np.int64)
-        )
-        for row, row_scores in zip(items, scores, strict=True):
-            real = row >= 0
-            yield row[real], row_scores[real].tolist()
+    def _run(self, requests: list[Request], k: int) -> Iterator[Ranking]:
+        return rankings(*self.backend.run(*self.model_inputs(requests, k)))
 
     def _title(self, index: int) -> str | None:
         return None if self._catalogue.titles is None else self._catalogue.titles[index]
 
 
+def require_k(k: Any) -> None:
+    """Refuse a ``k`` that is no whole number of at least 1 with a :class:`ConfigError`."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k is {k!r}: it must be a whole number of at least 1.")
+
+
+def rankings(items: np.ndarray, scores: np.ndarray) -> Iterator[Ranking]:
+    """The rows of a graph's answer without the items -1 that fill them up."""
+    for row, row_scores in zip(items, scores, strict=True):
+        if row.size and row[-1] < 0:
+            real = row >= 0
+            row, row_scores = row[real], row_scores[real]
+        yield row, row_scores.tolist()
+
+
 def _pad(rows: Sequence[np.ndarray], value: int) -> np.ndarray:
     """int64 ``[B, longest row, at least 1]``."""
+    if len(rows) == 1 and len(rows[0]):
+        return rows[0][None]
     width = max(1, *(len(row) for row in rows))
     padded = np.full((len(rows), width), value, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):

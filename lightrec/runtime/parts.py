@@ -1,0 +1,64 @@
+"""The graphs beside the inference graph, through ONNX Runtime: one step, scoring apart from it, few candidates."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Past = Mapping[str, np.ndarray]
+"""What the encoder remembers of the items that it has read: arrays by the name of the input that takes them."""
+
+
+class Parts:
+    """The step, scoring and candidate graphs of a bundle, each opened when it is first used; safe for threads.
+
+    The step and candidate graphs read the item table from the model's file, mapped into memory; the scoring graph
+    holds it once more.
+    """
+
+    def __init__(self, files: Mapping[str, Path], open_graph: Callable[[Path], InferenceSession]):
+        self._files = files
+        self._open_graph = open_graph
+        self._lock = threading.Lock()
+        self._graphs: dict[str, InferenceSession] = {}
+
+    def start(self) -> dict[str, np.ndarray]:
+        """The past of an empty history."""
+        inputs = self._graph("step").get_inputs()
+        return {
+            value.name: np.zeros([size if isinstance(size, int) else 0 for size in value.shape], dtype=np.float32)
+            for value in inputs
+            if value.name != "items"
+        }
+
+    def step(self, items: np.ndarray, past: Past) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Read the next items int64 ``[T]`` of one history; returns the state float32 ``[1, d]`` and the next past."""
+        state, *present = self._graph("step").run(None, {"items": items[None], **past})
+        return state, dict(zip(past, present, strict=True))
+
+    def score(
+        self, state: np.ndarray, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`lightrec.runtime.backends.Backend.run` answers, from states float32 ``[B, d]``."""
+        inputs = {"state": state, "history": history, "length": length, "exclude": exclude, "k": k}
+        items, scores = self._graph("score").run(("items", "scores"), inputs)
+        return items, scores
+
+    def score_candidates(self, state: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """The scores float32 ``[C]`` of the items int64 ``[C]`` under the state float32 ``[1, d]``."""
+        return self._graph("candidates").run(None, {"state": state, "candidates": candidates[None]})[0][0]
+
+    def _graph(self, part: str) -> InferenceSession:
+        graph = self._graphs.get(part)
+        if graph is None:
+            with self._lock:
+                graph = self._graphs.get(part) or self._open_graph(self._files[part])
+                self._graphs[part] = graph
+        return graph

@@ -1,0 +1,123 @@
+"""A history that grows item by item: each recommendation costs what is new, not the whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightrec.errors import DataError
+from lightrec.runtime.recommender import (
+    Ranking,
+    Recommendations,
+    Recommender,
+    Request,
+    rankings,
+    require_k,
+)
+
+if TYPE_CHECKING:
+    from lightrec.runtime.parts import Past
+
+
+class Session:
+    """One user's growing history; made by :meth:`Recommender.session`. For one thread at a time.
+
+    It answers as :meth:`Recommender.recommend` would with the whole history. The model reads the last ``max_length``
+    items: as long as there are no more, only items that were not read yet go through it. After that the oldest item
+    leaves the window with each new one, and as all that was computed has seen it, the whole window is read again.
+    """
+
+    def __init__(
+        self, recommender: Recommender, history: Iterable[Any] = (), state: Mapping[str, np.ndarray] | None = None
+    ):
+        self.recommender = recommender
+        """The bundle that answers."""
+        self.incremental = recommender.backend.parts is not None
+        """False if every recommendation reads the whole window: the bundle has no graph for one step."""
+        self._history: list[int] = []
+        self._unknown: dict[str, None] = {}
+        self._past: Past = {}
+        self._read = 0  # items that the past and the state stand for
+        self._state: np.ndarray | None = None
+        if state is not None:
+            self._restore(state)
+        self.extend(history)
+
+    def __len__(self) -> int:
+        """How many known items the history has."""
+        return len(self._history)
+
+    def add(self, item: Any) -> None:
+        """Put ``item`` behind the history; an unknown one is skipped and reported by the next recommendation."""
+        self.extend([item])
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Put several items behind the history, oldest first."""
+        self._history.extend(self.recommender.indices(items, "history", self._unknown).tolist())
+
+    def recommend(
+        self, k: int = 10, exclude: Iterable[Any] = (), candidates: Iterable[Any] | None = None
+    ) -> Recommendations:
+        """The items to show next; see :meth:`Recommender.recommend`."""
+        require_k(k)
+        unknown = dict(self._unknown)
+        request = Request(
+            np.array(self._history, dtype=np.int64),
+            self.recommender.indices(exclude, "exclude", unknown),
+            None if candidates is None else self.recommender.indices(candidates, "candidates", unknown),
+            tuple(unknown),
+        )
+        return self.recommender.answer(self._rank(request, k), request)
+
+    def export(self) -> dict[str, np.ndarray]:
+        """What :meth:`Recommender.session` needs to go on from here: a few small arrays, without objects in them.
+
+        ``numpy.savez`` writes them and ``numpy.load`` reads them. Under another bundle, or another model of this
+        one, the items are looked up and read again.
+        """
+        known = [self.recommender.item_ids[item] for item in self._history]
+        kept = {"items": np.array(known, dtype=str), "unknown": np.array([*self._unknown], dtype=str)}
+        if self._state is not None:
+            kept |= {"model": np.array(self._model()), "read": np.array(self._read), "state": self._state}
+            kept |= {f"past:{name}": array for name, array in self._past.items()}
+        return kept
+
+    def _restore(self, kept: Mapping[str, np.ndarray]) -> None:
+        try:
+            self._unknown.update(dict.fromkeys(kept["unknown"].tolist()))
+            self.extend(kept["items"].tolist())
+            if self.incremental and str(kept.get("model", "")) == self._model():
+                self._read, self._state = int(kept["read"]), kept["state"]
+                self._past = {name[5:]: kept[name] for name in kept if name.startswith("past:")}
+        except (KeyError, AttributeError, TypeError, ValueError):
+            raise DataError("The session's state is not what Session.export returned: start a new session.") from None
+
+    def _model(self) -> str:
+        """Tells models apart: what one remembers means nothing to another."""
+        manifest, record = self.recommender.manifest, self.recommender.backend.record
+        return manifest.files[record.files[0]].sha256
+
+    def _rank(self, request: Request, k: int) -> Ranking:
+        parts = self.recommender.backend.parts
+        if parts is None or not len(request.history):
+            return self.recommender.rank([request], k)[0]
+        state = self._last_state(request.history)
+        if request.candidates is not None:
+            return self.recommender.best_candidates(state, request, k)
+        return next(rankings(*parts.score(state, *self.recommender.model_inputs([request], k))))
+
+    def _last_state(self, history: np.ndarray) -> np.ndarray:
+        """The encoder's state after the whole history, reading only what it has not read."""
+        parts, window = self.recommender.backend.parts, self.recommender.manifest.max_length
+        assert parts is not None
+        if self._state is not None and self._read == len(history):
+            return self._state
+        if len(history) <= window:
+            self._state, self._past = parts.step(history[self._read :], self._past or parts.start())
+        else:
+            self._state, _ = parts.step(history[-window:], parts.start())
+            self._past = {}  # it has seen items that have left the window
+        self._read = len(history)
+        return self._state
