@@ -1,11 +1,21 @@
-"""A miniature bundle, a stand-in for ONNX Runtime's files where nothing runs them, and the package of both."""
+"""Miniature bundles and their web packages, and what runs them: Node and Chromium, where they are installed."""
 
+import functools
+import http.server
+import json
 import shutil
+import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 from mini_bundle import write_bundle
 
+from lightrec.errors import DownloadError
+from lightrec.web import FOLDER
 from lightrec.web.package import RUNTIME_FILES, package_for_web
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +32,7 @@ def own_bundle(bundle, tmp_path):
 
 @pytest.fixture(scope="session")
 def runtime_files(tmp_path_factory):
-    """Files with the names of ONNX Runtime's."""
+    """Files with the names of ONNX Runtime's, for tests that run nothing."""
     folder = tmp_path_factory.mktemp("onnxruntime-web")
     for name in RUNTIME_FILES:
         (folder / name).write_bytes(b"x" * 1000)
@@ -33,3 +43,109 @@ def runtime_files(tmp_path_factory):
 def package(bundle, runtime_files, tmp_path_factory):
     """Not to be changed."""
     return package_for_web(bundle, tmp_path_factory.mktemp("package") / "web", onnxruntime_web=runtime_files)
+
+
+@pytest.fixture(scope="session")
+def student_bundles(tiny_dataset, tmp_path_factory):
+    """Real students, hardly trained, by precision."""
+    from lightrec.export.write_bundle import export_bundle
+    from lightrec.training.progress import Silent
+    from lightrec.training.settings import StudentSettings
+    from lightrec.training.students import train
+
+    folder = tmp_path_factory.mktemp("students")
+    train(tiny_dataset.path, folder / "run", StudentSettings(hidden_size=32, epochs=2, device="cpu"), Silent())
+    for precision in ("fp32", "int8"):
+        export_bundle(folder / "run", folder / precision, ("onnx",), precision, max_ndcg_drop=1)
+    return {precision: folder / precision for precision in ("fp32", "int8")}
+
+
+@pytest.fixture(scope="session")
+def node_project(tmp_path_factory):
+    """A Node project as a developer has it: lightrec.js beside node_modules."""
+    if shutil.which("node") is None:
+        pytest.skip("needs Node.js 20 or newer")
+    probe = ["node", "-p", "require.resolve('onnxruntime-node/package.json')"]
+    found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip("needs onnxruntime-node: npm install --no-save --ignore-scripts onnxruntime-node")
+    project = tmp_path_factory.mktemp("project")
+    (project / "node_modules").symlink_to(Path(found.stdout.strip()).parents[1])
+    (project / "package.json").write_text('{"type": "module"}')
+    shutil.copy(FOLDER / "lightrec.js", project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def run_node(node_project):
+    """A function that runs JavaScript in the project, with a value as ``input``, and returns the JSON it prints."""
+
+    def run(code, value=None):
+        head = "import { Recommender, LightrecError } from './lightrec.js';\n"
+        head += "const input = JSON.parse(process.argv[2]);\n"
+        (node_project / "script.js").write_text(head + code, encoding="utf-8")
+        command = ["node", "script.js", json.dumps(value)]
+        done = subprocess.run(command, cwd=node_project, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a folder at ``url`` and notes what was asked for."""
+
+    def __init__(self, folder):
+        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+        self.asked = []
+        self.url = f"http://localhost:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_request(self, *args):
+        self.server.asked.append(self.path)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """A function that serves a folder until the test ends."""
+    servers = []
+
+    def start(folder):
+        servers.append(Server(folder))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def sites(student_bundles, tmp_path_factory):
+    """Web packages that really run, by precision; not to be changed."""
+    folder = tmp_path_factory.mktemp("sites")
+    try:
+        return {name: package_for_web(bundle, folder / name).path for name, bundle in student_bundles.items()}
+    except DownloadError as error:
+        pytest.skip(f"needs onnxruntime-web: {error}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, driven by playwright."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if command is None:
+        pytest.skip("needs Chromium or Chrome on the PATH")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
+        yield browser
+        browser.close()

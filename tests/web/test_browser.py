@@ -1,0 +1,196 @@
+"""lightrec.js and the demo page in a real headless Chromium."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lightrec import Recommender
+from lightrec.bundle import read_golden
+from lightrec.runtime.verify import compare
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def open_page(chromium):
+    """A function that opens a page in a context of its own and waits until it can be used."""
+    contexts = []
+
+    def start(url, until="body[data-ready]", **options):
+        contexts.append(chromium.new_context(**options))
+        page = contexts[-1].new_page()
+        page.problems = []
+        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector(until)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(open_page, serve, sites):
+    """The demo page of the single-precision student, ready and kept for offline use; its server is page.server."""
+    server = serve(sites["fp32"])
+    page = open_page(server.url, "body[data-offline]")
+    page.server = server
+    yield page
+    assert page.problems == []
+
+
+def titles(page, list_id):
+    return page.locator(f"#{list_id} .title").all_inner_texts()
+
+
+def add(page, words):
+    page.fill("#search", words)
+    page.keyboard.press("Enter")
+
+
+def expected(sites, history, **options):
+    recommender = Recommender.load(sites["fp32"] / "bundle")
+    ids = {recommender.title(item): item for item in recommender.item_ids}
+    answer = recommender.recommend([ids[title] for title in history], **options)
+    return [item.title or item.id for item in answer]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_golden_cases(precision, open_page, serve, sites):
+    page = open_page(serve(sites[precision]).url)
+    answers = page.evaluate(
+        """async () => {
+            const { Recommender } = await import("./lightrec.js");
+            const recommender = await Recommender.load("bundle");
+            const { cases } = await (await fetch("bundle/golden.json")).json();
+            const answers = [];
+            for (const { history, exclude, k } of cases) answers.push(await recommender.rank(history, { k, exclude }));
+            return JSON.stringify(answers);
+        }"""
+    )
+    cases, tolerance = read_golden(sites[precision] / "bundle")
+    assert len(cases) >= 10 and (precision != "fp32" or tolerance <= 1e-4 * max(case.scores[0] for case in cases))
+    for case, answer in zip(cases, json.loads(answers), strict=True):
+        assert compare(case, *map(np.array, (answer["items"], answer["scores"])), tolerance) is None
+    assert page.problems == []
+
+
+def test_suggestions_follow_the_history_at_once(page, sites):
+    assert page.inner_text("#next-heading") == "Popular"
+    assert titles(page, "items") == expected(sites, [], k=10)
+    add(page, "part 3 red")
+    assert titles(page, "history") == ["Part 3 of the red saga"]
+    assert page.inner_text("#next-heading") == "Next for you"
+    assert titles(page, "items") == expected(sites, ["Part 3 of the red saga"], k=10)
+    assert page.inner_text("#time").endswith(" ms")
+    add(page, "part 7 red")
+    assert titles(page, "history") == ["Part 7 of the red saga", "Part 3 of the red saga"]  # the latest first
+    assert titles(page, "items") == expected(sites, ["Part 3 of the red saga", "Part 7 of the red saga"], k=10)
+    assert "10 suggestions in" in page.text_content("#announcement")
+
+
+def test_rows_are_added_hidden_and_removed(page, sites):
+    first, second = titles(page, "items")[:2]
+    page.click("#items li:nth-child(1) .add")
+    assert titles(page, "history") == [first]
+    hidden = titles(page, "items")[0]
+    page.click("#items li:nth-child(1) .hide")
+    assert hidden not in titles(page, "items")
+    page.click("#unhide")
+    assert titles(page, "items")[0] == hidden
+    page.click("#history .remove")
+    assert titles(page, "history") == [] and titles(page, "items")[:2] == [first, second]
+
+
+def test_nothing_is_asked_of_the_server_once_the_page_is_ready(page):
+    asked = list(page.server.asked)
+    add(page, "part 3 red")
+    page.click("#items li:nth-child(2) .add")
+    page.wait_for_timeout(200)
+    assert page.server.asked == asked
+
+
+def test_the_keyboard_is_enough(page):
+    page.keyboard.press("/")
+    page.keyboard.type("part 1")
+    options = page.locator("#matches [role=option]")
+    assert options.count() == 8 and options.nth(0).get_attribute("aria-selected") == "true"
+    page.keyboard.press("ArrowDown")
+    chosen = options.nth(1).inner_text()
+    assert page.get_attribute("#search", "aria-activedescendant") == options.nth(1).get_attribute("id")
+    page.keyboard.press("Enter")
+    assert titles(page, "history") == [chosen] and page.locator("#matches").is_hidden()
+    page.focus("#items li:nth-child(3) .add")
+    taken, following = titles(page, "items")[2], page.locator("#items li:nth-child(3) .add")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('#history li').length === 2")
+    assert titles(page, "history")[0] == taken
+    assert following.evaluate("button => button === document.activeElement")  # not thrown to the top of the page
+    page.focus("#history li:nth-child(1) .remove")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('#history li').length === 0")
+    assert page.evaluate("document.activeElement.id") == "history-heading"
+
+
+def test_a_search_without_a_match_says_so_and_escape_closes_it(page):
+    page.fill("#search", "nothing like it")
+    assert page.inner_text("#matches") == "No title matches."
+    page.keyboard.press("Enter")
+    assert titles(page, "history") == []
+    page.keyboard.press("Escape")
+    assert page.locator("#matches").is_hidden()
+
+
+def test_it_works_offline_and_the_history_outlives_a_reload(page, sites):
+    add(page, "part 3 red")
+    page.server.stop()
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert titles(page, "history") == ["Part 3 of the red saga"]
+    add(page, "part 7 red")
+    assert titles(page, "items") == expected(sites, ["Part 3 of the red saga", "Part 7 of the red saga"], k=10)
+
+
+def test_a_new_package_takes_the_place_of_the_old_one(open_page, serve, sites, tmp_path):
+    site = shutil.copytree(sites["fp32"], tmp_path / "site")
+    page = open_page(serve(site).url, "body[data-offline]")
+    for folder in (sites["int8"] / "bundle", sites["int8"] / "precache.js"):
+        (shutil.copytree if folder.is_dir() else shutil.copy)(
+            folder, site / folder.name, **({"dirs_exist_ok": True} if folder.is_dir() else {})
+        )
+    page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
+    page.wait_for_function(
+        "caches.keys().then((names) => names.length === 1 && !names[0].endsWith(input))".replace(
+            "input", json.dumps(_version(sites["fp32"]))
+        )
+    )
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert "(int8)" in page.inner_text("#about")
+
+
+def _version(site):
+    return json.loads((site / "precache.js").read_text().removeprefix("self.PRECACHE = ").rstrip(";\n"))["version"]
+
+
+def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
+    site = shutil.copytree(sites["fp32"], tmp_path / "site")
+    (site / "bundle" / "items.json").write_text("[]")
+    page = open_page(serve(site).url, "#loading.error")
+    sentence = "items.json of the bundle bundle differs from its SHA-256: copy the bundle again."
+    assert page.inner_text("#loading") == sentence
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_it_fits_every_screen(width, open_page, serve, sites):
+    page = open_page(serve(sites["fp32"]).url, viewport={"width": width, "height": 800})
+    for words in ("part 3", "part 7", "part 9"):
+        add(page, words)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for button in page.locator("button:visible").all():
+        assert button.bounding_box()["height"] >= 44

@@ -1,0 +1,156 @@
+"""lightrec.js in Node: it answers as Python does, and ``lightrec verify`` asks it."""
+
+import shutil
+
+import numpy as np
+import pytest
+from mini_bundle import NEXT_SCORES, last_item_graph
+
+from lightrec import Recommender
+from lightrec.bundle import read_manifest, write_manifest
+from lightrec.runtime.verify import verify_bundle
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js 20 or newer")
+
+
+def node_checks(report):
+    return [(check.backend, check.status, check.detail) for check in report.models[2:]]
+
+
+def test_without_node_it_is_listed_as_absent(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    report = verify_bundle(bundle, node=True)
+    assert node_checks(report) == [("onnxruntime-node", "absent", "Node.js 20 or newer")]
+    assert report.passed
+
+
+@needs_node
+def test_without_onnxruntime_for_node_it_is_listed_as_absent(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    report = verify_bundle(bundle, node=True)
+    assert node_checks(report) == [("onnxruntime-node", "absent", "npm install --ignore-scripts onnxruntime-node")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_golden_cases_of_a_student(student_bundles, node_project, monkeypatch, precision):
+    monkeypatch.chdir(node_project)
+    report = verify_bundle(student_bundles[precision], node=True)
+    check = report.models[-1]
+    assert (check.backend, check.precision, check.status) == ("onnxruntime-node", precision, "passed")
+    assert check.cases >= 10
+    assert check.max_score_difference <= (1e-4 if precision == "fp32" else report.tolerance)
+
+
+@pytest.mark.slow
+def test_a_model_that_answers_otherwise_fails(own_bundle, node_project, monkeypatch):
+    monkeypatch.chdir(node_project)
+    scores = NEXT_SCORES.copy()
+    scores[0, 1] = 6.5
+    (own_bundle / "model.onnx").write_bytes(last_item_graph(scores).SerializeToString())
+    write_manifest(own_bundle, read_manifest(own_bundle))
+    [(backend, status, detail)] = node_checks(verify_bundle(own_bundle, node=True))
+    assert (backend, status) == ("onnxruntime-node", "failed")
+    assert detail.startswith("golden case 0: scores differ by 1,")
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_fails_in_one_sentence(own_bundle, node_project, monkeypatch):
+    monkeypatch.chdir(node_project)
+    (own_bundle / "model.onnx").write_bytes(b"no graph")
+    write_manifest(own_bundle, read_manifest(own_bundle))
+    [(_, status, detail)] = node_checks(verify_bundle(own_bundle, node=True))
+    assert status == "failed" and "\n" not in detail
+    assert "ONNX Runtime cannot load model.onnx" in detail
+
+
+def requests(recommender, count=60):
+    """Histories of 0 to 20 items, longer than the model reads, some of them unknown, with rules of business."""
+    rng = np.random.default_rng(3)
+    ids = [*recommender.item_ids, "no-such-item", "nor-this"]
+    for number in range(count):
+        sizes = {"history": rng.integers(21), "exclude": rng.integers(4), "candidates": rng.integers(12)}
+        request = {name: rng.choice(ids, size).tolist() for name, size in sizes.items()}
+        if number % 2:
+            del request["candidates"]
+        yield {**request, "k": int(rng.integers(1, 40))}
+
+
+@pytest.mark.slow
+def test_requests_are_answered_as_in_python(student_bundles, run_node):
+    bundle = student_bundles["fp32"]
+    recommender = Recommender.load(bundle)
+    asked = list(requests(recommender))
+    answers = run_node(
+        """
+        const recommender = await Recommender.load(input.bundle);
+        const answers = [];
+        for (const { history, ...options } of input.asked) answers.push(await recommender.recommend(history, options));
+        console.log(JSON.stringify(answers));
+        """,
+        {"bundle": str(bundle), "asked": asked},
+    )
+    assert any(answer["fallback"] for answer in answers) and any(answer["unknown"] for answer in answers)
+    for request, answer in zip(asked, answers, strict=True):
+        expected = recommender.recommend(**request)
+        assert [(item["id"], item["title"]) for item in answer["items"]] == [(one.id, one.title) for one in expected]
+        scores = [(item["score"], one.score) for item, one in zip(answer["items"], expected, strict=True)]
+        assert all(ours == theirs or abs(ours - theirs) <= 1e-4 for ours, theirs in scores)
+        assert (tuple(answer["unknown"]), answer["fallback"]) == (expected.unknown, expected.fallback)
+
+
+@pytest.mark.slow
+def test_numbers_are_ids_and_titles_may_be_absent(own_bundle, run_node):
+    (own_bundle / "titles.json").unlink()
+    code = """
+        const recommender = await Recommender.load(input);
+        const { items } = await recommender.recommend([7], { k: 2 });
+        console.log(JSON.stringify([items, recommender.has(7), recommender.has("x"), recommender.title(7)]));
+        """
+    expected = [{"id": "a", "title": None, "score": 6}, {"id": "b", "title": None, "score": 5}]
+    assert run_node(code, str(own_bundle)) == [expected, True, False, None]
+
+
+@pytest.mark.slow
+def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
+    damaged, newer, outside = (shutil.copytree(own_bundle, tmp_path / name) for name in ("damaged", "newer", "outside"))
+    (damaged / "items.json").write_text("[]")
+    manifest = (own_bundle / "manifest.json").read_text()
+    (newer / "manifest.json").write_text(manifest.replace('"format_version": "1.', '"format_version": "2.'))
+    (outside / "manifest.json").write_text(manifest.replace("titles.json", "../t.json"))
+    paths = {"good": own_bundle, "damaged": damaged, "newer": newer, "outside": outside, "absent": tmp_path / "absent"}
+    messages = run_node(
+        """
+        const recommender = await Recommender.load(input.good);
+        const mistakes = [
+          () => recommender.recommend("a"),
+          () => recommender.recommend(["a"], { exclude: 5 }),
+          () => recommender.recommend(["a"], { k: 0 }),
+          () => recommender.recommend([], { k: 1.5 }),
+          () => Recommender.load(input.good, { precision: "fp16" }),
+          () => Recommender.load(input.damaged),
+          () => Recommender.load(input.newer),
+          () => Recommender.load(input.outside),
+          () => Recommender.load(input.absent),
+        ];
+        const messages = [];
+        const tell = (error) => messages.push(error instanceof LightrecError ? error.message : error.stack);
+        for (const mistake of mistakes) await mistake().catch(tell);
+        console.log(JSON.stringify(messages));
+        """,
+        {name: str(path) for name, path in paths.items()},
+    )
+    expected = [
+        'history is "a": give a list of item ids, such as ["50"].',
+        'exclude is 5: give a list of item ids, such as ["50"].',
+        "k is 0: it must be a whole number of at least 1.",
+        "k is 1.5: it must be a whole number of at least 1.",
+        f"{own_bundle} holds no fp16 model for onnxruntime (it holds onnxruntime fp32, openvino fp32): export one.",
+        f"items.json of the bundle {damaged} differs from its SHA-256: copy the bundle again.",
+        f"{newer} has format version {read_manifest(own_bundle).format_version.replace('1.', '2.', 1)}, "
+        "this lightrec.js reads up to 1: take the lightrec.js of a newer lightrec.",
+        f"The manifest of {outside} names files outside the bundle (../t.json): export the bundle again.",
+        f"{tmp_path / 'absent' / 'manifest.json'} cannot be read (ENOENT): is this a bundle's folder?",
+    ]
+    assert messages == expected
