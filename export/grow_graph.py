@@ -1,7 +1,7 @@
 """More rows for the item table of an exported graph; nothing else in it changes, so old items score as before.
 
-Three things in a graph know the size of the catalogue: the item table ``[N + 1, d]`` (in 8 bits also its scales),
-whose last row is padding and stays the last; the padding index N; and the largest k, which is N as well.
+Three things in a graph know the size of the catalogue: the item table (in 8 bits also its scales); the largest k,
+which is N; and, in a traced graph, the padding index N, whose row in the table stays the last.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from lightrec.export.quantize import TABLE, quantize_blocks
 
 
 def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray) -> None:
-    """Append ``vectors`` float32 ``[n, d]`` to the items of a graph of :func:`~lightrec.export.to_onnx.to_onnx`, or
-    of a smaller copy by :mod:`~lightrec.export.quantize`, in place and in the graph's own precision.
+    """Append ``vectors`` float32 ``[n, d]`` to the items of a graph of
+    :func:`~lightrec.export.to_onnxruntime.to_onnxruntime`, or of a smaller copy by :mod:`~lightrec.export.quantize`,
+    in place and in the graph's own precision.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     if f"{TABLE}.codes" in tensors:
@@ -30,8 +31,9 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray) -> None:
     limits = [node.input[2] for node in model.graph.node if node.op_type == "Clip" and node.input[0] == "k"]
     if not set(parts) <= set(tensors) or len(limits) != 1 or limits[0] not in tensors:
         raise BundleError("The ONNX model has no item table that can grow: export its run again.")
+    n_items = int(to_array(tensors[limits[0]]))
     for name, rows in parts.items():
-        _replace(tensors[name], _insert(to_array(tensors[name]), rows))
+        _replace(tensors[name], _insert(to_array(tensors[name]), rows, n_items))
     _replace(tensors[limits[0]], to_array(tensors[limits[0]]) + len(vectors))
     for node in model.graph.node:
         if node.op_type == "MatMulNBits" and f"{TABLE}.codes" in node.input:
@@ -59,7 +61,7 @@ def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray)
     if not table or not limits or not padding:
         raise BundleError("The OpenVINO model has no item table that can grow: export its run again.")
     for name, rows in _openvino_parts({name: op.data for name, op in table.items()}, vectors).items():
-        _swap(table[name], _insert(table[name].data, rows))
+        _swap(table[name], _insert(table[name].data, rows, n_items))
     for op in padding:
         _swap(op, op.data + len(vectors))
     for op in limits:
@@ -81,13 +83,13 @@ def _openvino_parts(table: dict[str, np.ndarray], vectors: np.ndarray) -> dict[s
     return {codes: rows, scales: scale}
 
 
-def _insert(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """``rows`` before the last row of ``table``, the padding, in its type."""
+def _insert(table: np.ndarray, rows: np.ndarray, n_items: int) -> np.ndarray:
+    """``rows`` behind the items of ``table``, in front of the padding if it has such a row, in its type."""
     with np.errstate(over="ignore"):
         rows = rows.astype(table.dtype)
     if not np.isfinite(rows).all():
         raise BundleError("A vector of a new item is too large for the half precision of this bundle: check its scale.")
-    return np.concatenate([table[:-1], rows, table[-1:]])
+    return np.concatenate([table[:n_items], rows, table[n_items:]])
 
 
 def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:

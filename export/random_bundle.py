@@ -22,7 +22,8 @@ from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, w
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, LightrecError
 from lightrec.export.golden import golden_cases, tolerance
-from lightrec.export.to_onnx import OPSET, to_onnx
+from lightrec.export.to_onnx import OPSET
+from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.write_bundle import ONNX_FILE, PRECISIONS
 from lightrec.files import new_folder
 from lightrec.models.sasrec import Sasrec, SasrecConfig
@@ -42,7 +43,7 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
     if out.exists():
         raise ConfigError(f"{out} exists: choose another folder for --out.")
     torch.manual_seed(seed)
-    graph = PRECISIONS[precision](to_onnx(Sasrec(config).eval()))
+    graph = PRECISIONS[precision](to_onnxruntime(Sasrec(config).eval()))
     record = ModelRecord("onnxruntime", precision, (ONNX_FILE,), OPSET)
     manifest = Manifest(
         model_type=config.model_type,

@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
 
 import onnx
 import torch
@@ -32,21 +33,26 @@ def to_onnx(model: Student) -> onnx.ModelProto:
     Raises:
         ModelError: if the weights exceed what one ONNX file can hold.
     """
-    size = sum(weight.nbytes for weight in model.parameters())
-    if size > MOST_BYTES:
-        raise ModelError(
-            f"The student has {size / 1e9:.1f} GB of weights, and one ONNX file holds 2.1 GB: train one with a smaller "
-            "--hidden-size or fewer items."
-        )
+    require_one_file(model)
     config = exporter_config(model)
-    dynamic = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in config.inputs.items()}
+    inputs = config.generate_dummy_inputs(framework="pt")
+    exported = trace(model.fold().eval(), inputs, list(config.outputs), {**config.inputs, **config.outputs})
+    onnx.helper.set_model_props(exported, {"model_type": model.config.model_type, "precision": "fp32"})
+    onnx.checker.check_model(exported)
+    return exported
+
+
+def trace(
+    module: torch.nn.Module, inputs: dict[str, Any], outputs: list[str], axes: dict[str, dict[int, str]]
+) -> onnx.ModelProto:
+    """Trace ``module`` with the example ``inputs``; ``axes`` names the dynamic axes of every input and output."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            model.fold().eval(),
-            kwargs=config.generate_dummy_inputs(framework="pt"),
-            input_names=list(config.inputs),
-            output_names=list(config.outputs),
-            dynamic_shapes=dynamic,
+            module,
+            kwargs=inputs,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes={name: dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC) for name in inputs},
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -54,12 +60,20 @@ def to_onnx(model: Student) -> onnx.ModelProto:
         )
     assert program is not None
     exported = program.model_proto
-    _name_axes(exported, {**config.inputs, **config.outputs})
+    _name_axes(exported, axes)
     _remove_notes(exported)
     exported.producer_name, exported.producer_version = "lightrec", version("lightrec")
-    onnx.helper.set_model_props(exported, {"model_type": model.config.model_type, "precision": "fp32"})
-    onnx.checker.check_model(exported)
     return exported
+
+
+def require_one_file(model: Student) -> None:
+    """Refuse with a :class:`ModelError` a student whose weights exceed what one ONNX file can hold."""
+    size = sum(weight.nbytes for weight in model.parameters())
+    if size > MOST_BYTES:
+        raise ModelError(
+            f"The student has {size / 1e9:.1f} GB of weights, and one ONNX file holds 2.1 GB: train one with a smaller "
+            "--hidden-size or fewer items."
+        )
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
 from lightrec.export.quantize import to_fp16, to_int8
 from lightrec.export.to_onnx import OPSET, to_onnx
+from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.to_openvino import to_openvino
 from lightrec.files import new_folder
 from lightrec.models.load import load_model
@@ -194,16 +195,14 @@ def _check_arguments(out: Path, formats: tuple[str, ...], precision: str, max_nd
 def _write_models(
     model: Student, formats: Sequence[str], precision: str, folder: Path, progress: Callable[[str], None]
 ) -> tuple[ModelRecord, ...]:
-    progress("Tracing the inference graph")
-    graph = to_onnx(model)
     records = []
     for name in formats:
         progress(f"Writing the {name} model in {precision}")
         if name == "onnx":
-            onnx.save(PRECISIONS[precision](graph), folder / ONNX_FILE)
+            onnx.save(PRECISIONS[precision](to_onnxruntime(model)), folder / ONNX_FILE)
             records.append(ModelRecord("onnxruntime", precision, (ONNX_FILE,), OPSET))
         else:
-            records.append(ModelRecord("openvino", precision, tuple(to_openvino(graph, precision, folder))))
+            records.append(ModelRecord("openvino", precision, tuple(to_openvino(to_onnx(model), precision, folder))))
     return tuple(records)
 
 

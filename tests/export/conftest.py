@@ -1,5 +1,6 @@
 """Miniature students, each traced once for all tests of the room: tracing takes seconds."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from lightrec.data.dataset import Dataset
 from lightrec.export.to_onnx import to_onnx
+from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.write_bundle import export_bundle
 from lightrec.files import write_json
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
@@ -19,15 +21,21 @@ from lightrec.models.student import Student
 MAX_LENGTH = 8
 
 
-def spread_student(kind: type[Student], config: type, **sizes: Any) -> Student:
+def spread_student(kind: type[Student], config: type, num_heads: int = 2, **sizes: Any) -> Student:
     """A student with random weights, large enough that its scores differ well."""
     torch.manual_seed(5)
-    model = kind(config(max_length=MAX_LENGTH, num_heads=2, dropout=0.0, **sizes)).eval()
+    model = kind(config(max_length=MAX_LENGTH, num_heads=num_heads, dropout=0.0, **sizes)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2:
                 parameter.normal_(std=1.0 if name == "item_embedding.weight" else 0.2)
     return model
+
+
+@pytest.fixture(scope="session")
+def make_student() -> Callable[..., Student]:
+    """:func:`spread_student`, for tests that need one of another shape."""
+    return spread_student
 
 
 def write_run(path: Path, model: Student, dataset: Dataset) -> Path:
@@ -86,8 +94,15 @@ def sasrec_bundle(sasrec_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def sasrec_graph(sasrec_bundle: Path) -> onnx.ModelProto:
-    return onnx.load(sasrec_bundle / "model.onnx")
+def sasrec_graph(sasrec: Student) -> onnx.ModelProto:
+    """For ONNX Runtime."""
+    return to_onnxruntime(sasrec)
+
+
+@pytest.fixture(scope="session")
+def sasrec_traced(sasrec: Student) -> onnx.ModelProto:
+    """For OpenVINO."""
+    return to_onnx(sasrec)
 
 
 @pytest.fixture(scope="session")
