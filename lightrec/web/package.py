@@ -11,6 +11,7 @@ Any web server serves it: it holds nothing but files.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -26,13 +27,13 @@ from lightrec.bundle import (
 )
 from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
-from lightrec.files import new_folder, sha256_file, write_text
+from lightrec.files import new_folder, write_text
 from lightrec.web import FOLDER
 
 LIBRARY = ("lightrec.js", "lightrec.d.ts")
 PRECACHE = "precache.js"
-NOT_CACHED = ("lightrec.d.ts", "golden.json")
-"""Files that no visitor's browser asks for."""
+NOT_CACHED = ("lightrec.d.ts", "golden.json", "service-worker.js")
+"""Files that no visitor's browser asks for, and the one that it keeps by itself."""
 
 ONNXRUNTIME_WEB = "1.30.0"
 """The version of onnxruntime-web that is fetched."""
@@ -136,13 +137,14 @@ def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: P
 
 
 def _write_precache(folder: Path) -> None:
-    """The list of files to keep; its version changes with any byte of them, and so the browser takes the new ones."""
+    """The files to keep, with their SHA-256; the version changes with any byte, and so browsers take the new ones."""
     names = [name for name in _names(folder) if name.rsplit("/", 1)[-1] not in NOT_CACHED]
-    digests = "".join(sha256_file(folder / name) for name in names)
-    version = hashlib.sha256(digests.encode()).hexdigest()[:16]
+    digests = {name: base64.b64encode(hashlib.sha256((folder / name).read_bytes()).digest()).decode() for name in names}
     # Some servers redirect index.html to the folder, and a browser opens no page from a redirected answer.
-    kept = ["./" if name == "index.html" else name for name in names if name != "service-worker.js"]
-    write_text(folder / PRECACHE, f"self.PRECACHE = {json.dumps({'version': version, 'files': kept}, indent=2)};\n")
+    files = {"./" if name == "index.html" else name: f"sha256-{digest}" for name, digest in digests.items()}
+    version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+    listing = json.dumps({"version": version, "files": files}, indent=2)
+    write_text(folder / PRECACHE, f"self.PRECACHE = {listing};\n")
 
 
 def _names(folder: Path) -> list[str]:

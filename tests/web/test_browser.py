@@ -159,23 +159,21 @@ def test_it_works_offline_and_the_history_outlives_a_reload(page, sites):
 def test_a_new_package_takes_the_place_of_the_old_one(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
     page = open_page(serve(site).url, "body[data-offline]")
-    for folder in (sites["int8"] / "bundle", sites["int8"] / "precache.js"):
-        (shutil.copytree if folder.is_dir() else shutil.copy)(
-            folder, site / folder.name, **({"dirs_exist_ok": True} if folder.is_dir() else {})
-        )
+    shutil.copytree(sites["int8"], site, dirs_exist_ok=True, copy_function=shutil.copyfile)  # dated now
     page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
-    page.wait_for_function(
-        "caches.keys().then((names) => names.length === 1 && !names[0].endsWith(input))".replace(
-            "input", json.dumps(_version(sites["fp32"]))
-        )
-    )
+    for _ in range(100):
+        [*others, cache] = page.evaluate("caches.keys()")  # the new one is filled before the old one goes
+        if not others and cache.endswith(version(site)):
+            break
+        page.wait_for_timeout(100)
     page.reload()
     page.wait_for_selector("body[data-ready]")
     assert "(int8)" in page.inner_text("#about")
 
 
-def _version(site):
-    return json.loads((site / "precache.js").read_text().removeprefix("self.PRECACHE = ").rstrip(";\n"))["version"]
+def version(site):
+    listing = (site / "precache.js").read_text(encoding="utf-8")
+    return json.loads(listing.removeprefix("self.PRECACHE = ").removesuffix(";\n"))["version"]
 
 
 def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
@@ -193,4 +191,4 @@ def test_it_fits_every_screen(width, open_page, serve, sites):
         add(page, words)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     for button in page.locator("button:visible").all():
-        assert button.bounding_box()["height"] >= 44
+        assert button.bounding_box()["height"] > 43.9

@@ -1,6 +1,8 @@
 """The static folder: what it holds, that it is whole, and what is refused."""
 
+import base64
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -57,8 +59,12 @@ def test_what_no_device_needs_stays_behind(own_bundle, runtime_files, tmp_path):
 
 
 def test_all_that_a_visitor_needs_is_kept_for_offline_use(package):
-    not_needed = {"lightrec.d.ts", "bundle/golden.json", "index.html", "service-worker.js", "precache.js"}
-    assert set(precache(package.path)["files"]) == files(package.path) - not_needed | {"./"}
+    not_needed = {"lightrec.d.ts", "bundle/golden.json", "service-worker.js", "precache.js"}
+    kept = {name.replace("./", "index.html"): digest for name, digest in precache(package.path)["files"].items()}
+    assert set(kept) == files(package.path) - not_needed
+    for name, digest in kept.items():
+        found = hashlib.sha256((package.path / name).read_bytes()).digest()
+        assert digest == f"sha256-{base64.b64encode(found).decode()}"
 
 
 def test_any_changed_byte_is_a_new_version_and_nothing_else_is(bundle, runtime_files, tmp_path):
@@ -69,7 +75,7 @@ def test_any_changed_byte_is_a_new_version_and_nothing_else_is(bundle, runtime_f
     (other / "ort-wasm-simd-threaded.wasm").write_bytes(b"y" * 1000)
     changed = package_for_web(bundle, tmp_path / "a", onnxruntime_web=other)  # an earlier package is replaced
     assert precache(changed.path)["version"] != precache(again.path)["version"]
-    assert precache(changed.path)["files"] == precache(again.path)["files"]
+    assert set(precache(changed.path)["files"]) == set(precache(again.path)["files"])
 
 
 def test_a_folder_of_something_else_is_left_alone(bundle, runtime_files, tmp_path):

@@ -15,9 +15,14 @@ self.addEventListener("fetch", (event) => {
 
 async function install() {
   const cache = await caches.open(CACHE);
-  // "no-cache" asks the server whether the browser's own copy is still the newest, and so fetches nothing twice.
-  await cache.addAll(self.PRECACHE.files.map((file) => new Request(file, { cache: "no-cache" })));
+  await Promise.all(Object.entries(self.PRECACHE.files).map((entry) => keep(cache, ...entry)));
   await self.skipWaiting();
+}
+
+/** Only what the list promises is kept. "no-cache" fetches nothing again that the browser still has and is the newest. */
+async function keep(cache, file, integrity) {
+  const get = (mode) => fetch(file, { cache: mode, integrity });
+  await cache.put(file, await get("no-cache").catch(() => get("reload")));
 }
 
 async function activate() {
