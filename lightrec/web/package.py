@@ -18,13 +18,7 @@ import json
 import shutil
 from pathlib import Path
 
-from lightrec.bundle import (
-    TEXT_PROJECTION,
-    Manifest,
-    ModelRecord,
-    verify_hashes,
-    write_manifest,
-)
+from lightrec.bundle import SMALL_FILES, Manifest, ModelRecord, verify_hashes, write_manifest
 from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
 from lightrec.files import new_folder, write_text
@@ -127,12 +121,12 @@ def _runtime_files(given: str | Path | None) -> list[Path]:
 
 
 def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> None:
-    """The bundle with one model, and without what only ``lightrec items add`` reads: a whole bundle again."""
+    """The bundle with one model and nothing that recommending does without: a whole bundle again."""
     target.mkdir()
-    left_out = {name for one in manifest.models for name in one.files} - set(model.files) | {TEXT_PROJECTION}
-    for name in manifest.files:
-        if name not in left_out and (bundle / name).is_file():
+    for name in (*SMALL_FILES, *model.files):
+        if (bundle / name).is_file():
             shutil.copyfile(bundle / name, target / name)
+    model = dataclasses.replace(model, parts={})
     write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
 
 
