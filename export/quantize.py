@@ -69,7 +69,7 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     width = weights[TABLE].dims[1]
     codes, scales = quantize_blocks(to_array(weights[TABLE]), block_size(width))
     _store(model, weights[TABLE], {"codes": codes, "scales": scales})
-    model.graph.initializer.extend(_table_constants(width))
+    model.graph.initializer.extend(_table_constants(codes, width))
 
     widen = [
         make_node("Cast", [f"{TABLE}.scales"], [f"{TABLE}.wide"], to=TensorProto.FLOAT),
@@ -146,13 +146,12 @@ def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto, axis: int) -> 
     ]
 
 
-def _table_constants(width: int) -> list[TensorProto]:
-    return [
-        from_array(np.array([-1]), f"{TABLE}.last_axis"),
-        from_array(np.array([0]), f"{TABLE}.first"),
-        from_array(np.array([width]), f"{TABLE}.width"),
-        from_array(np.array([0, 0, -1]), f"{TABLE}.shape"),
-    ]
+def _table_constants(codes: np.ndarray, width: int) -> list[TensorProto]:
+    constants = [from_array(np.array([-1]), f"{TABLE}.last_axis"), from_array(np.array([0, 0, -1]), f"{TABLE}.shape")]
+    if codes[0].size > width:  # the blocks of a vector are filled up
+        constants.append(from_array(np.array([0]), f"{TABLE}.first"))
+        constants.append(from_array(np.array([width]), f"{TABLE}.width"))
+    return constants
 
 
 def _gather(node: NodeProto, codes: np.ndarray, width: int) -> list[NodeProto]:

@@ -4,7 +4,7 @@ docs/format.md describes the format for other languages. A bundle carries no rea
 
     manifest.json     what the bundle is, and the SHA-256 of every other file
     model.onnx        and/or model.xml with model.bin: the inference graph
-    items.json        list of item ids (strings), by index
+    items.json.gz     list of item ids (strings), by index
     popularity.npy    int32 [N], item indices, most popular first
     golden.json       synthetic histories with the answers that every runtime must give
     titles.json       list of strings or null, by index; may be left out, also when deploying
@@ -15,7 +15,10 @@ docs/format.md describes the format for other languages. A bundle carries no rea
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import json
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +28,13 @@ import numpy as np
 from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
 from lightrec.files import new_folder, read_json, sha256_file, write_json
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "2.0"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
-ITEMS = "items.json"
+ITEMS = "items.json.gz"
+OLD_ITEMS = "items.json"
+"""What :data:`ITEMS` was until version 1.2, not compressed; still read."""
 POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
 TITLES = "titles.json"
@@ -40,7 +45,7 @@ OPTIONAL_FILES = (TITLES, TEXT_PROJECTION, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
 LATER_KEYS = ("history_lengths", "text_projection", "additions")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
-SMALL_FILES = (ITEMS, POPULARITY, GOLDEN, TITLES)
+SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES)
 """Everything but the model: checked each time a bundle is loaded."""
 
 
@@ -167,8 +172,9 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Manifest:
 
 
 def write_catalogue(path: str | Path, catalogue: Catalogue) -> None:
-    """Write items.json, popularity.npy and, where there are titles, titles.json."""
-    write_json(Path(path) / ITEMS, list(catalogue.item_ids))
+    """Write items.json.gz, popularity.npy and, where there are titles, titles.json."""
+    ids = json.dumps(list(catalogue.item_ids), ensure_ascii=False, separators=(",", ":")).encode()
+    (Path(path) / ITEMS).write_bytes(gzip.compress(ids, mtime=0))  # no date: equal ids, equal bytes
     np.save(Path(path) / POPULARITY, np.asarray(catalogue.popularity, dtype="<i4"), allow_pickle=False)
     if catalogue.titles is not None:
         write_json(Path(path) / TITLES, list(catalogue.titles))
@@ -183,9 +189,10 @@ def read_catalogue(path: str | Path, manifest: Manifest) -> Catalogue:
         raise BundleError(f"{path / POPULARITY} is missing or not a numpy array: export again.") from None
     if popularity.dtype != np.int32 or not np.array_equal(np.sort(popularity), np.arange(n_items)):
         raise BundleError(f"{path / POPULARITY} does not order the {n_items} items of the manifest: export again.")
-    item_ids = _read_list(path / ITEMS, n_items)
+    items = path / (ITEMS if ITEMS in manifest.files else OLD_ITEMS)
+    item_ids = _read_list(items, n_items)
     if not all(isinstance(item, str) for item in item_ids) or len(set(item_ids)) != n_items:
-        raise BundleError(f"{path / ITEMS} holds an id twice or one that is not a string: export again.")
+        raise BundleError(f"{items} holds an id twice or one that is not a string: export again.")
     titles = _read_list(path / TITLES, n_items) if (path / TITLES).exists() else None
     return Catalogue(item_ids, popularity, titles)
 
@@ -264,8 +271,8 @@ def deployed_bytes(path: str | Path) -> int:
 
 def _read(file: Path) -> Any:
     try:
-        return read_json(file)
-    except (OSError, ValueError):
+        return json.loads(gzip.decompress(file.read_bytes())) if file.suffix == ".gz" else read_json(file)
+    except (OSError, ValueError, EOFError, zlib.error):
         raise BundleError(f"{file} is missing or not valid JSON: copy or export the bundle again.") from None
 
 
@@ -307,7 +314,8 @@ def _problem(manifest: Manifest) -> str | None:
     if not manifest.models or not all(isinstance(size, int) and size >= 1 for size in sizes):
         return "lists no model, or its n_items, max_length, k_limit or hidden_size is below 1"
     of_models = {name for model in manifest.models for name in (*model.files, *model.parts.values())}
-    needed = {ITEMS, POPULARITY, GOLDEN} | of_models
+    items = OLD_ITEMS if OLD_ITEMS in manifest.files else ITEMS
+    needed = {items, POPULARITY, GOLDEN} | of_models
     unrecorded = sorted(needed - set(manifest.files))
     if unrecorded:
         return f"records no SHA-256 of {', '.join(unrecorded)}"

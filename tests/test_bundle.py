@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 
 import numpy as np
@@ -32,7 +33,7 @@ def edit_manifest(bundle, **changes):
 def test_a_manifest_reads_back_as_it_was_written(bundle):
     manifest = read_manifest(bundle)
     assert manifest.models[0].files == ("model.onnx",)
-    assert sorted(manifest.files) == ["golden.json", "items.json", "model.onnx", "popularity.npy", "titles.json"]
+    assert sorted(manifest.files) == ["golden.json", "items.json.gz", "model.onnx", "popularity.npy", "titles.json"]
     assert manifest.files["model.onnx"].bytes == (bundle / "model.onnx").stat().st_size
     assert write_manifest(bundle, manifest) == manifest == read_manifest(bundle)
 
@@ -50,11 +51,31 @@ def test_every_field_of_the_manifest_survives(bundle):
 
 
 def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
-    edit_manifest(bundle, format_version="1.7", something_new=1)
-    assert read_manifest(bundle).format_version == "1.7"
-    edit_manifest(bundle, format_version="2.0")
-    with pytest.raises(BundleVersionError, match=r"format version 2\.0, this lightrec reads up to 1\.1"):
+    edit_manifest(bundle, format_version="2.7", something_new=1)
+    assert read_manifest(bundle).format_version == "2.7"
+    edit_manifest(bundle, format_version="3.0")
+    with pytest.raises(BundleVersionError, match=r"format version 3\.0, this lightrec reads up to 2\.0"):
         read_manifest(bundle)
+
+
+def test_ids_of_an_older_version_are_read_uncompressed(bundle):
+    (bundle / "items.json.gz").unlink()
+    (bundle / "items.json").write_text(json.dumps(IDS))
+    write_manifest(bundle, dataclasses.replace(read_manifest(bundle), format_version="1.2"))
+    manifest = verify_hashes(bundle)
+    assert manifest.format_version == "1.2" and "items.json.gz" not in manifest.files
+    assert read_catalogue(bundle, manifest).item_ids == IDS
+
+
+def test_ids_are_compressed_the_same_each_time_and_must_be_gzip(bundle):
+    manifest, packed = read_manifest(bundle), (bundle / "items.json.gz").read_bytes()
+    assert json.loads(gzip.decompress(packed)) == IDS
+    write_catalogue(bundle, read_catalogue(bundle, manifest))
+    assert (bundle / "items.json.gz").read_bytes() == packed
+    for damaged in (packed[:-9], packed[:20], b"[]", gzip.compress(b"{")):
+        (bundle / "items.json.gz").write_bytes(damaged)
+        with pytest.raises(BundleError, match=r"items\.json\.gz is missing or not valid JSON"):
+            read_catalogue(bundle, manifest)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +86,7 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
         ({"models": [{"backend": "onnxruntime"}]}, "malformed"),
         ({"n_items": 0}, "below 1"),
         ({"n_items": "six"}, "below 1"),
-        ({"files": {}}, "records no SHA-256 of golden.json, items.json, model.onnx, popularity.npy"),
+        ({"files": {}}, "records no SHA-256 of golden.json, items.json.gz, model.onnx, popularity.npy"),
         ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": []}]}, "names no files"),
         ({"models": [{"backend": "onnxruntime", "precision": "fp32", "files": ["/x"]}]}, "records no SHA-256 of /x"),
     ],
@@ -107,11 +128,11 @@ def test_every_damaged_file_is_named(bundle):
     content = bytearray((bundle / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (bundle / "model.onnx").write_bytes(content)
-    (bundle / "items.json").unlink()
-    with pytest.raises(BundleIntegrityError, match=r"items\.json is missing, model\.onnx differs"):
+    (bundle / "items.json.gz").unlink()
+    with pytest.raises(BundleIntegrityError, match=r"items\.json\.gz is missing, model\.onnx differs"):
         verify_hashes(bundle)
-    with pytest.raises(BundleIntegrityError, match=r"\(items\.json is missing\)"):
-        verify_hashes(bundle, only=["items.json", "popularity.npy"])
+    with pytest.raises(BundleIntegrityError, match=r"\(items\.json\.gz is missing\)"):
+        verify_hashes(bundle, only=["items.json.gz", "popularity.npy"])
 
 
 def test_titles_may_be_left_out_when_deploying(bundle, tmp_path):
@@ -146,7 +167,7 @@ def test_a_copy_never_replaces_another_folder_or_itself(bundle, tmp_path):
 
 
 def test_deployed_bytes_count_everything_but_the_titles(bundle):
-    names = ["manifest.json", "model.onnx", "items.json", "popularity.npy", "golden.json"]
+    names = ["manifest.json", "model.onnx", "items.json.gz", "popularity.npy", "golden.json"]
     assert deployed_bytes(bundle) == sum((bundle / name).stat().st_size for name in names)
 
 
@@ -155,7 +176,7 @@ def test_a_catalogue_reads_back_and_must_fit_the_manifest(bundle):
     assert (catalogue.item_ids, catalogue.titles) == (IDS, TITLES)
     assert catalogue.popularity.tolist() == [3, 0, 5, 1, 2, 4]
     write_catalogue(bundle, Catalogue([*IDS, "one more"], catalogue.popularity))
-    with pytest.raises(BundleError, match=r"items\.json does not list the 6 items"):
+    with pytest.raises(BundleError, match=r"items\.json\.gz does not list the 6 items"):
         read_catalogue(bundle, read_manifest(bundle))
 
 
@@ -169,7 +190,7 @@ def test_a_popularity_order_that_is_no_order_is_refused(bundle, order):
 @pytest.mark.parametrize("ids", [["a", "a", "c", "d", "e", "f"], ["a", "b", "c", "d", "e", 6]])
 def test_item_ids_are_different_strings(bundle, ids):
     write_catalogue(bundle, Catalogue(ids, np.arange(6)))
-    with pytest.raises(BundleError, match=r"items\.json holds an id twice or one that is not a string"):
+    with pytest.raises(BundleError, match=r"items\.json\.gz holds an id twice or one that is not a string"):
         read_catalogue(bundle, read_manifest(bundle))
 
 

@@ -11,7 +11,7 @@
  * The types are in lightrec.d.ts, the format of a bundle in docs/format.md.
  */
 
-const FORMAT_MAJOR = 1;
+const FORMAT_MAJOR = 2;
 const IN_NODE = typeof process === "object" && Boolean(process.versions?.node);
 
 /** Every error that lightrec.js raises on purpose: one sentence that says what is wrong and how to mend it. */
@@ -43,10 +43,11 @@ export class Recommender {
     const manifest = checkedManifest(parse(await read("manifest.json"), bundle, "manifest.json"), bundle);
     const model = chosenModel(manifest, precision, bundle);
     const verified = async (name) => checked(await read(name), manifest.files[name], bundle, name);
+    const items = itemsFile(manifest);
     const [runtime, graph, itemIds, popularity, titles] = await Promise.all([
       ort ?? onnxRuntime(),
       verified(model.files[0]),
-      verified("items.json").then((bytes) => parse(bytes, bundle, "items.json")),
+      verified(items).then(async (bytes) => parse(await unpacked(bytes, bundle, items), bundle, items)),
       verified("popularity.npy").then((bytes) => int32Array(bytes, manifest.n_items, bundle)),
       manifest.files["titles.json"] ? read("titles.json", { optional: true }) : null,
     ]);
@@ -54,7 +55,7 @@ export class Recommender {
     const session = await openSession(runtime, graph, bundle, model.files[0]);
     return new Recommender({
       manifest,
-      itemIds: listOf(itemIds, manifest.n_items, bundle, "items.json"),
+      itemIds: listOf(itemIds, manifest.n_items, bundle, items),
       popularity,
       titles: titleBytes && listOf(parse(titleBytes, bundle, "titles.json"), manifest.n_items, bundle, "titles.json"),
       session,
@@ -208,13 +209,28 @@ function checkedManifest(manifest, bundle) {
         "take the lightrec.js of a newer lightrec.",
     );
   }
-  const unrecorded = ["items.json", "popularity.npy"].filter((name) => !manifest.files?.[name]);
+  const unrecorded = [itemsFile(manifest), "popularity.npy"].filter((name) => !manifest.files?.[name]);
   const outside = Object.keys(manifest.files ?? {}).filter((name) => /[\\/]/.test(name) || name === "..");
   if (unrecorded.length || outside.length) {
     const problem = unrecorded.length ? `lacks ${unrecorded}` : `names files outside the bundle (${outside})`;
     throw new LightrecError(`The manifest of ${bundle} ${problem}: export the bundle again.`);
   }
   return manifest;
+}
+
+/** The file of item ids: compressed since format 2.0. */
+function itemsFile(manifest) {
+  return manifest.files?.["items.json"] ? "items.json" : "items.json.gz";
+}
+
+async function unpacked(bytes, bundle, name) {
+  if (!name.endsWith(".gz")) return bytes;
+  try {
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  } catch {
+    throw new LightrecError(`${name} of the bundle ${bundle} is not gzip: export it again.`);
+  }
 }
 
 function chosenModel(manifest, precision, bundle) {

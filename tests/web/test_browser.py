@@ -178,9 +178,9 @@ def version(site):
 
 def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
-    (site / "bundle" / "items.json").write_text("[]")
+    (site / "bundle" / "items.json.gz").write_text("[]")
     page = open_page(serve(site).url, "#loading.error")
-    sentence = "items.json of the bundle bundle differs from its SHA-256: copy the bundle again."
+    sentence = "items.json.gz of the bundle bundle differs from its SHA-256: copy the bundle again."
     assert page.inner_text("#loading") == sentence
 
 

@@ -115,7 +115,7 @@ def test_numbers_are_ids_and_titles_may_be_absent(own_bundle, run_node):
 @pytest.mark.slow
 def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
     damaged, newer, outside = (shutil.copytree(own_bundle, tmp_path / name) for name in ("damaged", "newer", "outside"))
-    (damaged / "items.json").write_text("[]")
+    (damaged / "items.json.gz").write_text("[]")
     manifest = (own_bundle / "manifest.json").read_text()
     (newer / "manifest.json").write_text(manifest.replace('"format_version": "1.', '"format_version": "2.'))
     (outside / "manifest.json").write_text(manifest.replace("titles.json", "../t.json"))
@@ -147,7 +147,7 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
         "k is 0: it must be a whole number of at least 1.",
         "k is 1.5: it must be a whole number of at least 1.",
         f"{own_bundle} holds no fp16 model for onnxruntime (it holds onnxruntime fp32, openvino fp32): export one.",
-        f"items.json of the bundle {damaged} differs from its SHA-256: copy the bundle again.",
+        f"items.json.gz of the bundle {damaged} differs from its SHA-256: copy the bundle again.",
         f"{newer} has format version {read_manifest(own_bundle).format_version.replace('1.', '2.', 1)}, "
         "this lightrec.js reads up to 1: take the lightrec.js of a newer lightrec.",
         f"The manifest of {outside} names files outside the bundle (../t.json): export the bundle again.",

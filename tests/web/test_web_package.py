@@ -32,7 +32,7 @@ def test_the_folder_holds_page_library_runtime_and_bundle(package):
     page = {file.name for file in (FOLDER / "page").iterdir()}
     expected = {"precache.js", "lightrec.js", "lightrec.d.ts", *page}
     expected |= {f"onnxruntime-web/{name}" for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")}
-    kept = ("manifest.json", "model.onnx", "items.json", "popularity.npy", "golden.json", "titles.json")
+    kept = ("manifest.json", "model.onnx", "items.json.gz", "popularity.npy", "golden.json", "titles.json")
     expected |= {f"bundle/{name}" for name in kept}
     assert files(package.path) == set(package.files) == expected
 
@@ -92,8 +92,8 @@ def test_a_folder_without_onnxruntime_names_what_it_lacks(bundle, tmp_path):
 
 
 def test_a_damaged_bundle_is_not_packaged(own_bundle, runtime_files, tmp_path):
-    (own_bundle / "items.json").write_text("[]")
-    with pytest.raises(BundleIntegrityError, match=r"items\.json"):
+    (own_bundle / "items.json.gz").write_text("[]")
+    with pytest.raises(BundleIntegrityError, match=r"items\.json\.gz"):
         package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
     assert not (tmp_path / "web").exists()
 
