@@ -187,7 +187,8 @@ async function checked(bytes, record, bundle, name) {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (hex !== record.sha256) {
-    throw new LightrecError(`${name} of the bundle ${bundle} differs from its SHA-256: copy the bundle again.`);
+    const hint = name.endsWith(".gz") ? ", and let the server send .gz files as they are" : "";
+    throw new LightrecError(`${name} of the bundle ${bundle} differs from its SHA-256: copy the bundle again${hint}.`);
   }
   return bytes;
 }

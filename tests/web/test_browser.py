@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from lightrec.bundle import read_golden
 from lightrec.runtime.verify import compare
 
 pytestmark = pytest.mark.slow
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -178,9 +180,9 @@ def version(site):
 
 def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
-    (site / "bundle" / "items.json.gz").write_text("[]")
+    (site / "bundle" / "titles.json").write_text("[]")
     page = open_page(serve(site).url, "#loading.error")
-    sentence = "items.json.gz of the bundle bundle differs from its SHA-256: copy the bundle again."
+    sentence = "titles.json of the bundle bundle differs from its SHA-256: copy the bundle again."
     assert page.inner_text("#loading") == sentence
 
 
@@ -192,3 +194,13 @@ def test_it_fits_every_screen(width, open_page, serve, sites):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     for button in page.locator("button:visible").all():
         assert button.bounding_box()["height"] > 43.9
+
+
+def test_the_example_page_recommends(open_page, serve, sites, tmp_path):
+    site = shutil.copytree(sites["fp32"], tmp_path / "site")
+    shutil.copy(EXAMPLES / "page.html", site)
+    recommender = Recommender.load(site / "bundle")
+    page = open_page(serve(site).url + "page.html?item=i03&item=i07", "#suggestions li")
+    page.wait_for_timeout(100)
+    expected = recommender.recommend(["i03", "i07"], k=5)
+    assert page.locator("#suggestions li").all_inner_texts() == [item.title or item.id for item in expected]

@@ -1,13 +1,15 @@
 """lightrec.js in Node: it answers as Python does, and ``lightrec verify`` asks it."""
 
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mini_bundle import NEXT_SCORES, last_item_graph
 
 from lightrec import Recommender
-from lightrec.bundle import read_manifest, write_manifest
+from lightrec.bundle import FORMAT_VERSION, read_manifest, write_manifest
 from lightrec.runtime.verify import verify_bundle
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js 20 or newer")
@@ -117,7 +119,8 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
     damaged, newer, outside = (shutil.copytree(own_bundle, tmp_path / name) for name in ("damaged", "newer", "outside"))
     (damaged / "items.json.gz").write_text("[]")
     manifest = (own_bundle / "manifest.json").read_text()
-    (newer / "manifest.json").write_text(manifest.replace('"format_version": "1.', '"format_version": "2.'))
+    version = f'"format_version": "{FORMAT_VERSION}"'
+    (newer / "manifest.json").write_text(manifest.replace(version, '"format_version": "99.0"'))
     (outside / "manifest.json").write_text(manifest.replace("titles.json", "../t.json"))
     paths = {"good": own_bundle, "damaged": damaged, "newer": newer, "outside": outside, "absent": tmp_path / "absent"}
     messages = run_node(
@@ -147,10 +150,23 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
         "k is 0: it must be a whole number of at least 1.",
         "k is 1.5: it must be a whole number of at least 1.",
         f"{own_bundle} holds no fp16 model for onnxruntime (it holds onnxruntime fp32, openvino fp32): export one.",
-        f"items.json.gz of the bundle {damaged} differs from its SHA-256: copy the bundle again.",
-        f"{newer} has format version {read_manifest(own_bundle).format_version.replace('1.', '2.', 1)}, "
-        "this lightrec.js reads up to 1: take the lightrec.js of a newer lightrec.",
+        f"items.json.gz of the bundle {damaged} differs from its SHA-256: copy the bundle again, and let the server "
+        "send .gz files as they are.",
+        f"{newer} has format version 99.0, this lightrec.js reads up to {FORMAT_VERSION.split('.')[0]}: take the "
+        "lightrec.js of a newer lightrec.",
         f"The manifest of {outside} names files outside the bundle (../t.json): export the bundle again.",
         f"{tmp_path / 'absent' / 'manifest.json'} cannot be read (ENOENT): is this a bundle's folder?",
     ]
     assert messages == expected
+
+
+@pytest.mark.slow
+def test_the_example_script_prints_recommendations(student_bundles, node_project):
+    shutil.copy(Path(__file__).parents[2] / "examples" / "recommend.mjs", node_project)
+    bundle = student_bundles["fp32"]
+    command = ["node", "recommend.mjs", str(bundle), "i03", "no-such-item"]
+    done = subprocess.run(command, cwd=node_project, capture_output=True, text=True, check=True)
+    assert done.stderr == "Not in the catalogue: no-such-item\n"
+    expected = Recommender.load(bundle).recommend(["i03"], k=5)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [(row[0], row[1]) for row in rows] == [(item.id, item.title or "") for item in expected]
