@@ -29,6 +29,7 @@ from lightrec.bundle import (
 from lightrec.errors import BundleError, ConfigError, DataError, ParityError
 from lightrec.export.golden import answer, golden_cases, tolerance
 from lightrec.export.grow_graph import grow_onnx, grow_openvino
+from lightrec.export.to_parts import share_weights
 from lightrec.files import new_folder
 from lightrec.runtime.backends import Backend, open_backend
 from lightrec.runtime.verify import compare, verify_bundle
@@ -131,9 +132,12 @@ def _grow(model: ModelRecord, bundle: Path, folder: Path, manifest: Manifest, ve
     if model.backend == "openvino":
         grow_openvino(bundle / file, folder / file, manifest.n_items, vectors)
     elif model.backend == "onnxruntime":
-        graph = onnx.load(bundle / file)
-        grow_onnx(graph, vectors)
-        onnx.save(graph, folder / file)
+        for name in (file, *(part for part in model.parts.values() if (bundle / part).is_file())):
+            graph = onnx.load(bundle / name)
+            grow_onnx(graph, vectors, manifest.n_items)
+            if name != file:
+                share_weights(graph, model.files, folder)
+            onnx.save(graph, folder / name)
     else:
         raise BundleError(f"{bundle} holds a model for {model.backend}, which this lightrec cannot grow: upgrade it.")
 

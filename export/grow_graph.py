@@ -17,10 +17,11 @@ from lightrec.errors import BundleError
 from lightrec.export.quantize import TABLE, quantize_blocks
 
 
-def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray) -> None:
+def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None:
     """Append ``vectors`` float32 ``[n, d]`` to the items of a graph of
     :func:`~lightrec.export.to_onnxruntime.to_onnxruntime`, or of a smaller copy by :mod:`~lightrec.export.quantize`,
-    in place and in the graph's own precision.
+    in place and in the graph's own precision; ``n_items`` is how many it has. Also for the graphs of
+    :mod:`~lightrec.export.to_parts`, not all of which know the largest k.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     if f"{TABLE}.codes" in tensors:
@@ -29,12 +30,13 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray) -> None:
     else:
         parts = {next((name for name in (f"{TABLE}.fp16", TABLE) if name in tensors), TABLE): vectors}
     limits = [node.input[2] for node in model.graph.node if node.op_type == "Clip" and node.input[0] == "k"]
-    if not set(parts) <= set(tensors) or len(limits) != 1 or limits[0] not in tensors:
+    ranks = any(value.name == "k" for value in model.graph.input)
+    if not set(parts) <= set(tensors) or len(limits) != ranks or not set(limits) <= set(tensors):
         raise BundleError("The ONNX model has no item table that can grow: export its run again.")
-    n_items = int(to_array(tensors[limits[0]]))
     for name, rows in parts.items():
         _replace(tensors[name], _insert(to_array(tensors[name]), rows, n_items))
-    _replace(tensors[limits[0]], to_array(tensors[limits[0]]) + len(vectors))
+    for limit in limits:
+        _replace(tensors[limit], to_array(tensors[limit]) + len(vectors))
     for node in model.graph.node:
         if node.op_type == "MatMulNBits" and f"{TABLE}.codes" in node.input:
             next(attribute for attribute in node.attribute if attribute.name == "N").i += len(vectors)

@@ -6,7 +6,6 @@ in parallel, and one item table tied between input and output behind a linear la
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lightrec.models.student import Student, StudentConfig
@@ -45,21 +44,6 @@ class Gru4Rec(Student):
         states = self._recur(history)
         last = (length - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[2])
         return self.finish(self.output(self.dropout(states.gather(1, last)))).squeeze(1)
-
-    def step(self, items: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Read further items of one history, given what the items before left behind; for streaming.
-
-        Args:
-            items: int64 ``[1, T]``, the next items, at least one.
-            past: ``[P, layers * d]``, the states of all layers after the item before; P is 1, or 0 at the start.
-
-        Returns:
-            ``state [1, d]``, equal to :meth:`last_state` of the whole history, and the next ``past``.
-        """
-        layers, width = self.config.num_layers, self.config.hidden_size
-        start = torch.cat([past.new_zeros(1, layers * width), past])[-1]
-        states, last = self.recurrent(self.embed(items), start.view(layers, 1, width))
-        return self.finish(self.output(states[0, -1:])), last.view(1, layers * width)
 
     def _recur(self, history: Tensor) -> Tensor:
         return self.recurrent(self.dropout(self.embed(history)))[0]

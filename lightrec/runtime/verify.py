@@ -12,6 +12,7 @@ from lightrec.bundle import GoldenCase, Manifest, ModelRecord, read_catalogue, r
 from lightrec.errors import BundleError, MissingExtraError
 from lightrec.runtime.backends import BACKENDS, Backend, OnnxRuntimeBackend, is_installed, open_backend
 from lightrec.runtime.node import PACKAGES, replay_in_node
+from lightrec.runtime.parts import Parts
 
 Status = Literal["passed", "failed", "absent"]
 
@@ -119,7 +120,14 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
     except BundleError as error:
         return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
     answers = [_replay(backend, case) for case in cases]
-    return _judged(model.backend, model.precision, cases, answers, tolerance)
+    check = _judged(model.backend, model.precision, cases, answers, tolerance)
+    if backend.parts is None or check.status == "failed":
+        return check
+    answers = [_replay_in_steps(backend.parts, case) for case in cases]
+    in_steps = _judged(model.backend, model.precision, cases, answers, tolerance)
+    return (
+        check if in_steps.status == "passed" else dataclasses.replace(in_steps, detail=f"in steps, {in_steps.detail}")
+    )
 
 
 def _check_in_node(path: Path, model: ModelRecord, cases: list[GoldenCase], tolerance: float) -> ModelCheck:
@@ -155,6 +163,17 @@ def _replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]
         np.array([case.exclude or [-1]], dtype=np.int64),
         np.array([case.k], dtype=np.int64),
     )
+    return items[0], scores[0]
+
+
+def _replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
+    """The answer of a session to which the history came item by item."""
+    history = np.array(case.history, dtype=np.int64)
+    past = parts.start()
+    for place in range(len(history)):
+        state, past = parts.step(history[place : place + 1], past)
+    length, exclude = np.array([len(history)], dtype=np.int64), np.array([case.exclude or [-1]], dtype=np.int64)
+    items, scores = parts.score(state, history[None], length, exclude, np.array([case.k], dtype=np.int64))
     return items[0], scores[0]
 
 
