@@ -24,7 +24,10 @@ def export(
             show_default=False,
         ),
     ] = None,
-    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="How the weights are stored.")] = "int8",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8", "auto"],
+        typer.Option(help="How the weights are stored; auto takes the fastest on this machine that loses too little."),
+    ] = "int8",
     max_ndcg_drop: Annotated[
         float, typer.Option(help="Share of NDCG@10 that may be lost on validation users.", min=0, max=1)
     ] = 0.01,
@@ -46,7 +49,7 @@ def export(
     ```
     lightrec export runs/student --out bundles/student
     lightrec export runs/student --format onnx --format openvino --precision fp32 --out bundles/exact
-    lightrec export runs/student --precision int8 --max-ndcg-drop 0.005 --no-titles --out bundles/small
+    lightrec export runs/student --precision auto --max-ndcg-drop 0.005 --no-titles --out bundles/small
     ```
     """
     from lightrec.export.write_bundle import export_bundle

@@ -15,13 +15,15 @@ import numpy as np
 from lightrec import metrics
 from lightrec.data.splits import Cases
 from lightrec.errors import ParityError
+from lightrec.evaluation.intervals import interval_of, sums_by_user, user_weights
 from lightrec.evaluation.ranking import best_items, hide, ranks_in_lists, target_ranks
 from lightrec.models.scoring import ModelScorer, pad_histories
 from lightrec.models.student import Student
 from lightrec.runtime.backends import Backend
 
-CASES = 2000
-"""Validation cases that are asked, drawn at random where there are more."""
+CASES = 5000
+"""Validation cases that are asked, drawn at random where there are more. With 2,000, an 8-bit copy as good as
+its model was measured up to 1 % beside it."""
 
 K = 10
 """NDCG and overlap are measured on lists of this length."""
@@ -48,6 +50,8 @@ class Parity:
     """NDCG@10 of the model."""
     ndcg_exported: float
     """NDCG@10 of the graph."""
+    ndcg_drop_range: tuple[float, float]
+    """95 % of resamples of the users lose a share of NDCG@10 between these two."""
     max_score_difference: float
     """Largest difference of an item's two scores."""
 
@@ -65,6 +69,7 @@ class Parity:
             "ndcg@10_torch": self.ndcg_model,
             "ndcg@10_exported": self.ndcg_exported,
             "ndcg_drop": self.ndcg_drop,
+            "ndcg_drop_95": list(self.ndcg_drop_range),
             "max_score_difference": self.max_score_difference,
         }
 
@@ -138,8 +143,18 @@ def measure(model: Student, graph: Backend, cases: Cases, k_limit: int, where: s
         top10_overlap=float(found["overlap"].mean()),
         ndcg_model=float(found["model"].mean()),
         ndcg_exported=float(found["exported"].mean()),
+        ndcg_drop_range=_drop_range(found["model"], found["exported"], cases.users),
         max_score_difference=float(found["difference"].max()),
     )
+
+
+def _drop_range(model: np.ndarray, exported: np.ndarray, users: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of the relative loss over 1,000 resamples of the users, the same for both sides."""
+    sums, _ = sums_by_user(np.stack([model, exported], axis=1), users)
+    drawn = np.concatenate([weights @ sums for weights in user_weights(len(sums), 1000, seed=0)])
+    drops = 1 - drawn[:, 1] / np.where(drawn[:, 0] > 0, drawn[:, 0], np.inf)
+    interval = interval_of(0.0, np.where(drawn[:, 0] > 0, drops, 0.0))
+    return interval.low, interval.high
 
 
 def edge_questions(model: Student, seed: int = 0) -> Iterator[tuple[str, Question]]:

@@ -7,17 +7,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnx
 
 from lightrec.bundle import (
     MANIFEST,
     TEXT_PROJECTION,
     Catalogue,
     Manifest,
-    ModelRecord,
     deployed_bytes,
     write_catalogue,
     write_golden,
@@ -26,12 +24,11 @@ from lightrec.bundle import (
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, Split, make_split
 from lightrec.errors import ConfigError, DataError, ModelError
+from lightrec.export.choose_precision import write_best
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
-from lightrec.export.quantize import to_fp16, to_int8
-from lightrec.export.to_onnx import OPSET, to_onnx
-from lightrec.export.to_onnxruntime import to_onnxruntime
-from lightrec.export.to_openvino import to_openvino
+from lightrec.export.to_parts import with_parts
+from lightrec.export.write_models import FORMATS, PRECISIONS, write_models
 from lightrec.files import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
@@ -39,16 +36,6 @@ from lightrec.models.text_projection import TextProjection
 from lightrec.runtime.backends import Backend, open_backend
 from lightrec.runtime.recommender import Recommender
 from lightrec.runtime.verify import verify_bundle
-
-Format = Literal["onnx", "openvino"]
-Precision = Literal["fp32", "fp16", "int8"]
-FORMATS: tuple[str, ...] = ("onnx", "openvino")
-PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
-    "fp32": lambda graph: graph,
-    "fp16": to_fp16,
-    "int8": to_int8,
-}
-ONNX_FILE = "model.onnx"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +69,8 @@ def export_bundle(
         run: a run folder of ``lightrec train`` or ``lightrec distill``.
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
         formats: "onnx", "openvino" or both: one model file each. The first is the default of the bundle.
-        precision: "fp32", "fp16" or "int8", of every model file.
+        precision: "fp32", "fp16" or "int8", of every model file; or "auto": for each format the fastest on this machine
+            that keeps within ``max_ndcg_drop``, with a report of the choice in the bundle.
         data: the prepared data set; if None, the one that the run was trained on, where it was then.
         max_ndcg_drop: NDCG@10 that the exported model may lose on validation users, relative to the trained one.
         titles: whether to include the items' titles.
@@ -110,28 +98,35 @@ def export_bundle(
     counts = split.popularity()
 
     with new_folder(Path(out)) as folder:
-        models = _write_models(model, formats, precision, folder, progress)
         manifest = Manifest(
             model_type=model.config.model_type,
             n_items=model.config.n_items,
             max_length=model.config.max_length,
             k_limit=min(k_limit, model.config.n_items),
             hidden_size=model.config.hidden_size,
-            models=models,
+            models=(),
             lightrec_version=version("lightrec"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             training=provenance(record),
             text_projection=_copy_projection(Path(run), folder),
             history_lengths=length_distribution(split.test if len(split.test) else split.validation),
         )
+        if precision == "auto":
+            models, parity = write_best(model, formats, split.validation, manifest, max_ndcg_drop, folder, progress)
+        else:
+            models = write_models(model, [(name, precision) for name in formats], folder, progress)
+        progress("Writing the graphs for sessions and candidates")
+        models = with_parts(model, models, PRECISIONS, folder)
+        manifest = dataclasses.replace(manifest, models=models)
         graphs = [open_backend(folder, manifest, model.backend) for model in models]
-        parity = _gate(model, graphs, split, manifest, max_ndcg_drop, progress)
+        if precision != "auto":
+            parity = _gate(model, graphs, split, manifest, max_ndcg_drop, progress)
         manifest = dataclasses.replace(manifest, gate=_gate_record(graphs, parity, split, max_ndcg_drop))
         progress("Writing and verifying the bundle")
         order = np.argsort(-counts, kind="stable")
         write_catalogue(folder, Catalogue(dataset.item_ids, order, dataset.item_titles if titles else None))
         cases = golden_cases(graphs[0], counts, manifest.max_length, manifest.k_limit)
-        write_golden(folder, cases, tolerance(cases, precision, graphs[1:]))
+        write_golden(folder, cases, tolerance(cases, models[0].precision, graphs[1:]))
         manifest = write_manifest(folder, manifest)
         verify_bundle(folder).require()
         Recommender.load(folder).recommend(dataset.item_ids[:1])
@@ -182,28 +177,14 @@ def _check_arguments(out: Path, formats: tuple[str, ...], precision: str, max_nd
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ConfigError(f"The format is {', '.join(unknown) or 'missing'}: choose from {', '.join(FORMATS)}.")
-    if precision not in PRECISIONS:
-        raise ConfigError(f"The precision is {precision!r}: choose one of {', '.join(PRECISIONS)}.")
+    if precision not in (*PRECISIONS, "auto"):
+        raise ConfigError(f"The precision is {precision!r}: choose one of {', '.join(PRECISIONS)}, auto.")
     if not 0 <= max_ndcg_drop <= 1:
         raise ConfigError(f"--max-ndcg-drop is {max_ndcg_drop}: it is a share, from 0 to 1.")
     if k_limit < 1:
         raise ConfigError(f"--k-limit is {k_limit}: it must be at least 1.")
     if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not a bundle: choose another folder for --out.")
-
-
-def _write_models(
-    model: Student, formats: Sequence[str], precision: str, folder: Path, progress: Callable[[str], None]
-) -> tuple[ModelRecord, ...]:
-    records = []
-    for name in formats:
-        progress(f"Writing the {name} model in {precision}")
-        if name == "onnx":
-            onnx.save(PRECISIONS[precision](to_onnxruntime(model)), folder / ONNX_FILE)
-            records.append(ModelRecord("onnxruntime", precision, (ONNX_FILE,), OPSET))
-        else:
-            records.append(ModelRecord("openvino", precision, tuple(to_openvino(to_onnx(model), precision, folder))))
-    return tuple(records)
 
 
 def _gate(

@@ -9,6 +9,7 @@ docs/format.md describes the format for other languages. A bundle carries no rea
     golden.json       synthetic histories with the answers that every runtime must give
     titles.json       list of strings or null, by index; may be left out, also when deploying
     text_projection.safetensors    from texts to item vectors, for new items; likewise
+    precision.json    what --precision auto chose from, and why; likewise
     step.onnx, score.onnx, candidates.onnx    for sessions and for few candidates; likewise
 """
 
@@ -39,9 +40,10 @@ POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
 TITLES = "titles.json"
 TEXT_PROJECTION = "text_projection.safetensors"
+PRECISION_REPORT = "precision.json"
 PARTS = ("step", "score", "candidates")
 """Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
-OPTIONAL_FILES = (TITLES, TEXT_PROJECTION, *(f"{part}.onnx" for part in PARTS))
+OPTIONAL_FILES = (TITLES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
 LATER_KEYS = ("history_lengths", "text_projection", "additions")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""

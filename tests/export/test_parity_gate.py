@@ -39,7 +39,7 @@ def test_the_models_own_graph_passes_without_a_difference(sasrec, sasrec_graph, 
     parity = gate(sasrec, open_changed(sasrec_graph, tmp_path), cases)
     assert parity.cases == len(cases) == 40
     assert parity.equal == parity.top10_overlap == 1
-    assert parity.ndcg_drop == 0 and parity.ndcg_model > 0
+    assert parity.ndcg_drop == 0 and parity.ndcg_drop_range == (0, 0) and parity.ndcg_model > 0
     assert parity.max_score_difference < 1e-4
 
 
@@ -77,6 +77,8 @@ def test_figures_agree_with_a_count_by_hand(sasrec, sasrec_graph, cases, tmp_pat
         gains.append([1 / np.log2(found.index(target) + 2) if target in found else 0 for found in (wanted, given)])
     assert parity.top10_overlap == pytest.approx(np.mean(overlaps))
     assert [parity.ndcg_model, parity.ndcg_exported] == pytest.approx(np.mean(gains, axis=0).tolist())
+    low, high = parity.ndcg_drop_range
+    assert low <= parity.ndcg_drop <= high and low < high
 
 
 def test_no_more_than_the_set_number_of_cases_is_asked(sasrec, sasrec_graph, cases, tmp_path, monkeypatch):

@@ -15,7 +15,9 @@ from lightrec.cli.app import app
 from lightrec.data.splits import leave_one_out
 from lightrec.errors import ConfigError, DataError, ModelError, ParityError
 from lightrec.evaluation.protocol import evaluate
-from lightrec.export import write_bundle
+from lightrec.export import write_bundle, write_models
+from lightrec.export.choose_precision import AS_FAST, Candidate, choose
+from lightrec.export.parity_gate import Parity
 from lightrec.export.write_bundle import export_bundle, open_data, provenance
 from lightrec.files import read_json
 from lightrec.models.scoring import ModelScorer
@@ -96,6 +98,39 @@ def test_smaller_precisions_make_a_bundle_that_verifies(sasrec_run, tmp_path, pr
     assert report.deployed_bytes == sum(file.stat().st_size for file in (tmp_path / "b").iterdir())
 
 
+def test_auto_keeps_the_fastest_precision_and_says_why(sasrec_run, tmp_path):
+    report = export_bundle(sasrec_run, tmp_path / "b", precision="auto", max_ndcg_drop=0.5)
+    told = read_json(tmp_path / "b" / "precision.json")
+    assert [(c["backend"], c["precision"]) for c in told["candidates"]] == [
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "fp16"),
+        ("onnxruntime", "int8"),
+    ]
+    model = report.manifest.models[0]
+    assert told["chosen"] == [{"backend": model.backend, "precision": model.precision}]
+    chosen = next(c for c in told["candidates"] if c["precision"] == model.precision)
+    assert chosen["bytes"] == (tmp_path / "b" / "model.onnx").stat().st_size
+    assert chosen["milliseconds"] <= AS_FAST * min(c["milliseconds"] for c in told["candidates"])
+    assert chosen["parity"]["ndcg@10_exported"] == report.manifest.gate["ndcg@10_exported"]
+    assert "precision.json" in report.manifest.files and verify_bundle(tmp_path / "b").passed
+    (tmp_path / "b" / "precision.json").unlink()  # no device needs it
+    assert verify_bundle(tmp_path / "b").passed
+
+
+def test_the_choice_is_the_fastest_that_may_be_chosen_and_the_smallest_of_those_as_fast():
+    parity = Parity(1, 1.0, 1.0, 0.1, 0.1, (0.0, 0.0), 0.0)
+
+    def candidate(precision, size, milliseconds, problem=""):
+        return Candidate("onnxruntime", precision, size, milliseconds, parity, problem)
+
+    slow, fast, small = candidate("fp32", 400, 2.0), candidate("fp16", 200, 1.0), candidate("int8", 100, 1.02)
+    assert choose([slow, fast, small]) == small
+    assert choose([slow, fast, candidate("int8", 100, 1.04)]) == fast
+    assert choose([slow, fast, candidate("int8", 100, 0.5, "loses too much.")]) == fast
+    with pytest.raises(ParityError, match=r"fp32 loses\. int8 loses\."):
+        choose([candidate("fp32", 1, 1.0, "fp32 loses."), candidate("int8", 1, 1.0, "int8 loses.")])
+
+
 def test_refusal_leaves_nothing_and_keeps_the_bundle_that_was_there(
     sasrec_graph, sasrec_run, sasrec_bundle, tmp_path, monkeypatch
 ):
@@ -105,7 +140,7 @@ def test_refusal_leaves_nothing_and_keeps_the_bundle_that_was_there(
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(3), bias.name))
     expand = next(tensor for tensor in broken.graph.initializer if tensor.name.endswith("distance_bias"))
     expand.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(expand) * 9, expand.name))
-    monkeypatch.setattr(write_bundle, "to_onnxruntime", lambda model: broken)
+    monkeypatch.setattr(write_models, "to_onnxruntime", lambda model: broken)
     with pytest.raises(ParityError, match="no bundle was written"):
         export_bundle(sasrec_run, tmp_path / "new", precision="fp32")
     assert list(tmp_path.iterdir()) == []
