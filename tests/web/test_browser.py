@@ -164,10 +164,10 @@ def test_a_new_package_takes_the_place_of_the_old_one(open_page, serve, sites, t
     shutil.copytree(sites["int8"], site, dirs_exist_ok=True, copy_function=shutil.copyfile)  # dated now
     page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
     for _ in range(100):
-        [*others, cache] = page.evaluate("caches.keys()")  # the new one is filled before the old one goes
-        if not others and cache.endswith(version(site)):
+        [first, *others] = page.evaluate("caches.keys()")  # the new one is filled before the old one goes
+        if not others and first.endswith(version(site)):
             break
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(200)
     page.reload()
     page.wait_for_selector("body[data-ready]")
     assert "(int8)" in page.inner_text("#about")

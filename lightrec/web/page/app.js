@@ -120,7 +120,8 @@ function restore() {
 
 async function keepOffline() {
   if (!("serviceWorker" in navigator)) return;
-  await navigator.serviceWorker.register("service-worker.js");
+  // "none": the list of files is asked for anew at each visit, whatever the browser has kept of it.
+  await navigator.serviceWorker.register("service-worker.js", { updateViaCache: "none" });
   await navigator.serviceWorker.ready;
   element("offline").textContent = "This page also works offline now.";
   document.body.dataset.offline = "true";
