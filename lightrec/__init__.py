@@ -17,10 +17,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightrec import errors
     from lightrec.runtime.recommender import Recommendation, Recommendations, Recommender
+    from lightrec.runtime.session import Session
+    from lightrec.runtime.slot import RecommenderSlot
 
     __version__: str
 
-__all__ = ["Recommendation", "Recommendations", "Recommender", "__version__", "errors"]
+__all__ = [
+    "Recommendation",
+    "Recommendations",
+    "Recommender",
+    "RecommenderSlot",
+    "Session",
+    "__version__",
+    "errors",
+]
+_MODULES = {"Session": "session", "RecommenderSlot": "slot"}
 
 
 def __getattr__(name: str) -> Any:
@@ -32,7 +43,7 @@ def __getattr__(name: str) -> Any:
     elif name == "__version__":
         value = import_module("importlib.metadata").version("lightrec")
     else:
-        value = getattr(import_module("lightrec.runtime.recommender"), name)
+        value = getattr(import_module(f"lightrec.runtime.{_MODULES.get(name, 'recommender')}"), name)
     globals()[name] = value
     return value
 

@@ -5,7 +5,7 @@ import pytest
 
 import lightrec
 
-PUBLIC = ["Recommendation", "Recommendations", "Recommender", "__version__", "errors"]
+PUBLIC = ["Recommendation", "Recommendations", "Recommender", "RecommenderSlot", "Session", "__version__", "errors"]
 
 
 def test_the_public_names_are_these():

@@ -86,6 +86,11 @@ def sasrec_run(sasrec: Student, tiny_dataset: Dataset, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="session")
+def gru4rec_run(gru4rec: Student, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "gru4rec", gru4rec, tiny_dataset)
+
+
+@pytest.fixture(scope="session")
 def sasrec_bundle(sasrec_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The student exported in single precision for both runtimes."""
     out = tmp_path_factory.mktemp("bundles") / "sasrec"

@@ -1,0 +1,122 @@
+"""Sessions and candidates of exported bundles answer as the whole computation does."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec import Recommender
+from lightrec.bundle import PARTS
+from lightrec.errors import DataError
+from lightrec.export.write_bundle import export_bundle
+
+ITEMS = [f"i{number:02d}" for number in range(30)]
+MAX_LENGTH = 8
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def gru4rec_bundle(gru4rec_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundles") / "gru4rec"
+    export_bundle(gru4rec_run, out, precision="fp32")
+    return out
+
+
+@pytest.fixture(scope="module", params=["sasrec_bundle", "gru4rec_bundle"])
+def recommender(request):
+    return Recommender.load(request.getfixturevalue(request.param))
+
+
+def same(ours, theirs):
+    """The same items with nearly the same scores; neighbours of nearly the same score may change places."""
+    assert (ours.unknown, ours.fallback, len(ours)) == (theirs.unknown, theirs.fallback, len(theirs))
+    if ours.fallback:
+        assert ours == theirs
+        return
+    np.testing.assert_allclose([item.score for item in ours], [item.score for item in theirs], atol=TOLERANCE)
+    scores = {item.id: item.score for item in theirs}
+    for item in ours[:-1]:
+        assert item.score == pytest.approx(scores[item.id], abs=TOLERANCE)
+
+
+some_items = st.lists(st.sampled_from([*ITEMS, "nobody"]), max_size=3 * MAX_LENGTH)
+
+
+@settings(deadline=None, max_examples=25)
+@given(items=some_items, asked=st.integers(1, 4), exclude=some_items, candidates=st.none() | some_items)
+def test_every_step_equals_the_full_recomputation(recommender, items, asked, exclude, candidates):
+    session = recommender.session()
+    assert session.incremental
+    for place, item in enumerate(items, start=1):
+        session.add(item)
+        if place % asked == 0:
+            ours = session.recommend(5, exclude=exclude, candidates=candidates)
+            same(ours, recommender.recommend(items[:place], 5, exclude=exclude, candidates=candidates))
+    assert len(session) == len([item for item in items if item in ITEMS])
+
+
+@settings(deadline=None, max_examples=15)
+@given(items=some_items, cut=st.integers(0, 3 * MAX_LENGTH))
+def test_a_session_goes_on_from_its_exported_state(recommender, items, cut):
+    before = recommender.session(items[:cut])
+    before.recommend(3)
+    file = io.BytesIO()
+    np.savez(file, **before.export())
+    with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as state:
+        after = recommender.session(items[cut:], state=dict(state))
+    same(after.recommend(5), recommender.recommend(items, 5))
+
+
+def test_a_session_reads_only_what_is_new(recommender, monkeypatch):
+    read, parts = [], recommender.backend.parts
+    step = parts.step
+    monkeypatch.setattr(parts, "step", lambda items, past: read.append(len(items)) or step(items, past))
+    session = recommender.session(ITEMS[:3])
+    for item in ITEMS[3 : MAX_LENGTH + 2]:
+        session.recommend(2)
+        session.recommend(2)
+        session.add(item)
+    session.recommend(2)
+    # One item a step until the window of eight is full, then all of it.
+    assert read == [3, 1, 1, 1, 1, 1, MAX_LENGTH, MAX_LENGTH]
+
+
+def test_candidates_are_ranked_as_excluding_all_others_would(recommender):
+    chosen = ITEMS[::3]
+    others = [item for item in ITEMS if item not in chosen]
+    for length in (1, 5, 20):
+        ours = recommender.recommend(ITEMS[:length], candidates=chosen)
+        same(ours, recommender.recommend(ITEMS[:length], exclude=others))
+
+
+def test_a_state_of_another_model_is_read_again(sasrec_bundle, gru4rec_bundle):
+    sasrec, gru4rec = Recommender.load(sasrec_bundle), Recommender.load(gru4rec_bundle)
+    session = sasrec.session(ITEMS[:5])
+    session.recommend()
+    same(gru4rec.session(state=session.export()).recommend(5), gru4rec.recommend(ITEMS[:5], 5))
+    with pytest.raises(DataError, match=r"not what Session\.export returned"):
+        sasrec.session(state={"items": np.array(["i00"])})
+
+
+def test_without_a_step_graph_sessions_recompute_and_say_so(sasrec_bundle, tmp_path):
+    bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    for part in PARTS:
+        (bundle / f"{part}.onnx").unlink()
+    for recommender in (Recommender.load(bundle, verify=True), Recommender.load(sasrec_bundle, backend="openvino")):
+        session = recommender.session(ITEMS[:4])
+        session.add("i07")
+        history = [*ITEMS[:4], "i07"]
+        assert not session.incremental
+        same(session.recommend(5, candidates=ITEMS[10:]), recommender.recommend(history, 5, candidates=ITEMS[10:]))
+        later = recommender.session(["i01"], state=session.export())
+        same(later.recommend(3), recommender.recommend([*history, "i01"], 3))
+
+
+def test_parts_store_no_weight_again(sasrec_bundle):
+    table = 30 * 32 * 4
+    sizes = {part: (sasrec_bundle / f"{part}.onnx").stat().st_size for part in PARTS}
+    assert max(sizes.values()) < 8000
+    assert sizes["score"] < table and sizes["candidates"] < table
