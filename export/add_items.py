@@ -131,6 +131,8 @@ def _grow(model: ModelRecord, bundle: Path, folder: Path, manifest: Manifest, ve
     file = model.files[0]
     if model.backend == "openvino":
         grow_openvino(bundle / file, folder / file, manifest.n_items, vectors)
+    elif file.endswith(".ort"):
+        raise BundleError(f"{bundle} is in ONNX Runtime's own format, which cannot grow: export with --format onnx.")
     elif model.backend == "onnxruntime":
         for name in (file, *(part for part in model.parts.values() if (bundle / part).is_file())):
             graph = onnx.load(bundle / name)

@@ -95,7 +95,7 @@ def with_parts(
 
     Args:
         model: the student; one that is not in :data:`STEPS` has no such graphs.
-        records: its inference graphs. Where the item table has a file of its own, it is not laid out as parts read it.
+        records: its inference graphs. Only an ONNX file that holds its item table in one piece gets parts.
         precisions: what each precision makes of a graph.
         folder: where the files are.
 
@@ -104,10 +104,16 @@ def with_parts(
     """
     return tuple(
         _with_parts(model, record, precisions[record.precision], folder)
-        if record.backend == "onnxruntime" and len(record.files) == 1 and model.config.model_type in STEPS
+        if _takes_parts(record) and model.config.model_type in STEPS
         else record
         for record in records
     )
+
+
+def _takes_parts(record: ModelRecord) -> bool:
+    """Whether the inference graph is one ONNX file whose table is read in one pass."""
+    one_onnx_file = len(record.files) == 1 and record.files[0].endswith(".onnx")
+    return one_onnx_file and record.precision in ("fp32", "fp16", "int8")
 
 
 def _with_parts(
