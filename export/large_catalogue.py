@@ -143,9 +143,10 @@ def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE
     state = next(name for name in score.input if name != TABLE)
     tail = _Tail(layout, location)
     tail.read_rows(gather.input[1], gather.output[0])
+    reader, tail.nodes = tail.nodes, []
     tail.score(state)
-    body = [node for node in _ancestors(graph.node, state) if node is not gather]
-    nodes = _sorted([*body, *tail.nodes], {value.name for value in graph.input})
+    parts = [reader if node is gather else [node] for node in _ancestors(graph.node, state)]
+    nodes = [*(node for part in parts for node in part), *tail.nodes]
 
     model = onnx.ModelProto()
     model.CopyFrom(encoder)
@@ -167,11 +168,11 @@ class _Tail:
         self.layout = layout
         self.location = location
         self.nodes: list[NodeProto] = []
+        self._count = 0
         self.initializers: list[TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         groups = sum(layout.block_groups)
         self.lines = self._file("table.lines", [groups * layout.depth, GROUP], 0)
-        self.bytes = self._file("table.bytes", [groups * layout.depth * GROUP], 0)
         self.rotation = np.zeros((layout.width, layout.depth), dtype=np.float32)
         self.rotation[:, : layout.width + 1] = turn(layout.width)
 
@@ -179,10 +180,13 @@ class _Tail:
         """The vectors ``[B, T, d]`` of ``items [B, T]``."""
         group = self._add("Div", items, self._const("table.group", GROUP))
         lane = self._add("Mod", items, self._const("table.group", GROUP))
-        line = self._line_numbers(group)  # [B, T, depth]
-        start = self._add("Mul", line, self._const("table.group", GROUP))
-        place = self._add("Add", start, self._add("Unsqueeze", lane, self._const("table.last", [-1])))
-        codes = self._add("Cast", self._add("Gather", self.bytes, place), to=TensorProto.FLOAT)
+        axis = self._const("table.last", [-1])
+        number = self._line_numbers(group)  # [B, T, depth]
+        shape = self._add("Shape", self._add("Unsqueeze", number, axis))
+        lanes = self._add("Expand", self._add("Unsqueeze", lane, self._const("table.behind", [2, 3])), shape)
+        lines = self._add("Gather", self.lines, number)  # [B, T, depth, 64]
+        codes = self._add("Squeeze", self._add("GatherElements", lines, lanes, axis=3), axis)
+        codes = self._add("Cast", codes, to=TensorProto.FLOAT)
         back = self._const("table.back", self.rotation.T * np.float32(self.layout.scale))
         self.nodes.append(make_node("MatMul", [codes, back], [output]))
 
@@ -305,7 +309,8 @@ class _Tail:
         return self._add("Reshape", name, self._const("table.flat", [0, -1]))
 
     def _add(self, kind: str, *inputs: str, **attributes: object) -> str:
-        output = f"table.{kind}.{len(self.nodes)}"
+        self._count += 1
+        output = f"table.{kind}.{self._count}"
         self.nodes.append(make_node(kind, list(inputs), [output], **attributes))
         return output
 
@@ -333,17 +338,5 @@ def _ancestors(nodes: Sequence[NodeProto], name: str) -> list[NodeProto]:
     for node in reversed(nodes):
         if any(output in needed for output in node.output):
             kept.append(node)
-            needed |= set(node.input)
+            needed |= set(node.input) - {""}  # an optional input left out
     return kept[::-1]
-
-
-def _sorted(nodes: Sequence[NodeProto], known: set[str]) -> list[NodeProto]:
-    """The nodes so that every one stands behind those whose outputs it reads."""
-    made = {output for node in nodes for output in node.output}
-    done, waiting, order = set(known), list(nodes), []
-    while waiting:
-        ready = [node for node in waiting if all(name in done or name not in made for name in node.input)]
-        order += ready
-        done |= {output for node in ready for output in node.output}
-        waiting = [node for node in waiting if node not in ready]
-    return order

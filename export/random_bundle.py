@@ -22,12 +22,17 @@ from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, w
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, LightrecError
 from lightrec.export.golden import golden_cases, tolerance
+from lightrec.export.large_catalogue import TABLE_FILE, Rows
+from lightrec.export.to_large import FEW, LARGE, to_large
 from lightrec.export.to_onnx import OPSET
 from lightrec.export.to_onnxruntime import to_onnxruntime
-from lightrec.export.write_bundle import ONNX_FILE, PRECISIONS
+from lightrec.export.write_models import ONNX_FILE, PRECISIONS
 from lightrec.files import new_folder
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.runtime.backends import open_backend
+
+MOST_TITLES = 1_000_000
+"""Beyond so many items a made-up catalogue has no titles: they would be most of what is in memory."""
 
 
 def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, out: Path, seed: int = 0) -> Manifest:
@@ -43,8 +48,8 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
     if out.exists():
         raise ConfigError(f"{out} exists: choose another folder for --out.")
     torch.manual_seed(seed)
-    graph = PRECISIONS[precision](to_onnxruntime(Sasrec(config).eval()))
-    record = ModelRecord("onnxruntime", precision, (ONNX_FILE,), OPSET)
+    large = precision == "int8" and config.n_items >= LARGE
+    record = ModelRecord("onnxruntime", precision, (ONNX_FILE, *((TABLE_FILE,) if large else ())), OPSET)
     manifest = Manifest(
         model_type=config.model_type,
         n_items=config.n_items,
@@ -57,7 +62,13 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
         training={"weights": "random", "seed": seed},
     )
     with new_folder(out) as folder:
-        onnx.save(graph, folder / ONNX_FILE)
+        if large:
+            # A table of single precision is never made: some of these are larger than memory.
+            few = Sasrec(SasrecConfig(**{**config.to_dict(), "n_items": FEW}))
+            few.config.n_items = config.n_items
+            to_large(few.eval(), folder, ONNX_FILE, random_rows(config.hidden_size, seed))
+        else:
+            onnx.save(PRECISIONS[precision](to_onnxruntime(Sasrec(config).eval())), folder / ONNX_FILE)
         write_catalogue(folder, catalogue)
         cases = golden_cases(
             open_backend(folder, manifest),
@@ -69,10 +80,20 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
         return write_manifest(folder, manifest)
 
 
+def random_rows(width: int, seed: int) -> Rows:
+    """Item vectors of about length one, the same whenever they are asked for by the same places."""
+
+    def rows(start: int, stop: int) -> np.ndarray:
+        drawn = np.random.default_rng([seed, start]).standard_normal((stop - start, width), dtype=np.float32)
+        return drawn / np.float32(width**0.5)
+
+    return rows
+
+
 def made_up(n_items: int) -> Catalogue:
-    """``n_items`` items with ids and titles that are numbers."""
+    """``n_items`` items with ids and, up to :data:`MOST_TITLES`, titles that are numbers."""
     names = [str(item) for item in range(n_items)]
-    return Catalogue(names, np.arange(n_items), [f"Item {name}" for name in names])
+    return Catalogue(names, np.arange(n_items), [f"Item {name}" for name in names] if n_items <= MOST_TITLES else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from lightrec.errors import ModelError
 from lightrec.export.large_catalogue import TABLE_FILE, Rows, attach_table, write_table
-from lightrec.export.to_onnx import to_onnx
+from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.models.student import Student
 
 LARGE = 500_000
@@ -28,7 +28,7 @@ def to_large(model: Student, folder: Path, name: str = "model.onnx", rows: Rows 
         rows: gives the item vectors in place of the model's own table, of ``n_items`` as its configuration says; so
             the table need not be in memory.
     """
-    encoder = to_onnx(with_few_items(model))
+    encoder = to_onnxruntime(with_few_items(model))
     layout = write_table(folder / TABLE_FILE, rows or _rows(model), model.config.n_items, model.config.hidden_size)
     (folder / name).write_bytes(attach_table(encoder, layout).SerializeToString())
     return name, TABLE_FILE

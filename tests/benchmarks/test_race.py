@@ -1,0 +1,97 @@
+"""Contestants in processes of their own, and the goals that their ratios are held against."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from lightrec.benchmarks.race import Contestant, medians, race, ratio
+from lightrec.benchmarks.rows import read_rows
+from lightrec.benchmarks.speed_goals import GOALS, cells, goal_row
+from lightrec.benchmarks.speed_table import main
+from lightrec.bundle import deployed_bytes
+from lightrec.errors import ModelError
+
+WORKER = """
+import sys, time
+from lightrec.benchmarks.turns import own_channel, serve
+channel = own_channel()
+print("a library's words, which are no answer")
+def wait(milliseconds):
+    end = time.perf_counter() + milliseconds / 1e3
+    while time.perf_counter() < end:
+        pass
+serve(channel, {"single": (wait, [float(sys.argv[1])])}, {"version": "1"})
+"""
+
+
+def contestant(*words):
+    return Contestant(words[-1], [sys.executable, "-c", WORKER, *words])
+
+
+def test_a_contestant_that_waits_twice_as_long_takes_twice_as_long():
+    with contestant("2") as fast, contestant("4") as slow:
+        assert fast.facts["version"] == "1"
+        ours, theirs = race([(fast, "single"), (slow, "single")], rounds=5, seconds=0.05)
+    assert [len(turns) for turns in (ours, theirs)] == [5, 5]
+    assert min(medians(ours)) >= 2
+    assert ratio(medians(ours), medians(theirs))["value"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_rounds_pair_what_was_measured_together():
+    # A machine that is twice as slow in the second round changes no ratio.
+    assert ratio([1.0, 2.0], [4.0, 8.0]) == {"low": 0.25, "value": 0.25, "high": 0.25}
+
+
+def test_a_contestant_that_fails_is_quoted():
+    with pytest.raises(ModelError, match="nobody failed: ValueError: could not convert string to float: 'nobody'"):
+        contestant("nobody").turn("single", 0, 0.1)
+    with pytest.raises(ModelError, match="cannot be started"):
+        Contestant("absent", ["/no/such/python"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "met", "stretch_met"),
+    [
+        ("ml-1m/replay", 0.5, True, True),
+        ("ml-1m/replay", 0.75, True, False),
+        ("ml-1m/replay", 0.76, False, False),
+        ("batch/replay", 1.9, False, None),
+        ("batch/replay", 2.0, True, None),
+        ("quality/bound", -0.9, True, None),
+    ],
+)
+def test_goals_are_met_at_their_limit(name, value, met, stretch_met):
+    row = goal_row(name, {"low": value, "value": value, "high": value})
+    assert (row["met"], row["stretch_met"]) == (met, stretch_met)
+
+
+def test_a_row_reads_as_a_line():
+    row = goal_row("batch/replay", {"low": 1.5, "value": 2.25, "high": 3.0})
+    assert cells(row)[1:] == ["2.25×", "1.50–3.00", "≥ 2×", "", "met"]
+    assert len({goal.name for goal in GOALS}) == len(GOALS)
+
+
+def test_the_table_of_a_bundle_without_peers(chain_bundle, tmp_path, capsys):
+    given = ["--rows", "size", "--bundle", f"beauty={chain_bundle}", "--out", str(tmp_path / "rows.jsonl")]
+    assert main(given) == 0
+    (row,) = read_rows(tmp_path / "rows.jsonl")
+    assert row["found"]["value"] == deployed_bytes(chain_bundle) / 1e6
+    assert row["met"] and row["kind"] == "goal" and "speed_table --rows size" in row["command"]
+    assert "Beauty, deployed" in capsys.readouterr().out
+
+
+def test_mistakes_are_told(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "rows.jsonl")]
+    assert main([*out, "--rows", "moon"]) == 2
+    assert "There is no row 'moon'" in capsys.readouterr().err
+    assert main([*out, "--rows", "size", "--bundle", "folder"]) == 2
+    assert "'folder' names no row: write it as beauty=folder" in capsys.readouterr().err
+    assert main([*out, "--rows", "size"]) == 2
+    assert "The row size needs a bundle" in capsys.readouterr().err
+
+
+def test_taken_times_are_whole_nanoseconds():
+    with contestant("1") as one:
+        taken = one.turn("single", 0, 0.01)
+    assert taken.dtype == np.int64 and len(taken) >= 5
