@@ -50,7 +50,7 @@ class Model:
 class Bundle:
     """How a student is exported; see ``lightrec export``."""
 
-    precision: Literal["fp32", "fp16", "int8"] = "int8"
+    precision: Literal["fp32", "fp16", "int8", "int4"] = "int8"
     """How the weights are stored."""
     max_ndcg_drop: float = 0.01
     """Share of NDCG@10 that may be lost on validation users."""

@@ -20,13 +20,15 @@ def export(
         list[str] | None,
         typer.Option(
             "--format",
-            help="onnx or openvino; repeat it for one model file of each.  [default: onnx]",
+            help="onnx, openvino or ort (ONNX Runtime's own, for phones); repeatable.  [default: onnx]",
             show_default=False,
         ),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16", "int8", "auto"],
-        typer.Option(help="How the weights are stored; auto takes the fastest on this machine that loses too little."),
+        Literal["fp32", "fp16", "int8", "int4", "auto"],
+        typer.Option(
+            help="How the weights are stored (int4: onnx alone); auto takes the fastest here that keeps its quality."
+        ),
     ] = "int8",
     max_ndcg_drop: Annotated[
         float, typer.Option(help="Share of NDCG@10 that may be lost on validation users.", min=0, max=1)

@@ -16,7 +16,7 @@ from lightrec.bundle import PRECISION_REPORT, Manifest, ModelRecord
 from lightrec.data.splits import Cases
 from lightrec.errors import ParityError
 from lightrec.export.parity_gate import Parity, check_parity
-from lightrec.export.write_models import PRECISIONS, write_models
+from lightrec.export.write_models import FORMAT_PRECISIONS, write_models
 from lightrec.files import write_json
 from lightrec.models.student import Student
 from lightrec.runtime.backends import Backend, open_backend
@@ -82,7 +82,7 @@ def write_best(
     seen, best, records = [], [], []
     for name in formats:
         with tempfile.TemporaryDirectory() as beside:
-            places = {precision: Path(beside, precision) for precision in PRECISIONS}
+            places = {precision: Path(beside, precision) for precision in FORMAT_PRECISIONS[name]}
             graphs = []
             for precision, place in places.items():
                 place.mkdir()

@@ -25,7 +25,8 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     if f"{TABLE}.codes" in tensors:
-        codes, scales = quantize_blocks(vectors, tensors[f"{TABLE}.codes"].dims[2])
+        bits = _table_bits(model)
+        codes, scales = quantize_blocks(vectors, tensors[f"{TABLE}.codes"].dims[2] * 8 // bits, bits)
         parts = {f"{TABLE}.codes": codes, f"{TABLE}.scales": scales}
     else:
         parts = {next((name for name in (f"{TABLE}.fp16", TABLE) if name in tensors), TABLE): vectors}
@@ -40,6 +41,16 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None
     for node in model.graph.node:
         if node.op_type == "MatMulNBits" and f"{TABLE}.codes" in node.input:
             next(attribute for attribute in node.attribute if attribute.name == "N").i += len(vectors)
+
+
+def _table_bits(model: onnx.ModelProto) -> int:
+    """Bits of a number of the quantized table, as the nodes that read it say."""
+    for node in model.graph.node:
+        if f"{TABLE}.codes" in node.input:
+            for attribute in node.attribute:
+                if attribute.name == "bits":
+                    return attribute.i
+    raise BundleError("The ONNX model has no item table that can grow: export its run again.")
 
 
 def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray) -> None:

@@ -28,7 +28,7 @@ from lightrec.export.choose_precision import write_best
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
 from lightrec.export.to_parts import with_parts
-from lightrec.export.write_models import FORMATS, PRECISIONS, write_models
+from lightrec.export.write_models import FORMAT_PRECISIONS, FORMATS, PRECISIONS, write_models
 from lightrec.files import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
@@ -69,8 +69,8 @@ def export_bundle(
         run: a run folder of ``lightrec train`` or ``lightrec distill``.
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
         formats: "onnx", "openvino" or both: one model file each. The first is the default of the bundle.
-        precision: "fp32", "fp16" or "int8", of every model file; or "auto": for each format the fastest on this machine
-            that keeps within ``max_ndcg_drop``, with a report of the choice in the bundle.
+        precision: "fp32", "fp16", "int8" or, for ONNX, "int4", of every model file; or "auto": for each format the
+            fastest on this machine that keeps within ``max_ndcg_drop``, with a report of the choice in the bundle.
         data: the prepared data set; if None, the one that the run was trained on, where it was then.
         max_ndcg_drop: NDCG@10 that the exported model may lose on validation users, relative to the trained one.
         titles: whether to include the items' titles.
@@ -179,6 +179,11 @@ def _check_arguments(out: Path, formats: tuple[str, ...], precision: str, max_nd
         raise ConfigError(f"The format is {', '.join(unknown) or 'missing'}: choose from {', '.join(FORMATS)}.")
     if precision not in (*PRECISIONS, "auto"):
         raise ConfigError(f"The precision is {precision!r}: choose one of {', '.join(PRECISIONS)}, auto.")
+    if {"onnx", "ort"} <= set(formats):
+        raise ConfigError("--format onnx and --format ort are for the same runtime: choose one, and export twice.")
+    without = [name for name in formats if precision not in (*FORMAT_PRECISIONS[name], "auto")]
+    if without:
+        raise ConfigError(f"--format {without[0]} cannot be written in {precision}: choose int8 for it, or auto.")
     if not 0 <= max_ndcg_drop <= 1:
         raise ConfigError(f"--max-ndcg-drop is {max_ndcg_drop}: it is a share, from 0 to 1.")
     if k_limit < 1:

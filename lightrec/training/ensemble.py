@@ -165,14 +165,14 @@ def _most_likely(scored: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad()
         total = torch.zeros(())
         for part, log_probabilities in _parts(scored):
-            pooled = torch.tensordot(logarithms.exp(), log_probabilities, dims=1)
+            pooled = torch.tensordot(logarithms.clamp(-7, 7).exp(), log_probabilities, dims=1)
             each = F.cross_entropy(pooled, targets[part], reduction="sum") / len(targets)
             each.backward()
             total += each.detach()
         return total
 
     optimizer.step(loss)
-    return logarithms.detach().exp()
+    return logarithms.detach().clamp(-7, 7).exp()
 
 
 def _ndcg(scored: Tensor, targets: Tensor, weights: Sequence[float] | np.ndarray) -> float:

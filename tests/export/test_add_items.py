@@ -71,6 +71,16 @@ def test_old_items_score_as_before_and_a_new_one_as_its_vector_says(old, grown, 
     assert after[n_items + 2] == pytest.approx(0, abs=1e-5 * scale)
 
 
+def test_items_are_added_in_four_bits(sasrec_run, table, tmp_path):
+    export_bundle(sasrec_run, tmp_path / "old", precision="int4", max_ndcg_drop=1)
+    n_items = read_manifest(tmp_path / "old").n_items
+    add_items(tmp_path / "old", tmp_path / "new", NEW[:1], table[:1], ["A"], {"vectors": "by hand"})
+    before, after = ask(tmp_path / "old", "onnxruntime", []), ask(tmp_path / "new", "onnxruntime", [])
+    assert {item: after[item] for item in before} == pytest.approx(before, abs=1e-5)
+    # The same vector as item 0, quantized in the same way.
+    assert after[n_items] == pytest.approx(before[0], abs=1e-5)
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_new_item_in_the_history_is_read_and_not_returned(old, grown, backend):
     n_items = read_manifest(old).n_items

@@ -16,7 +16,7 @@ from lightrec.bundle import ModelRecord
 from lightrec.errors import ModelError
 from lightrec.export import to_onnx
 from lightrec.export.exporter_config import BACKENDS, TASK, StudentExporterConfig, exporter_config
-from lightrec.export.quantize import TABLE, block_size, quantize_blocks, to_fp16, to_int8
+from lightrec.export.quantize import TABLE, block_size, quantize_blocks, to_fp16, to_int4, to_int8
 from lightrec.export.to_onnx import OPSET
 from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.to_openvino import to_openvino
@@ -137,7 +137,9 @@ def test_eight_bits_stay_close_and_never_return_hidden_items(request, name, tmp_
     check()
 
 
-@pytest.mark.parametrize("convert", [lambda graph: graph, to_fp16, to_int8], ids=["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    "convert", [lambda graph: graph, to_fp16, to_int8, to_int4], ids=["fp32", "fp16", "int8", "int4"]
+)
 def test_item_table_is_stored_once_and_read_at_both_ends(sasrec_graph, convert):
     graph = convert(sasrec_graph).graph
     large = [tensor for tensor in graph.initializer if N_ITEMS in tensor.dims and np.prod(tensor.dims) > 30 * 2]
@@ -173,7 +175,7 @@ def test_tiny_and_huge_values_are_quantized_or_refused():
     restored = (codes.astype(np.float32) - 128) * scales.astype(np.float32)[:, :, None]
     assert np.isfinite(restored).all() and np.abs(restored[:, 0] - table).max() < 4e-8
     for value in (1e8, np.inf, np.nan):
-        with pytest.raises(ModelError, match="too large, or no number, for 8 bits"):
+        with pytest.raises(ModelError, match="too large, or no number, for integers"):
             quantize_blocks(np.full((1, 16), value, dtype=np.float32), 16)
 
 
@@ -219,6 +221,17 @@ def test_quantization_error_is_at_most_half_a_scale():
     limit = np.repeat(scales, 16, axis=1)[:, :40] * (0.5 + 127 / 2048)
     assert (np.abs(restored - table) <= limit).all()
     assert (restored[3] == 0).all()
+
+
+def test_four_bits_are_packed_in_pairs_with_the_scale_of_the_smallest_error():
+    row = np.arange(-8, 8, dtype=np.float32)
+    codes, scales = quantize_blocks(np.stack([row / 2, np.zeros(16, dtype=np.float32)]), 16, bits=4)
+    # Every value is a code times one half exactly: 8 / (7.5 / 0.9375) is not among the scales, but nearly.
+    assert codes.shape == (2, 1, 8) and codes.dtype == np.uint8
+    low, high = codes[0, 0] & 15, codes[0, 0] >> 4
+    assert np.stack([low, high], axis=1).ravel().tolist() == list(range(16))
+    assert float(scales[0, 0]) == pytest.approx(0.5, rel=0.05)
+    assert codes[1].tolist() == [[0x88] * 8]
 
 
 def test_block_size_divides_the_width():
