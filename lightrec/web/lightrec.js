@@ -236,10 +236,13 @@ async function unpacked(bytes, bundle, name) {
 
 function chosenModel(manifest, precision, bundle) {
   const models = manifest.models ?? [];
-  const model = models.find((one) => one.backend === "onnxruntime" && [undefined, one.precision].includes(precision));
+  const model = models.find(
+    (one) => one.backend === "onnxruntime" && one.files.length === 1 && [undefined, one.precision].includes(precision),
+  );
   if (!model || !manifest.files[model.files[0]]) {
-    const held = models.map((one) => `${one.backend} ${one.precision}`).join(", ") || "none";
-    throw new LightrecError(`${bundle} holds no ${precision ?? ""} model for onnxruntime (it holds ${held}): export one.`);
+    const held = models.map((one) => `${one.backend} ${one.precision} (${one.files.join(", ")})`).join(", ") || "none";
+    const wanted = precision ? `${precision} model` : "model";
+    throw new LightrecError(`${bundle} holds no ${wanted} for onnxruntime in one file (it holds ${held}): export one.`);
   }
   return model;
 }

@@ -95,13 +95,14 @@ def package_for_web(
 
 
 def _model(bundle: Path, manifest: Manifest, precision: str | None) -> ModelRecord:
-    models = [model for model in manifest.models if model.backend == "onnxruntime"]
+    # lightrec.js reads one file: large catalogues, whose table is mapped from a second one, are not for a browser.
+    models = [model for model in manifest.models if model.backend == "onnxruntime" and len(model.files) == 1]
     fitting = [model for model in models if precision in (None, model.precision)]
     if not fitting:
-        held = ", ".join(f"{model.backend} {model.precision}" for model in manifest.models)
+        held = ", ".join(f"{model.backend} {model.precision} ({', '.join(model.files)})" for model in manifest.models)
         raise BundleError(
-            f"The bundle {bundle} holds no {precision or 'model'} for ONNX Runtime, which a browser runs (it holds "
-            f"{held}): export one with --format onnx."
+            f"The bundle {bundle} holds no {precision or 'model'} for ONNX Runtime in one file, as a browser needs it "
+            f"(it holds {held}): export one with --format onnx."
         )
     return fitting[0]
 

@@ -1,5 +1,6 @@
 """lightrec.js in Node: it answers as Python does, and ``lightrec verify`` asks it."""
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,6 +33,14 @@ def test_without_onnxruntime_for_node_it_is_listed_as_absent(bundle, tmp_path, m
     monkeypatch.delenv("NODE_PATH", raising=False)
     report = verify_bundle(bundle, node=True)
     assert node_checks(report) == [("onnxruntime-node", "absent", "npm install --ignore-scripts onnxruntime-node")]
+
+
+def test_a_model_of_two_files_is_not_asked_for(own_bundle):
+    manifest = read_manifest(own_bundle)
+    (own_bundle / "table.bin").write_bytes(b"")
+    model = dataclasses.replace(manifest.models[0], files=("model.onnx", "table.bin"))
+    write_manifest(own_bundle, dataclasses.replace(manifest, models=(model,)))
+    assert [check.backend for check in verify_bundle(own_bundle, node=True).models] == ["onnxruntime"]
 
 
 @pytest.mark.slow
@@ -149,7 +158,8 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
         'exclude is 5: give a list of item ids, such as ["50"].',
         "k is 0: it must be a whole number of at least 1.",
         "k is 1.5: it must be a whole number of at least 1.",
-        f"{own_bundle} holds no fp16 model for onnxruntime (it holds onnxruntime fp32, openvino fp32): export one.",
+        f"{own_bundle} holds no fp16 model for onnxruntime in one file (it holds onnxruntime fp32 (model.onnx), "
+        "openvino fp32 (model.xml, model.bin)): export one.",
         f"items.json.gz of the bundle {damaged} differs from its SHA-256: copy the bundle again, and let the server "
         "send .gz files as they are.",
         f"{newer} has format version 99.0, this lightrec.js reads up to {FORMAT_VERSION.split('.')[0]}: take the "

@@ -107,6 +107,15 @@ def test_a_bundle_without_a_model_for_a_browser_is_refused(own_bundle, runtime_f
         package_for_web(own_bundle, tmp_path / "web", precision, runtime_files)
 
 
+def test_a_model_of_two_files_is_refused(own_bundle, runtime_files, tmp_path):
+    manifest = read_manifest(own_bundle)
+    (own_bundle / "table.bin").write_bytes(b"")
+    model = dataclasses.replace(manifest.models[0], files=("model.onnx", "table.bin"))
+    write_manifest(own_bundle, dataclasses.replace(manifest, models=(model,)))
+    with pytest.raises(BundleError, match=r"in one file.*onnxruntime fp32 \(model\.onnx, table\.bin\)"):
+        package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
+
+
 def test_without_npm_the_files_can_be_given(bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
