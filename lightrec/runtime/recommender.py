@@ -220,6 +220,8 @@ class Recommender:
     def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Item indices and scores for each request, by the model or by popularity."""
         require_k(k)
+        if len(requests) == 1:
+            return [self._alone(requests[0], k) or next(self._run(list(requests), k))]
         answers: list[Ranking | None] = [self._alone(request, k) for request in requests]
         asked = [place for place, answer in enumerate(answers) if answer is None]
         for places in self._portions(asked):
@@ -233,11 +235,8 @@ class Recommender:
         items, scores = ranking
         ids, titles = self.item_ids, self._catalogue.titles
         places = items.tolist()
-        found = (
-            (Recommendation(ids[item], score, None) for item, score in zip(places, scores, strict=True))
-            if titles is None
-            else (Recommendation(ids[item], score, titles[item]) for item, score in zip(places, scores, strict=True))
-        )
+        named = [None] * len(places) if titles is None else [titles[item] for item in places]
+        found = map(Recommendation, [ids[item] for item in places], scores, named)
         return Recommendations(found, request.unknown, fallback=not len(request.history))
 
     def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
@@ -294,6 +293,8 @@ class Recommender:
 
     def _hidden(self, request: Request, window: int) -> np.ndarray:
         """What a request leaves out beside the items that the model reads."""
+        if len(request.history) <= window and request.candidates is None:
+            return request.exclude
         parts = [request.history[:-window], request.exclude]
         if request.candidates is not None:
             others = np.ones(self.n_items, dtype=bool)
@@ -315,6 +316,8 @@ class Recommender:
 
 def require_k(k: Any) -> None:
     """Refuse a ``k`` that is no whole number of at least 1 with a :class:`ConfigError`."""
+    if type(k) is int and k >= 1:
+        return
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ConfigError(f"k is {k!r}: it must be a whole number of at least 1.")
 
