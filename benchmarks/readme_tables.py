@@ -9,7 +9,7 @@ is 1 if the file is not up to date.
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
 one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are.
 Rows of kind ``speed`` are those of ``lightrec bench --out``. Rows of kind ``comparison`` compare two
-labels.
+labels; those of kind ``goal`` are the speed table's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import argparse
 import re
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightrec.benchmarks.report import summary
 from lightrec.benchmarks.rows import read_rows
+from lightrec.benchmarks.speed_goals import cells
 from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, threads, times
 from lightrec.errors import DataError, LightrecError
 from lightrec.files import write_text
@@ -120,6 +121,15 @@ def speed_table(rows: Sequence[Row]) -> str:
     return _markdown(head, lines, left=2) + f"\nMeasured on {' and on '.join(machines)}.\n"
 
 
+def goals_table(rows: Sequence[Row]) -> str:
+    """One line a goal of :mod:`~lightrec.benchmarks.speed_table`, as measured last: what, ratio, spread, goal."""
+    latest = {row["goal"]: row for row in rows}
+    head = ["what", "measured", "10–90 %", "goal", "stretch", ""]
+    machines = dict.fromkeys(machine_line(row) for row in latest.values())
+    table = _markdown(head, [cells(row) for row in latest.values()], left=1)
+    return f"{table}\nMeasured on {' and on '.join(machines)}; one thread but for batches.\n"
+
+
 def comparison_lines(rows: Sequence[Row]) -> str:
     """One sentence a comparison: the difference with its interval, and whether it is one."""
     sentences = []
@@ -166,13 +176,9 @@ def _rows(file: Path) -> list[Row]:
 
 
 def _table(rows: list[Row]) -> str:
-    parts = [
-        make(chosen)
-        for kind, make in (("quality", quality_table), ("comparison", comparison_lines), ("speed", speed_table))
-        if (chosen := [row for row in rows if row["kind"] == kind])
-    ]
+    parts = [make(chosen) for kind, make in KINDS.items() if (chosen := [row for row in rows if row["kind"] == kind])]
     if not parts:
-        raise DataError("A marked table has rows of no known kind (quality, comparison, speed): store such rows.")
+        raise DataError("A marked table has rows of no known kind (quality, comparison, speed, goal): store such rows.")
     return "\n".join(parts)
 
 
@@ -181,6 +187,14 @@ def _slices(rows: list[Row]) -> str:
     if not quality:
         raise DataError("Marked slices need rows of kind quality with slices: store those of lightrec reproduce.")
     return slices_table(quality)
+
+
+KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "quality": quality_table,
+    "comparison": comparison_lines,
+    "speed": speed_table,
+    "goal": goals_table,
+}
 
 
 def _claim(rows: list[Row]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lightrec.benchmarks.race import Contestant, medians, race, ratio
+from lightrec.benchmarks.readme_tables import goals_table
 from lightrec.benchmarks.rows import read_rows
 from lightrec.benchmarks.speed_goals import GOALS, cells, goal_row
 from lightrec.benchmarks.speed_table import main
@@ -95,3 +96,11 @@ def test_taken_times_are_whole_nanoseconds():
     with contestant("1") as one:
         taken = one.turn("single", 0, 0.01)
     assert taken.dtype == np.int64 and len(taken) >= 5
+
+
+def test_stored_goals_make_a_table(speed_row):
+    machine = speed_row("a fp32", 1.0)["machine"]
+    old, new = (goal_row("size/bytes", megabytes, machine=machine) for megabytes in (1.25, 0.95))
+    text = goals_table([old, new])
+    assert "| Beauty, deployed | 0.95 MB |  | ≤ 1 MB |  | met |" in text
+    assert "1.25" not in text and "Processor 9000" in text
