@@ -35,8 +35,10 @@ def test_a_contestant_that_waits_twice_as_long_takes_twice_as_long():
         assert fast.facts["version"] == "1"
         ours, theirs = race([(fast, "single"), (slow, "single")], rounds=5, seconds=0.05)
     assert [len(turns) for turns in (ours, theirs)] == [5, 5]
-    assert min(medians(ours)) >= 2
-    assert ratio(medians(ours), medians(theirs))["value"] == pytest.approx(0.5, abs=0.1)
+    # The shortest calls, because a busy machine makes single calls longer and none shorter.
+    shortest = [min(turn.min() for turn in turns) / 1e6 for turns in (ours, theirs)]
+    assert shortest == pytest.approx([2, 4], rel=0.1)
+    assert min(medians(ours)) >= 2 and min(medians(theirs)) >= 4
 
 
 def test_rounds_pair_what_was_measured_together():
@@ -101,6 +103,7 @@ def test_taken_times_are_whole_nanoseconds():
 def test_stored_goals_make_a_table(speed_row):
     machine = speed_row("a fp32", 1.0)["machine"]
     old, new = (goal_row("size/bytes", megabytes, machine=machine) for megabytes in (1.25, 0.95))
-    text = goals_table([old, new])
+    text = goals_table([old, new, goal_row("quality/overlap", 0.97, machine=machine)])
+    assert "| Beauty: top 10 that int8 and fp32 share | 0.97 |  | ≥ 0.98 |  | missed |" in text
     assert "| Beauty, deployed | 0.95 MB |  | ≤ 1 MB |  | met |" in text
     assert "1.25" not in text and "Processor 9000" in text
