@@ -16,6 +16,9 @@ from lightrec.runtime.backends import Backend, open_backend
 if TYPE_CHECKING:
     from lightrec.runtime.session import Session
 
+USERS_AT_ONCE = 32
+"""Batches are cut into runs of so many users: more gain nothing, and have histories of less like length."""
+
 SCORES_AT_ONCE = 2**24
 """Batches are cut so that no run of the graph holds more scores than this (64 MiB)."""
 
@@ -78,7 +81,6 @@ class Recommender:
         self.backend = backend
         """The model, loaded."""
         self._catalogue = catalogue
-        self._index = {item: index for index, item in enumerate(catalogue.item_ids)}
 
     @classmethod
     def load(
@@ -96,7 +98,8 @@ class Recommender:
             backend: "onnxruntime" or "openvino"; ONNX Runtime where the bundle has a model for it, if None.
             threads: compute threads; one if None.
             precision: which model, where the bundle holds several; the first if None.
-            verify: also check the SHA-256 of the model files; the other files are always checked.
+            verify: also check the SHA-256 of the model files, and of the ids and titles of a large catalogue, which are
+                mapped like those; the other files are always checked.
 
         Raises:
             BundleError: if the bundle cannot be read, is damaged, or holds no such model.
@@ -115,12 +118,12 @@ class Recommender:
         return self._catalogue.item_ids
 
     def __contains__(self, item: object) -> bool:
-        return str(item) in self._index
+        return self._place(item) is not None
 
     def title(self, item: Any) -> str | None:
         """The title of an item; None if the item is not known or has no title."""
-        index = self._index.get(str(item))
-        return None if index is None else self._title(index)
+        index, titles = self._place(item), self._catalogue.titles
+        return None if index is None or titles is None else titles[index]
 
     def recommend(
         self,
@@ -207,15 +210,12 @@ class Recommender:
         """
         if isinstance(items, str | bytes):
             raise DataError(f"{name} is the string {items!r}: give a list of item ids, such as [{items!r}].")
-        known, index_of = [], self._index.get
-        for item in items:
-            item = item if type(item) is str else str(item)
-            index = index_of(item)
-            if index is None:
-                unknown[item] = None
-            else:
-                known.append(index)
-        return np.array(known, dtype=np.int64) if known else NOTHING
+        ids = [item if type(item) is str else str(item) for item in items]
+        found = self._catalogue.find(ids)
+        if None in found:
+            unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
+            found = [index for index in found if index is not None]
+        return np.array(found, dtype=np.int64) if found else NOTHING
 
     def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Item indices and scores for each request, by the model or by popularity."""
@@ -224,6 +224,8 @@ class Recommender:
             return [self._alone(requests[0], k) or next(self._run(list(requests), k))]
         answers: list[Ranking | None] = [self._alone(request, k) for request in requests]
         asked = [place for place, answer in enumerate(answers) if answer is None]
+        # Histories of like length together: the others of a run are padded to its longest.
+        asked.sort(key=lambda place: min(len(requests[place].history), self.manifest.max_length))
         for places in self._portions(asked):
             rows = self._run([requests[place] for place in places], k)
             for place, row in zip(places, rows, strict=True):
@@ -304,14 +306,14 @@ class Recommender:
         return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else NOTHING
 
     def _portions(self, places: list[int]) -> Iterator[list[int]]:
-        size = max(1, min(256, SCORES_AT_ONCE // self.n_items))
+        size = max(1, min(USERS_AT_ONCE, SCORES_AT_ONCE // self.n_items))
         return (places[start : start + size] for start in range(0, len(places), size))
 
     def _run(self, requests: list[Request], k: int) -> Iterator[Ranking]:
         return rankings(*self.backend.run(*self.model_inputs(requests, k)))
 
-    def _title(self, index: int) -> str | None:
-        return None if self._catalogue.titles is None else self._catalogue.titles[index]
+    def _place(self, item: object) -> int | None:
+        return self._catalogue.find([str(item)])[0]
 
 
 def require_k(k: Any) -> None:
