@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from lightrec.bundle import MANIFEST, TITLES, Manifest, ModelRecord
+from lightrec.bundle import MANIFEST, TITLE_FILES, Manifest, ModelRecord
 from lightrec.evaluation.protocol import Scorer, TopKRanker
 from lightrec.runtime.backends import BACKENDS, is_installed
 from lightrec.runtime.recommender import Recommender
@@ -55,7 +55,7 @@ def bundle_variants(bundle: Path, manifest: Manifest, threads: int) -> list[Vari
 def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
     """Size of what every variant needs beside its model: the ids, the popularity order, the manifest."""
     models = {name for model in manifest.models for name in model.files}
-    names = [name for name in manifest.files if name not in models and name != TITLES]
+    names = [name for name in manifest.files if name not in models and name not in TITLE_FILES]
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
 
 

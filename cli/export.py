@@ -97,7 +97,7 @@ def _print_report(report: ExportReport) -> None:
     console.print(table)
     console.print(
         f"Compared on {report.parity[0].cases:,} validation histories; golden cases verified in every runtime.\n"
-        f"A device needs {size(report.deployed_bytes)}: everything but titles.json."
+        f"A device needs {size(report.deployed_bytes)}: everything but the titles."
     )
     console.print(f"\nNext:  lightrec bench {report.path}", soft_wrap=True, highlight=False)
 

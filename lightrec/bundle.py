@@ -7,27 +7,41 @@ docs/format.md describes the format for other languages. A bundle carries no rea
     items.json.gz     list of item ids (strings), by index
     popularity.npy    int32 [N], item indices, most popular first
     golden.json       synthetic histories with the answers that every runtime must give
-    titles.json       list of strings or null, by index; may be left out, also when deploying
+    titles.json.gz    list of strings or null, by index; may be left out, also when deploying
     text_projection.safetensors    from texts to item vectors, for new items; likewise
     precision.json    what --precision auto chose from, and why; likewise
     step.onnx, score.onnx, candidates.onnx    for sessions and for few candidates; likewise
+
+Large catalogues have ids and titles in files that are mapped instead: :mod:`lightrec.packed`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import json
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
-from lightrec.files import new_folder, read_json, sha256_file, write_json
+from lightrec.files import new_folder, sha256_file, write_json
+from lightrec.packed import (
+    PackedIds,
+    id_files,
+    is_order,
+    read_array,
+    read_ids,
+    read_strings,
+    string_files,
+    write_ids,
+    write_strings,
+)
 
 FORMAT_VERSION = "2.0"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
@@ -38,17 +52,25 @@ OLD_ITEMS = "items.json"
 """What :data:`ITEMS` was until version 1.2, not compressed; still read."""
 POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
-TITLES = "titles.json"
+TITLES = "titles.json.gz"
+OLD_TITLES = "titles.json"
+"""What :data:`TITLES` was until version 1.2, likewise."""
+PACKED_ITEMS = id_files("items")
+PACKED_TITLES = string_files("titles")
+"""In place of :data:`ITEMS` and :data:`TITLES`, where the catalogue is large."""
+LARGE_CATALOGUE = 200_000
+"""From so many items on a catalogue is packed; a smaller one is quickly read, and lightrec.js reads it as well."""
+TITLE_FILES = (TITLES, OLD_TITLES, *PACKED_TITLES)
 TEXT_PROJECTION = "text_projection.safetensors"
 PRECISION_REPORT = "precision.json"
 PARTS = ("step", "score", "candidates")
 """Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
-OPTIONAL_FILES = (TITLES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
+OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
 LATER_KEYS = ("history_lengths", "text_projection", "additions")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
-SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES)
-"""Everything but the model: checked each time a bundle is loaded."""
+SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
+"""Everything but the model and what is mapped: checked each time a bundle is loaded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +135,34 @@ class Manifest:
     """Version of the format, "major.minor"."""
 
 
-@dataclasses.dataclass(frozen=True)
 class Catalogue:
     """The items of a bundle."""
 
-    item_ids: list[str]
-    """The items' own ids, by index."""
-    popularity: np.ndarray
-    """int32 ``[N]``: item indices, most popular first."""
-    titles: list[str | None] | None = None
-    """By index; None if the bundle holds no titles."""
+    def __init__(
+        self,
+        item_ids: Sequence[str],
+        popularity: np.ndarray,
+        titles: Sequence[str | None] | Callable[[], Sequence[str | None]] | None = None,
+    ):
+        self.item_ids = item_ids
+        """The items' own ids, by index."""
+        self.popularity = popularity
+        """int32 ``[N]``: item indices, most popular first."""
+        self._titles = titles
+
+    @functools.cached_property
+    def titles(self) -> Sequence[str | None] | None:
+        """By index; None if the bundle holds no titles. They are read when they are first asked for."""
+        return self._titles() if callable(self._titles) else self._titles
+
+    @functools.cached_property
+    def index(self) -> Mapping[str, int]:
+        """The index of every id; a packed catalogue never makes it."""
+        return {item: index for index, item in enumerate(self.item_ids)}
+
+    def find(self, ids: Sequence[str]) -> list[int | None]:
+        """The index of each id; None for those that are not in the catalogue."""
+        return self.item_ids.find(ids) if isinstance(self.item_ids, PackedIds) else list(map(self.index.get, ids))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,30 +213,69 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def write_catalogue(path: str | Path, catalogue: Catalogue) -> None:
-    """Write items.json.gz, popularity.npy and, where there are titles, titles.json."""
-    ids = json.dumps(list(catalogue.item_ids), ensure_ascii=False, separators=(",", ":")).encode()
-    (Path(path) / ITEMS).write_bytes(gzip.compress(ids, mtime=0))  # no date: equal ids, equal bytes
-    np.save(Path(path) / POPULARITY, np.asarray(catalogue.popularity, dtype="<i4"), allow_pickle=False)
-    if catalogue.titles is not None:
-        write_json(Path(path) / TITLES, list(catalogue.titles))
+def write_catalogue(path: str | Path, catalogue: Catalogue, packed: bool | None = None) -> None:
+    """Write ids, popularity and, where there are some, titles.
+
+    Args:
+        path: the bundle's folder.
+        catalogue: N items.
+        packed: whether in the form of large catalogues; if None, from :data:`LARGE_CATALOGUE` items on.
+
+    Raises:
+        DataError: if a packed catalogue holds an id twice.
+    """
+    path, ids, titles = Path(path), catalogue.item_ids, catalogue.titles
+    np.save(path / POPULARITY, np.asarray(catalogue.popularity, dtype="<i4"), allow_pickle=False)
+    if len(ids) >= LARGE_CATALOGUE if packed is None else packed:
+        write_ids(path, "items", ids)
+        if titles is not None:
+            write_strings(path, "titles", titles)
+        return
+    _write_list(path / ITEMS, ids)
+    if titles is not None:
+        _write_list(path / TITLES, titles)
 
 
-def read_catalogue(path: str | Path, manifest: Manifest) -> Catalogue:
-    """Read what :func:`write_catalogue` wrote; sizes that do not fit the manifest are a :class:`BundleError`."""
+def read_catalogue(path: str | Path, manifest: Manifest, thorough: bool = False) -> Catalogue:
+    """Read what :func:`write_catalogue` wrote; sizes that do not fit the manifest are a :class:`BundleError`.
+
+    Args:
+        path: the bundle.
+        manifest: its manifest.
+        thorough: also look at all that the mapped files of a large catalogue hold.
+    """
     path, n_items = Path(path), manifest.n_items
-    try:
-        popularity = np.load(path / POPULARITY, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise BundleError(f"{path / POPULARITY} is missing or not a numpy array: export again.") from None
-    if popularity.dtype != np.int32 or not np.array_equal(np.sort(popularity), np.arange(n_items)):
+    packed = PACKED_ITEMS[0] in manifest.files
+    popularity = read_array(path / POPULARITY, mapped=packed)
+    ordered = popularity.dtype == np.int32 and popularity.shape == (n_items,)
+    if not ordered or not ((packed and not thorough) or is_order(popularity)):
         raise BundleError(f"{path / POPULARITY} does not order the {n_items} items of the manifest: export again.")
-    items = path / (ITEMS if ITEMS in manifest.files else OLD_ITEMS)
-    item_ids = _read_list(items, n_items)
-    if not all(isinstance(item, str) for item in item_ids) or len(set(item_ids)) != n_items:
+    return (_packed_catalogue if packed else _listed_catalogue)(path, manifest, popularity, thorough)
+
+
+def _packed_catalogue(path: Path, manifest: Manifest, popularity: np.ndarray, thorough: bool) -> Catalogue:
+    ids, titles = read_ids(path, "items", manifest.n_items), None
+    if all((path / name).exists() for name in PACKED_TITLES):
+        titles = read_strings(path, "titles", manifest.n_items)
+    for name, strings in {"items": ids, "titles": titles}.items():
+        if thorough and strings is not None and (problem := strings.problem()):
+            raise BundleError(f"The {name} of {path} have {problem}: export again.")
+    return Catalogue(ids, popularity, titles)
+
+
+def _listed_catalogue(path: Path, manifest: Manifest, popularity: np.ndarray, thorough: bool) -> Catalogue:
+    items = path / (OLD_ITEMS if OLD_ITEMS in manifest.files else ITEMS)
+    file = path / (OLD_TITLES if OLD_TITLES in manifest.files else TITLES)
+    # The bytes now, the titles when they are asked for: by then another bundle may lie there.
+    content = file.read_bytes() if file.exists() else None
+    titles = None if content is None else functools.partial(_list, content, file, manifest.n_items)
+    catalogue = Catalogue(_list(_content(items), items, manifest.n_items), popularity, titles)
+    all_strings = all(isinstance(item, str) for item in catalogue.item_ids)
+    if not all_strings or len(catalogue.index) != manifest.n_items:
         raise BundleError(f"{items} holds an id twice or one that is not a string: export again.")
-    titles = _read_list(path / TITLES, n_items) if (path / TITLES).exists() else None
-    return Catalogue(item_ids, popularity, titles)
+    if thorough:
+        _ = catalogue.titles
+    return catalogue
 
 
 def write_golden(path: str | Path, cases: Sequence[GoldenCase], tolerance: float) -> None:
@@ -272,17 +351,37 @@ def deployed_bytes(path: str | Path) -> int:
 
 
 def _read(file: Path) -> Any:
+    return _parse(_content(file), file)
+
+
+def _content(file: Path) -> bytes:
     try:
-        return json.loads(gzip.decompress(file.read_bytes())) if file.suffix == ".gz" else read_json(file)
+        return file.read_bytes()
+    except OSError:
+        raise _unreadable(file) from None
+
+
+def _parse(content: bytes, file: Path) -> Any:
+    try:
+        return json.loads(gzip.decompress(content) if file.suffix == ".gz" else content)
     except (OSError, ValueError, EOFError, zlib.error):
-        raise BundleError(f"{file} is missing or not valid JSON: copy or export the bundle again.") from None
+        raise _unreadable(file) from None
 
 
-def _read_list(file: Path, n_items: int) -> list[Any]:
-    values = _read(file)
+def _unreadable(file: Path) -> BundleError:
+    return BundleError(f"{file} is missing or not valid JSON: copy or export the bundle again.")
+
+
+def _list(content: bytes, file: Path, n_items: int) -> list[Any]:
+    values = _parse(content, file)
     if not isinstance(values, list) or len(values) != n_items:
         raise BundleError(f"{file} does not list the {n_items} items of the manifest: export again.")
     return values
+
+
+def _write_list(file: Path, values: Sequence[str | None]) -> None:
+    content = json.dumps(list(values), ensure_ascii=False, separators=(",", ":")).encode()
+    file.write_bytes(gzip.compress(content, mtime=0))  # no date: equal values, equal bytes
 
 
 def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
@@ -316,8 +415,9 @@ def _problem(manifest: Manifest) -> str | None:
     if not manifest.models or not all(isinstance(size, int) and size >= 1 for size in sizes):
         return "lists no model, or its n_items, max_length, k_limit or hidden_size is below 1"
     of_models = {name for model in manifest.models for name in (*model.files, *model.parts.values())}
-    items = OLD_ITEMS if OLD_ITEMS in manifest.files else ITEMS
-    needed = {items, POPULARITY, GOLDEN} | of_models
+    packed = PACKED_ITEMS[0] in manifest.files
+    items = PACKED_ITEMS if packed else (OLD_ITEMS if OLD_ITEMS in manifest.files else ITEMS,)
+    needed = {*items, POPULARITY, GOLDEN} | of_models
     unrecorded = sorted(needed - set(manifest.files))
     if unrecorded:
         return f"records no SHA-256 of {', '.join(unrecorded)}"

@@ -9,7 +9,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lightrec.bundle import Catalogue, GoldenCase, Manifest, ModelRecord, write_catalogue, write_golden, write_manifest
+from lightrec.bundle import (
+    ITEMS,
+    TITLE_FILES,
+    Catalogue,
+    GoldenCase,
+    Manifest,
+    ModelRecord,
+    read_catalogue,
+    read_manifest,
+    write_catalogue,
+    write_golden,
+    write_manifest,
+)
 
 NEXT_SCORES = np.array(
     [  # row: the last item of the history; column: the score of each item as the next one
@@ -62,6 +74,18 @@ def write_bundle(
     )
     write_manifest(path, manifest)
     return path
+
+
+def pack(bundle: Path) -> Path:
+    """Give a bundle the catalogue in the form of large ones; returns it."""
+    manifest = read_manifest(bundle)
+    catalogue = read_catalogue(bundle, manifest)
+    assert catalogue.titles is None or len(catalogue.titles)  # read before their file is deleted
+    for name in (ITEMS, *TITLE_FILES):
+        (bundle / name).unlink(missing_ok=True)
+    write_catalogue(bundle, catalogue, packed=True)
+    write_manifest(bundle, manifest)
+    return bundle
 
 
 def last_item_graph(scores: np.ndarray) -> onnx.ModelProto:

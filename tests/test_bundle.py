@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def edit_manifest(bundle, **changes):
 def test_a_manifest_reads_back_as_it_was_written(bundle):
     manifest = read_manifest(bundle)
     assert manifest.models[0].files == ("model.onnx",)
-    assert sorted(manifest.files) == ["golden.json", "items.json.gz", "model.onnx", "popularity.npy", "titles.json"]
+    assert sorted(manifest.files) == ["golden.json", "items.json.gz", "model.onnx", "popularity.npy", "titles.json.gz"]
     assert manifest.files["model.onnx"].bytes == (bundle / "model.onnx").stat().st_size
     assert write_manifest(bundle, manifest) == manifest == read_manifest(bundle)
 
@@ -58,13 +59,16 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
         read_manifest(bundle)
 
 
-def test_ids_of_an_older_version_are_read_uncompressed(bundle):
+def test_ids_and_titles_of_an_older_version_are_read_uncompressed(bundle):
     (bundle / "items.json.gz").unlink()
     (bundle / "items.json").write_text(json.dumps(IDS))
+    (bundle / "titles.json.gz").unlink()
+    (bundle / "titles.json").write_text(json.dumps(TITLES))
     write_manifest(bundle, dataclasses.replace(read_manifest(bundle), format_version="1.2"))
     manifest = verify_hashes(bundle)
     assert manifest.format_version == "1.2" and "items.json.gz" not in manifest.files
-    assert read_catalogue(bundle, manifest).item_ids == IDS
+    catalogue = read_catalogue(bundle, manifest)
+    assert (catalogue.item_ids, catalogue.titles) == (IDS, TITLES)
 
 
 def test_ids_are_compressed_the_same_each_time_and_must_be_gzip(bundle):
@@ -136,10 +140,29 @@ def test_every_damaged_file_is_named(bundle):
 
 
 def test_titles_may_be_left_out_when_deploying(bundle, tmp_path):
-    (bundle / "titles.json").unlink()
+    (bundle / "titles.json.gz").unlink()
     verify_hashes(bundle)
     copy_bundle(bundle, tmp_path / "copy")
     assert read_catalogue(tmp_path / "copy", read_manifest(bundle)).titles is None
+
+
+def test_titles_are_read_when_they_are_asked_for_even_if_the_bundle_is_gone_by_then(bundle, monkeypatch):
+    unpacked = []
+    decompress = gzip.decompress
+    monkeypatch.setattr(gzip, "decompress", lambda data: unpacked.append(len(data)) or decompress(data))
+    size = (bundle / "titles.json.gz").stat().st_size
+    catalogue = read_catalogue(bundle, read_manifest(bundle))
+    assert size not in unpacked
+    shutil.rmtree(bundle)
+    assert catalogue.titles == TITLES and unpacked[-1] == size
+
+
+def test_wrong_titles_are_found_by_a_thorough_look(bundle):
+    (bundle / "titles.json.gz").write_bytes(gzip.compress(b'["one"]'))
+    manifest = write_manifest(bundle, read_manifest(bundle))
+    read_catalogue(bundle, manifest)
+    with pytest.raises(BundleError, match=r"titles\.json\.gz does not list the 6 items"):
+        read_catalogue(bundle, manifest, thorough=True)
 
 
 def test_a_copy_is_whole(bundle, tmp_path):

@@ -31,7 +31,7 @@ class Rule:
     """Rooms and libraries that may be imported only inside a function, or for type checkers."""
 
 
-FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "download"}
+FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "config", "download"}
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
@@ -44,11 +44,12 @@ RULES = {
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),
     "metrics": Rule(libraries={"numpy"}),
-    "bundle": Rule({"errors", "files"}, {"numpy"}),
+    "bundle": Rule({"errors", "files", "packed"}, {"numpy"}),
+    "packed": Rule({"errors"}, {"numpy"}),
     "download": Rule({"errors", "files"}, deferred={"rich"}),
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
-    "runtime": Rule({"errors", "bundle", "extras", "web"}, {"numpy", "onnxruntime"}, {"openvino"}),
+    "runtime": Rule({"errors", "bundle", "download", "extras", "web"}, {"numpy", "onnxruntime"}, {"openvino"}),
     "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
     "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),

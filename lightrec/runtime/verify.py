@@ -8,7 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from lightrec.bundle import GoldenCase, Manifest, ModelRecord, read_catalogue, read_golden, verify_hashes
+from lightrec.bundle import (
+    PACKED_ITEMS,
+    GoldenCase,
+    Manifest,
+    ModelRecord,
+    read_catalogue,
+    read_golden,
+    verify_hashes,
+)
 from lightrec.errors import BundleError, MissingExtraError
 from lightrec.runtime.backends import BACKENDS, Backend, OnnxRuntimeBackend, is_installed, open_backend
 from lightrec.runtime.node import PACKAGES, replay_in_node
@@ -78,12 +86,13 @@ def verify_bundle(path: str | Path, node: bool = False) -> VerifyReport:
     """
     path = Path(path)
     manifest = verify_hashes(path)
-    read_catalogue(path, manifest)
+    read_catalogue(path, manifest, thorough=True)
     cases, tolerance = read_golden(path)
     checks = [_check(path, manifest, model, cases, tolerance) for model in manifest.models]
     if node:
-        models = [model for model in manifest.models if model.backend == OnnxRuntimeBackend.name]
-        # lightrec.js reads models of one file.
+        # lightrec.js reads models of one file, and no packed catalogue.
+        listed = PACKED_ITEMS[0] not in manifest.files
+        models = [model for model in manifest.models if listed and model.backend == OnnxRuntimeBackend.name]
         checks += [_check_in_node(path, model, cases, tolerance) for model in models if len(model.files) == 1]
     return VerifyReport(path, manifest, tolerance, tuple(checks))
 

@@ -25,13 +25,14 @@ export class Recommender {
   #ort;
   #index;
   #popularity;
-  #titles;
+  #readTitles;
+  #titlesRead;
 
   constructor({ manifest, itemIds, popularity, titles, session, ort }) {
     this.manifest = manifest;
     this.itemIds = itemIds;
     this.#popularity = popularity;
-    this.#titles = titles;
+    this.#readTitles = titles;
     this.#session = session;
     this.#ort = ort;
     this.#index = new Map(itemIds.map((id, index) => [id, index]));
@@ -43,24 +44,31 @@ export class Recommender {
     const manifest = checkedManifest(parse(await read("manifest.json"), bundle, "manifest.json"), bundle);
     const model = chosenModel(manifest, precision, bundle);
     const verified = async (name) => checked(await read(name), manifest.files[name], bundle, name);
-    const items = itemsFile(manifest);
+    const [items, titleFile] = [listFile(manifest, "items"), listFile(manifest, "titles")];
     const [runtime, graph, itemIds, popularity, titles] = await Promise.all([
       ort ?? onnxRuntime(),
       verified(model.files[0]),
       verified(items).then(async (bytes) => parse(await unpacked(bytes, bundle, items), bundle, items)),
       verified("popularity.npy").then((bytes) => int32Array(bytes, manifest.n_items, bundle)),
-      manifest.files["titles.json"] ? read("titles.json", { optional: true }) : null,
+      manifest.files[titleFile] ? read(titleFile, { optional: true }) : null,
     ]);
-    const titleBytes = titles && (await checked(titles, manifest.files["titles.json"], bundle, "titles.json"));
+    const titleBytes =
+      titles && (await unpacked(await checked(titles, manifest.files[titleFile], bundle, titleFile), bundle, titleFile));
     const session = await openSession(runtime, graph, bundle, model.files[0]);
     return new Recommender({
       manifest,
       itemIds: listOf(itemIds, manifest.n_items, bundle, items),
       popularity,
-      titles: titleBytes && listOf(parse(titleBytes, bundle, "titles.json"), manifest.n_items, bundle, "titles.json"),
+      titles: () =>
+        titleBytes && listOf(parse(titleBytes, bundle, titleFile), manifest.n_items, bundle, titleFile),
       session,
       ort: runtime,
     });
+  }
+
+  /** By index, parsed when they are first asked for; null if the bundle holds none. */
+  get #titles() {
+    return (this.#titlesRead ??= this.#readTitles());
   }
 
   /** Whether the bundle knows an item. */
@@ -210,7 +218,13 @@ function checkedManifest(manifest, bundle) {
         "take the lightrec.js of a newer lightrec.",
     );
   }
-  const unrecorded = [itemsFile(manifest), "popularity.npy"].filter((name) => !manifest.files?.[name]);
+  if (manifest.files?.["items.utf8.npy"]) {
+    throw new LightrecError(
+      `${bundle} has its ids in the files of large catalogues, which lightrec.js does not read: ` +
+        "run  lightrec package BUNDLE --for web",
+    );
+  }
+  const unrecorded = [listFile(manifest, "items"), "popularity.npy"].filter((name) => !manifest.files?.[name]);
   const outside = Object.keys(manifest.files ?? {}).filter((name) => /[\\/]/.test(name) || name === "..");
   if (unrecorded.length || outside.length) {
     const problem = unrecorded.length ? `lacks ${unrecorded}` : `names files outside the bundle (${outside})`;
@@ -219,9 +233,9 @@ function checkedManifest(manifest, bundle) {
   return manifest;
 }
 
-/** The file of item ids: compressed since format 2.0. */
-function itemsFile(manifest) {
-  return manifest.files?.["items.json"] ? "items.json" : "items.json.gz";
+/** The file of "items" or "titles": compressed since format 2.0. */
+function listFile(manifest, name) {
+  return manifest.files?.[`${name}.json`] ? `${name}.json` : `${name}.json.gz`;
 }
 
 async function unpacked(bytes, bundle, name) {

@@ -18,7 +18,16 @@ import json
 import shutil
 from pathlib import Path
 
-from lightrec.bundle import SMALL_FILES, Manifest, ModelRecord, verify_hashes, write_manifest
+from lightrec.bundle import (
+    PACKED_ITEMS,
+    SMALL_FILES,
+    Manifest,
+    ModelRecord,
+    read_catalogue,
+    verify_hashes,
+    write_catalogue,
+    write_manifest,
+)
 from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
 from lightrec.files import new_folder, write_text
@@ -127,6 +136,8 @@ def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: P
     for name in (*SMALL_FILES, *model.files):
         if (bundle / name).is_file():
             shutil.copyfile(bundle / name, target / name)
+    if PACKED_ITEMS[0] in manifest.files:  # lightrec.js reads lists of ids and titles
+        write_catalogue(target, read_catalogue(bundle, manifest), packed=False)
     model = dataclasses.replace(model, parts={})
     write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
 

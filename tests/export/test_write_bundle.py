@@ -92,7 +92,7 @@ def test_exported_bundle_evaluates_to_the_figures_of_the_model(sasrec, sasrec_bu
 def test_smaller_precisions_make_a_bundle_that_verifies(sasrec_run, tmp_path, precision):
     report = export_bundle(sasrec_run, tmp_path / "b", precision=precision, titles=False, max_ndcg_drop=0.2, k_limit=5)
     assert verify_bundle(tmp_path / "b").passed
-    assert not (tmp_path / "b" / "titles.json").exists()
+    assert not (tmp_path / "b" / "titles.json.gz").exists()
     assert report.manifest.k_limit == 5
     assert report.parity[0].top10_overlap > 0.9
     assert report.deployed_bytes == sum(

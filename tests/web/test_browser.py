@@ -180,9 +180,12 @@ def version(site):
 
 def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
-    (site / "bundle" / "titles.json").write_text("[]")
+    (site / "bundle" / "titles.json.gz").write_text("[]")
     page = open_page(serve(site).url, "#loading.error")
-    sentence = "titles.json of the bundle bundle differs from its SHA-256: copy the bundle again."
+    sentence = (
+        "titles.json.gz of the bundle bundle differs from its SHA-256: copy the bundle again, and let the server send "
+        ".gz files as they are."
+    )
     assert page.inner_text("#loading") == sentence
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mini_bundle import NEXT_SCORES, last_item_graph
+from mini_bundle import NEXT_SCORES, last_item_graph, pack
 
 from lightrec import Recommender
 from lightrec.bundle import FORMAT_VERSION, read_manifest, write_manifest
@@ -113,7 +113,7 @@ def test_requests_are_answered_as_in_python(student_bundles, run_node):
 
 @pytest.mark.slow
 def test_numbers_are_ids_and_titles_may_be_absent(own_bundle, run_node):
-    (own_bundle / "titles.json").unlink()
+    (own_bundle / "titles.json.gz").unlink()
     code = """
         const recommender = await Recommender.load(input);
         const { items } = await recommender.recommend([7], { k: 2 });
@@ -130,8 +130,10 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
     manifest = (own_bundle / "manifest.json").read_text()
     version = f'"format_version": "{FORMAT_VERSION}"'
     (newer / "manifest.json").write_text(manifest.replace(version, '"format_version": "99.0"'))
-    (outside / "manifest.json").write_text(manifest.replace("titles.json", "../t.json"))
+    (outside / "manifest.json").write_text(manifest.replace("titles.json.gz", "../t.json"))
+    packed = pack(shutil.copytree(own_bundle, tmp_path / "packed"))
     paths = {"good": own_bundle, "damaged": damaged, "newer": newer, "outside": outside, "absent": tmp_path / "absent"}
+    paths["packed"] = packed
     messages = run_node(
         """
         const recommender = await Recommender.load(input.good);
@@ -145,6 +147,7 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
           () => Recommender.load(input.newer),
           () => Recommender.load(input.outside),
           () => Recommender.load(input.absent),
+          () => Recommender.load(input.packed),
         ];
         const messages = [];
         const tell = (error) => messages.push(error instanceof LightrecError ? error.message : error.stack);
@@ -166,6 +169,8 @@ def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
         "lightrec.js of a newer lightrec.",
         f"The manifest of {outside} names files outside the bundle (../t.json): export the bundle again.",
         f"{tmp_path / 'absent' / 'manifest.json'} cannot be read (ENOENT): is this a bundle's folder?",
+        f"{packed} has its ids in the files of large catalogues, which lightrec.js does not read: run  lightrec "
+        "package BUNDLE --for web",
     ]
     assert messages == expected
 

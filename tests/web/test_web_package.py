@@ -8,6 +8,7 @@ import re
 import shutil
 
 import pytest
+from mini_bundle import pack
 from typer.testing import CliRunner
 
 from lightrec import Recommender
@@ -32,7 +33,7 @@ def test_the_folder_holds_page_library_runtime_and_bundle(package):
     page = {file.name for file in (FOLDER / "page").iterdir()}
     expected = {"precache.js", "lightrec.js", "lightrec.d.ts", *page}
     expected |= {f"onnxruntime-web/{name}" for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")}
-    kept = ("manifest.json", "model.onnx", "items.json.gz", "popularity.npy", "golden.json", "titles.json")
+    kept = ("manifest.json", "model.onnx", "items.json.gz", "popularity.npy", "golden.json", "titles.json.gz")
     expected |= {f"bundle/{name}" for name in kept}
     assert files(package.path) == set(package.files) == expected
 
@@ -51,10 +52,10 @@ def test_the_bundle_in_it_is_whole_and_has_the_one_model_that_a_browser_runs(pac
 
 def test_what_no_device_needs_stays_behind(own_bundle, runtime_files, tmp_path):
     (own_bundle / TEXT_PROJECTION).write_bytes(b"a language model's projection")
-    (own_bundle / "titles.json").unlink()
+    (own_bundle / "titles.json.gz").unlink()
     write_manifest(own_bundle, read_manifest(own_bundle))
     package = package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
-    assert not {f"bundle/{TEXT_PROJECTION}", "bundle/titles.json"} & set(package.files)
+    assert not {f"bundle/{TEXT_PROJECTION}", "bundle/titles.json.gz"} & set(package.files)
     assert verify_bundle(package.path / "bundle").passed
 
 
@@ -114,6 +115,13 @@ def test_a_model_of_two_files_is_refused(own_bundle, runtime_files, tmp_path):
     write_manifest(own_bundle, dataclasses.replace(manifest, models=(model,)))
     with pytest.raises(BundleError, match=r"in one file.*onnxruntime fp32 \(model\.onnx, table\.bin\)"):
         package_for_web(own_bundle, tmp_path / "web", onnxruntime_web=runtime_files)
+
+
+def test_a_packed_catalogue_is_listed_for_the_browser(own_bundle, runtime_files, bundle, package, tmp_path):
+    found = package_for_web(pack(own_bundle), tmp_path / "web", onnxruntime_web=runtime_files)
+    assert set(found.files) == set(package.files)
+    for name in ("items.json.gz", "titles.json.gz"):
+        assert (found.path / "bundle" / name).read_bytes() == (bundle / name).read_bytes()
 
 
 def test_without_npm_the_files_can_be_given(bundle, tmp_path, monkeypatch):
