@@ -33,7 +33,7 @@ from lightrec.benchmarks.race import Contestant, medians, race, ratio, worker
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.speed_goals import ROWS, Row, goal_row, goals_table
 from lightrec.benchmarks.timing import per_second, summarise
-from lightrec.bundle import Manifest, deployed_bytes, read_catalogue, read_manifest
+from lightrec.bundle import ITEMS, MANIFEST, Manifest, deployed_bytes, read_catalogue, read_manifest
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import make_split
 from lightrec.errors import ConfigError, LightrecError, ModelError
@@ -198,10 +198,13 @@ def teacher(bench: Bench, row: str) -> list[Row]:
 
 
 def size(bench: Bench, row: str) -> list[Row]:
-    """What a device needs, by file."""
+    """Model, id map and manifest; the row holds what else lies in the bundle, by file."""
     bundle = _needed(bench, row)
-    files = {name: record.bytes for name, record in read_manifest(bundle).files.items()}
-    return [goal_row("size/bytes", deployed_bytes(bundle) / 1e6, files=files)]
+    manifest = read_manifest(bundle)
+    files = {name: record.bytes for name, record in manifest.files.items()}
+    files[MANIFEST] = (bundle / MANIFEST).stat().st_size
+    needed = sum(files[name] for name in (*manifest.models[0].files, ITEMS, MANIFEST))
+    return [goal_row("size/bytes", needed / 1e6, files=files, deployed_bytes=deployed_bytes(bundle))]
 
 
 def cold(bench: Bench, row: str) -> list[Row]:

@@ -79,9 +79,11 @@ def test_the_table_of_a_bundle_without_peers(chain_bundle, tmp_path, capsys):
     given = ["--rows", "size", "--bundle", f"beauty={chain_bundle}", "--out", str(tmp_path / "rows.jsonl")]
     assert main(given) == 0
     (row,) = read_rows(tmp_path / "rows.jsonl")
-    assert row["found"]["value"] == deployed_bytes(chain_bundle) / 1e6
+    counted = ["model.onnx", "items.json.gz", "manifest.json"]
+    assert row["found"]["value"] == sum((chain_bundle / name).stat().st_size for name in counted) / 1e6
+    assert row["deployed_bytes"] == deployed_bytes(chain_bundle)
     assert row["met"] and row["kind"] == "goal" and "speed_table --rows size" in row["command"]
-    assert "Beauty, deployed" in capsys.readouterr().out
+    assert "Beauty, model, id map and manifest" in capsys.readouterr().out
 
 
 def test_mistakes_are_told(tmp_path, capsys):
