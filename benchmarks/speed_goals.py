@@ -45,7 +45,7 @@ GOALS = (
     Goal("10m/memory", "10,000,000 items: peak memory over model size", 2.5, 1.3),
     Goal("batch/replay", "12,101 items, batches, two threads: throughput of RePlay's batch mode", 2.0, at_least=True),
     Goal("teacher/torch", "Beauty: latency of the fine-tuned teacher in torch over the bundle's", 100.0, at_least=True),
-    Goal("size/bytes", "Beauty, model, id map and manifest", 1.0, unit=" MB"),
+    Goal("size/bytes", "Beauty: model, ids, manifest", 1.0, unit=" MB"),
     Goal("cold/start", "12,101 items, process start to first answer: numpy, onnxruntime, opening the model", 1.25),
     Goal("cold/memory", "12,101 items, peak memory", 80.0, unit=" MB"),
     Goal("quality/change", "Beauty: NDCG@10 of int8 against fp32, mean change either way", 0.5, unit=" %"),

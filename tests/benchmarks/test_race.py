@@ -33,8 +33,8 @@ def contestant(*words):
 def test_a_contestant_that_waits_twice_as_long_takes_twice_as_long():
     with contestant("2") as fast, contestant("4") as slow:
         assert fast.facts["version"] == "1"
-        ours, theirs = race([(fast, "single"), (slow, "single")], rounds=5, seconds=0.05)
-    assert [len(turns) for turns in (ours, theirs)] == [5, 5]
+        ours, theirs = race([(fast, "single"), (slow, "single")], rounds=10, seconds=0.05)
+    assert [len(turns) for turns in (ours, theirs)] == [10, 10]
     # The shortest calls, because a busy machine makes single calls longer and none shorter.
     shortest = [min(turn.min() for turn in turns) / 1e6 for turns in (ours, theirs)]
     assert shortest == pytest.approx([2, 4], rel=0.1)
@@ -83,7 +83,7 @@ def test_the_table_of_a_bundle_without_peers(chain_bundle, tmp_path, capsys):
     assert row["found"]["value"] == sum((chain_bundle / name).stat().st_size for name in counted) / 1e6
     assert row["deployed_bytes"] == deployed_bytes(chain_bundle)
     assert row["met"] and row["kind"] == "goal" and "speed_table --rows size" in row["command"]
-    assert "Beauty, model, id map and manifest" in capsys.readouterr().out
+    assert "Beauty: model, ids, manifest" in capsys.readouterr().out
 
 
 def test_mistakes_are_told(tmp_path, capsys):
@@ -99,7 +99,7 @@ def test_mistakes_are_told(tmp_path, capsys):
 def test_taken_times_are_whole_nanoseconds():
     with contestant("1") as one:
         taken = one.turn("single", 0, 0.01)
-    assert taken.dtype == np.int64 and len(taken) >= 5
+    assert taken.dtype == np.int64 and len(taken) >= 1 and taken.min() >= 1_000_000
 
 
 def test_stored_goals_make_a_table(speed_row):
@@ -107,5 +107,5 @@ def test_stored_goals_make_a_table(speed_row):
     old, new = (goal_row("size/bytes", megabytes, machine=machine) for megabytes in (1.25, 0.95))
     text = goals_table([old, new, goal_row("quality/overlap", 0.97, machine=machine)])
     assert "| Beauty: top 10 that int8 and fp32 share | 0.97 |  | ≥ 0.98 |  | missed |" in text
-    assert "| Beauty, deployed | 0.95 MB |  | ≤ 1 MB |  | met |" in text
+    assert "| Beauty: model, ids, manifest | 0.95 MB |  | ≤ 1 MB |  | met |" in text
     assert "1.25" not in text and "Processor 9000" in text
