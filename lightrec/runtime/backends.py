@@ -3,69 +3,44 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lightrec.bundle import Manifest, ModelRecord
-from lightrec.errors import BundleError, ConfigError, MissingExtraError
-from lightrec.extras import require_extra
+from lightrec.download import cache_folder
+from lightrec.errors import BundleError, ConfigError, LightrecError
+from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Settings
+from lightrec.runtime.openvino_backend import OpenVinoBackend
 from lightrec.runtime.parts import Parts
 
-INPUTS = ("history", "length", "exclude", "k")
-OUTPUTS = ("items", "scores")
-
-
-class Backend(ABC):
-    """One model, loaded and ready; safe to use from several threads at once."""
-
-    name: str
-    """As in the manifest."""
-
-    def __init__(self, record: ModelRecord):
-        self.record = record
-        """The model that was opened."""
-        self.parts: Parts | None = None
-        """The graphs beside it, for sessions and few candidates; None where the bundle has none for this runtime."""
-
-    @abstractmethod
-    def run(
-        self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Run the graph.
-
-        Args:
-            history: int64 ``[B, T]``, item indices, right-padded with anything; T at most the bundle's ``max_length``.
-            length: int64 ``[B]``, how many of them are real, 1 to T.
-            exclude: int64 ``[B, E]``, items never to return, padded with -1.
-            k: int64 ``[1]``, how many items are asked for.
-
-        Returns:
-            ``items`` int64 ``[B, K]`` and ``scores`` float32 ``[B, K]``, best first; K is ``k`` clamped to what
-            remains, and a row with fewer ends in item -1 with score minus infinity.
-        """
+__all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
 
 class OnnxRuntimeBackend(Backend):
-    """ONNX Runtime on the CPU; part of the base installation."""
+    """ONNX Runtime; part of the base installation. On the CPU unless other providers are asked for."""
 
     name = "onnxruntime"
 
-    def __init__(self, record: ModelRecord, file: Path, threads: int):
+    def __init__(self, record: ModelRecord, file: Path, settings: Settings):
         import onnxruntime
 
         super().__init__(record)
+        providers = _require_providers(settings.providers)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
 
         def open_graph(file: Path) -> onnxruntime.InferenceSession:
-            return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(file, options, providers=providers)
 
         self._session = open_graph(file)
+        # One whose libraries are not there is left out without a word.
+        missing = [name for name in providers if name not in self._session.get_providers()]
+        if missing:
+            raise ConfigError(f"ONNX Runtime cannot start its {missing[0]}: install the libraries that it needs.")
         if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
             self.parts = Parts({part: file.parent / name for part, name in record.parts.items()}, open_graph)
 
@@ -78,33 +53,14 @@ class OnnxRuntimeBackend(Backend):
         return items, scores
 
 
-class OpenVinoBackend(Backend):
-    """OpenVINO on the CPU, in the ``openvino`` extra."""
+def _require_providers(asked: Sequence[str] | None) -> list[str]:
+    import onnxruntime
 
-    name = "openvino"
-
-    def __init__(self, record: ModelRecord, file: Path, threads: int):
-        require_extra("openvino", "The OpenVINO backend")
-        import openvino
-
-        super().__init__(record)
-        options = {
-            "INFERENCE_PRECISION_HINT": "f32",  # on some processors the default is bf16, which changes rankings
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-        }
-        self._model = openvino.Core().compile_model(file, "CPU", options)
-        self._local = threading.local()
-
-    def run(
-        self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See :meth:`Backend.run`."""
-        # An inference request belongs to one thread at a time.
-        if not hasattr(self._local, "request"):
-            self._local.request = self._model.create_infer_request()
-        answer = self._local.request.infer({"history": history, "length": length, "exclude": exclude, "k": k})
-        return answer["items"], answer["scores"]
+    providers, found = list(asked or ["CPUExecutionProvider"]), onnxruntime.get_available_providers()
+    unknown = [name for name in providers if name not in found]
+    if unknown:
+        raise ConfigError(f"ONNX Runtime has no {unknown[0]} here: choose from {', '.join(found)}.")
+    return providers
 
 
 BACKENDS: dict[str, type[OnnxRuntimeBackend] | type[OpenVinoBackend]] = {
@@ -145,30 +101,52 @@ def open_backend(
     backend: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
+    *,
+    device: str | None = None,
+    compute: str | None = None,
+    providers: Sequence[str] | None = None,
+    cache: bool = False,
 ) -> Backend:
     """Load a model of the bundle at ``path``.
 
     Args:
         path: the bundle.
         manifest: its manifest.
-        backend: "onnxruntime" or "openvino"; ONNX Runtime where the bundle has a model for it, if None.
+        backend: "onnxruntime" or "openvino"; if None, the one that ``device``, ``compute`` or ``providers`` belongs to,
+            or ONNX Runtime where the bundle has a model for it.
         threads: compute threads; one if None, which is fastest for single requests to a small model.
-        precision: "fp32", "fp16" or "int8"; the first in the bundle if None.
+        precision: "fp32", "fp16", "int8" or "int4"; the first in the bundle if None.
+        device: OpenVINO's device; the CPU if None.
+        compute: what OpenVINO computes in, "f32" (if None), "bf16" or "f16".
+        providers: ONNX Runtime's execution providers, the preferred first; the CPU's if None.
+        cache: whether OpenVINO keeps compiled models under lightrec's cache folder.
 
     Raises:
         BundleError: if the bundle holds no such model, or it cannot be loaded.
+        ConfigError: if an option is not one of the backend's, or what it names is not here.
         MissingExtraError: if the backend is not installed.
     """
-    record = choose_model(path, manifest, backend, precision)
+    record = choose_model(path, manifest, _meant(backend, device, compute, providers), precision)
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads}: it must be at least 1.")
     file = Path(path) / record.files[0]
     if not file.is_file():
         raise BundleError(f"{file} is missing: copy or export the bundle again.")
+    kept = cache_folder() / "openvino" if cache else None
+    settings = Settings(threads or 1, manifest.max_length, device, compute or "f32", providers, kept)
     try:
-        return BACKENDS[record.backend](record, file, threads or 1)
-    except MissingExtraError:
+        return BACKENDS[record.backend](record, file, settings)
+    except LightrecError:
         raise
     except Exception as error:  # those of ONNX Runtime have no base of their own
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"{record.backend} cannot load {file} ({reason}): copy or export the bundle again.") from None
+
+
+def _meant(backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None) -> str | None:
+    """The backend that is named, or whose options are given; None where neither is."""
+    named = [(backend, backend), ("openvino", device), ("openvino", compute), ("onnxruntime", providers)]
+    meant = {name for name, option in named if option is not None}
+    if len(meant) > 1:
+        raise ConfigError("device and compute are options of openvino, providers of onnxruntime: give those of one.")
+    return meant.pop() if meant else None

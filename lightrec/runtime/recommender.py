@@ -90,26 +90,42 @@ class Recommender:
         threads: int | None = None,
         precision: str | None = None,
         verify: bool = False,
+        *,
+        device: str | None = None,
+        compute: str | None = None,
+        providers: Sequence[str] | None = None,
+        cache: bool = True,
     ) -> Recommender:
         """Load a bundle.
 
         Args:
             bundle: the folder.
-            backend: "onnxruntime" or "openvino"; ONNX Runtime where the bundle has a model for it, if None.
+            backend: "onnxruntime" or "openvino"; if None, the one whose options are given below, or ONNX Runtime where
+                the bundle has a model for it.
             threads: compute threads; one if None.
             precision: which model, where the bundle holds several; the first if None.
             verify: also check the SHA-256 of the model files, and of the ids and titles of a large catalogue, which are
                 mapped like those; the other files are always checked.
+            device: OpenVINO's device, such as "CPU", "GPU" or "NPU"; the CPU if None.
+            compute: the numbers that OpenVINO computes in: "f32" (if None), or "bf16" or "f16" where the device has
+                them, which may change the order of near items; no gate has looked at these.
+            providers: ONNX Runtime's execution providers, the preferred first, such as
+                ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU's if None.
+            cache: whether OpenVINO keeps compiled models, to load faster the next time, in ``openvino`` under the folder
+                named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Not where that cannot be written.
 
         Raises:
             BundleError: if the bundle cannot be read, is damaged, or holds no such model.
+            ConfigError: if a device or provider is not here (the message lists those that are), or an option belongs
+                to another backend.
             MissingExtraError: if the backend is not installed.
         """
         manifest = verify_hashes(bundle, only=None if verify else SMALL_FILES)
+        options: dict[str, Any] = {"device": device, "compute": compute, "providers": providers, "cache": cache}
         return cls(
             manifest,
             read_catalogue(bundle, manifest),
-            open_backend(bundle, manifest, backend, threads, precision),
+            open_backend(bundle, manifest, backend, threads, precision, **options),
         )
 
     @property
