@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import operator
 import zlib
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -110,11 +111,11 @@ def is_order(order: np.ndarray) -> bool:
 
 def write_strings(folder: Path, name: str, strings: Iterable[str | None]) -> PackedStrings:
     """Write strings as :func:`string_files`; returns them."""
-    text, ends = bytearray(), [0]
+    text, ends = bytearray(), array("q", [0])
     for string in strings:
         text += NULL if string is None else string.encode()
         ends.append(len(text))
-    packed = PackedStrings(np.frombuffer(text, dtype=np.uint8), np.array(ends, dtype="<i8"))
+    packed = PackedStrings(np.frombuffer(text, dtype=np.uint8), np.frombuffer(ends, dtype=np.int64))
     _save(folder, dict(zip(string_files(name), (packed.text, packed.offsets), strict=True)))
     return packed
 
@@ -125,8 +126,9 @@ def write_ids(folder: Path, name: str, ids: Iterable[str]) -> None:
     Raises:
         DataError: if one stands there twice.
     """
-    strings = write_strings(folder, name, ids)
-    hashes = np.fromiter((HASH(strings.raw(index)) for index in range(len(strings))), "<u4", len(strings))
+    unsorted = array("L")
+    strings = write_strings(folder, name, _hashed(ids, unsorted))
+    hashes = np.array(unsorted, dtype="<u4")
     order = np.argsort(hashes, kind="stable").astype("<i4")
     hashes = hashes[order]
     _require_different(strings, hashes, order)
@@ -161,9 +163,16 @@ def read_array(file: Path, mapped: bool = False) -> np.ndarray:
         raise BundleError(f"{file} is missing or not a numpy array: export again.") from None
 
 
+def _hashed(ids: Iterable[str], hashes: array[int]) -> Iterator[str]:
+    """The ids as they are; their hashes are appended to ``hashes``."""
+    for name in ids:
+        hashes.append(HASH(name.encode()))
+        yield name
+
+
 def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    for file, array in arrays.items():
-        np.save(folder / file, array, allow_pickle=False)
+    for file, values in arrays.items():
+        np.save(folder / file, values, allow_pickle=False)
 
 
 def _require_different(strings: PackedStrings, hashes: np.ndarray, order: np.ndarray) -> None:
