@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
 def _start(command: Sequence[str]) -> tuple[float, int]:
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -68,3 +69,8 @@ def _start(command: Sequence[str]) -> tuple[float, int]:
     if process.returncode or not line:
         raise ModelError(f"A fresh process failed: {(said.strip().splitlines() or ['it said nothing'])[-1]}")
     return milliseconds, int(line) * 1024
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but byte code is kept: an installed package has it, and is not compiled at each start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from lightrec.bundle import Manifest, ModelRecord
-from lightrec.download import cache_folder
 from lightrec.errors import BundleError, ConfigError, LightrecError
 from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Settings
 from lightrec.runtime.openvino_backend import OpenVinoBackend
@@ -132,7 +131,7 @@ def open_backend(
     file = Path(path) / record.files[0]
     if not file.is_file():
         raise BundleError(f"{file} is missing: copy or export the bundle again.")
-    kept = cache_folder() / "openvino" if cache else None
+    kept = _kept_models() if cache and record.backend == OpenVinoBackend.name else None
     settings = Settings(threads or 1, manifest.max_length, device, compute or "f32", providers, kept)
     try:
         return BACKENDS[record.backend](record, file, settings)
@@ -141,6 +140,12 @@ def open_backend(
     except Exception as error:  # those of ONNX Runtime have no base of their own
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"{record.backend} cannot load {file} ({reason}): copy or export the bundle again.") from None
+
+
+def _kept_models() -> Path:
+    from lightrec.download import cache_folder  # imports the whole of http: a third of a start
+
+    return cache_folder() / "openvino"
 
 
 def _meant(backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None) -> str | None:
