@@ -28,6 +28,10 @@ SMALLEST_SCALE = 2.0**-24
 MATRICES = {"MatMul": {1: 0}, "Gemm": {1: 0}, "Attention": {1: 0}, "GRU": {1: 2, 2: 2}}
 """The inputs of each operator that are matrices of a layer, and the axis of each along which products are summed."""
 
+GATES = "recurrent.weight_"
+"""The matrices ``[3 * d, d]`` of a GRU, under their names in the student's state: the graph cuts them into gates and
+orders these anew before the GRU reads them. Products are summed along their last axis."""
+
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store every weight in half precision; a Cast in front of its readers widens it again.
@@ -96,7 +100,7 @@ def _quantized(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
                 _gather(node, codes, bits, width) if node.op_type == "Gather" else [_score(node, codes, bits, width)]
             )
             continue
-        for place, axis in MATRICES.get(node.op_type, {}).items():
+        for place, axis in _matrices(node).items():
             if node.input[place] in weights:
                 widen += _quantize_matrix(model, weights.pop(node.input[place]), axis)
         nodes.append(node)
@@ -104,6 +108,11 @@ def _quantized(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
     if not any(entry.domain == "com.microsoft" for entry in model.opset_import):
         model.opset_import.append(make_opsetid("com.microsoft", 1))
     return model
+
+
+def _matrices(node: NodeProto) -> dict[int, int]:
+    """The inputs of ``node`` that are matrices of a layer, with the axis along which products are summed."""
+    return {0: 1} if node.input and node.input[0].startswith(GATES) else MATRICES.get(node.op_type, {})
 
 
 def block_size(width: int) -> int:

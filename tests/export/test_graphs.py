@@ -20,10 +20,11 @@ from lightrec.export.quantize import TABLE, block_size, quantize_blocks, to_fp16
 from lightrec.export.to_onnx import OPSET
 from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.to_openvino import to_openvino
+from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student
+from lightrec.runtime.backend import Backend, Settings
 from lightrec.runtime.backends import BACKENDS as RUNTIMES
-from lightrec.runtime.backends import Backend
 
 N_ITEMS, MAX_LENGTH = 30, 8
 TRACED = ("sasrec", "mini_bert", "gru4rec")
@@ -44,7 +45,7 @@ def questions(draw) -> dict[str, np.ndarray]:
 
 def open_onnx(graph: onnx.ModelProto, path: Path) -> Backend:
     onnx.save(graph, path)
-    return RUNTIMES["onnxruntime"](ModelRecord("onnxruntime", "any", (path.name,)), path, 1)
+    return RUNTIMES["onnxruntime"](ModelRecord("onnxruntime", "any", (path.name,)), path, Settings())
 
 
 def torch_answer(model: Student, question: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +72,7 @@ def runtimes(request, tmp_path_factory) -> dict[tuple[str, str], Backend]:
         opened[name, "onnxruntime"] = open_onnx(graph, folder / "model.onnx")
         traced = request.getfixturevalue("sasrec_traced") if name == "sasrec" else graph
         record = ModelRecord("openvino", "fp32", tuple(to_openvino(traced, "fp32", folder)))
-        opened[name, "openvino"] = RUNTIMES["openvino"](record, folder / record.files[0], 1)
+        opened[name, "openvino"] = RUNTIMES["openvino"](record, folder / record.files[0], Settings())
     return opened
 
 
@@ -167,6 +168,27 @@ def test_the_layers_matrices_are_stored_in_eight_bits(request):
         single = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
         matrices = [t.name for t in single if sum(size > 16 for size in t.dims) > 1 and "scales" not in t.name]
         assert matrices == [], name
+
+
+def test_a_gru_stores_a_byte_for_each_weight_of_its_gates(make_student, tmp_path):
+    """From some width on tracing leaves its matrices as they are, cut into gates by nodes of the graph."""
+    model = make_student(Gru4Rec, Gru4RecConfig, n_items=N_ITEMS, hidden_size=64, num_layers=1)
+    traced = to_onnx.to_onnx(model)
+    onnx.save(to_int8(traced), tmp_path / "model.onnx")
+    stored = {tensor.name: to_array(tensor) for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    for name in ("recurrent.weight_ih_l0", "recurrent.weight_hh_l0"):
+        weight = model.state_dict()[name].numpy()
+        assert name not in stored and stored[f"{name}.codes"].dtype == np.int8
+        restored = stored[f"{name}.codes"] * stored[f"{name}.scales"].astype(np.float32)
+        np.testing.assert_allclose(restored, weight, atol=0.52 * np.abs(weight).max() / 127)
+    # Of a weight's four bytes three are saved, but for scales and nodes: of the gates, the output's matrix, the items.
+    weights = 2 * 192 * 64 + 64 * 64 + (N_ITEMS + 1) * 64
+    assert (tmp_path / "model.onnx").stat().st_size < traced.ByteSize() - 3 * weights + 5000
+    question = {"history": [[3, 1, 4]], "length": [3], "exclude": [[7]], "k": [12]}
+    question = {name: np.array(value) for name, value in question.items()}
+    expected = torch_answer(model, question)[1]
+    scores = open_onnx(to_int8(traced), tmp_path / "again.onnx").run(**question)[1]
+    np.testing.assert_allclose(scores, expected, atol=0.05 * np.abs(expected).max())
 
 
 def test_tiny_and_huge_values_are_quantized_or_refused():

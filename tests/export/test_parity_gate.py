@@ -13,6 +13,7 @@ from lightrec.export import parity_gate
 from lightrec.export.parity_gate import Parity, check_parity, malformed, measure
 from lightrec.export.quantize import TABLE
 from lightrec.models.student import Student
+from lightrec.runtime.backend import Settings
 from lightrec.runtime.backends import Backend, OnnxRuntimeBackend
 
 
@@ -28,7 +29,7 @@ def open_changed(graph: onnx.ModelProto, tmp_path, change=lambda table: table) -
     tensor = next(tensor for tensor in copy.graph.initializer if tensor.name == TABLE)
     tensor.CopyFrom(from_array(change(to_array(tensor)).astype(np.float32), TABLE))
     onnx.save(copy, tmp_path / "model.onnx")
-    return OnnxRuntimeBackend(ModelRecord("onnxruntime", "fp32", ("model.onnx",)), tmp_path / "model.onnx", 1)
+    return OnnxRuntimeBackend(ModelRecord("onnxruntime", "fp32", ("model.onnx",)), tmp_path / "model.onnx", Settings())
 
 
 def gate(model: Student, graph: Backend, cases: Cases, precision="fp32", max_ndcg_drop=0.01) -> Parity:
