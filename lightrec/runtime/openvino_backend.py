@@ -26,7 +26,7 @@ FIXED = (1, 256)
 """Columns of ``exclude`` for which a single full window has a model with fixed shapes, compiled when first needed."""
 
 LARGEST_FIXED = 32 * 2**20
-"""Models with more bytes of weights have no such second copy: scoring, nearly all of their time, gains nothing by it."""
+"""Models with more bytes of weights have no such second copy: scoring, most of their time, gains nothing by it."""
 
 
 class OpenVinoBackend(Backend):

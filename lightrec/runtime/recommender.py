@@ -111,8 +111,8 @@ class Recommender:
                 them, which may change the order of near items; no gate has looked at these.
             providers: ONNX Runtime's execution providers, the preferred first, such as
                 ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU's if None.
-            cache: whether OpenVINO keeps compiled models, to load faster the next time, in ``openvino`` under the folder
-                named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Not where that cannot be written.
+            cache: whether OpenVINO keeps compiled models, to load faster next time, in ``openvino`` under the folder
+                named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Not where none can be written.
 
         Raises:
             BundleError: if the bundle cannot be read, is damaged, or holds no such model.
