@@ -41,6 +41,7 @@ def bench(
     *,
     cases: int = 1000,
     threads: int = 1,
+    device: str | None = None,
     seconds: float = 5.0,
     seed: int = 0,
     progress: Progress = lambda step: None,
@@ -54,6 +55,7 @@ def bench(
         run: the run folder that the bundle was exported from; its torch student becomes the first variant.
         cases: most histories to use.
         threads: compute threads of each runtime.
+        device: OpenVINO's; the CPU if None.
         seconds: time spent timing each variant.
         seed: of the drawn histories.
         progress: called with a few words at the beginning of each step.
@@ -67,10 +69,10 @@ def bench(
         ModelError: if ``run`` or ``data`` is not what the bundle was made from.
     """
     _check(cases, threads, seconds)
-    command = _command(bundle, data, run, cases=cases, threads=threads, seconds=seconds, seed=seed)
+    command = _command(bundle, data, run, cases=cases, threads=threads, device=device, seconds=seconds, seed=seed)
     bundle = Path(bundle)
     manifest = read_manifest(bundle)
-    found = bundle_variants(bundle, manifest, threads)
+    found = bundle_variants(bundle, manifest, threads, device)
     if run is not None:
         found.insert(0, torch_variant(Path(run), bundle, manifest, threads))
     variants = [variant for variant in found if isinstance(variant, Variant)]
@@ -88,6 +90,7 @@ def bench(
         "n_items": manifest.n_items,
         "data": traffic.to_json(),
         "threads": threads,
+        "device": device or "CPU",
         "seconds": seconds,
         "seed": seed,
         "command": command,
@@ -220,9 +223,9 @@ def _check(cases: int, threads: int, seconds: float) -> None:
         raise ConfigError(f"--seconds is {seconds}: it must be above 0 and at most 3600.")
 
 
-def _command(bundle: str | Path, data: str | Path | None, run: str | Path | None, **numbers: float) -> str:
+def _command(bundle: str | Path, data: str | Path | None, run: str | Path | None, **others: float | str | None) -> str:
     """The command line that measures the same."""
     paths = {"data": data, "run": run}
-    options = {name: value for name, value in {**paths, **numbers}.items() if value is not None}
+    options = {name: value for name, value in {**paths, **others}.items() if value is not None}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return shlex.join(["lightrec", "bench", str(bundle), *words])

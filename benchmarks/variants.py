@@ -46,10 +46,12 @@ class Absent:
     """Why, and how to get it."""
 
 
-def bundle_variants(bundle: Path, manifest: Manifest, threads: int) -> list[Variant | Absent]:
-    """One for each model of the bundle, those of ONNX Runtime first."""
+def bundle_variants(
+    bundle: Path, manifest: Manifest, threads: int, device: str | None = None
+) -> list[Variant | Absent]:
+    """One for each model of the bundle, those of ONNX Runtime first; OpenVINO's on ``device``, the CPU if None."""
     models = sorted(manifest.models, key=lambda model: model.backend != "onnxruntime")
-    return [_variant(bundle, manifest, model, threads) for model in models]
+    return [_variant(bundle, manifest, model, threads, device) for model in models]
 
 
 def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
@@ -59,15 +61,19 @@ def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
 
 
-def _variant(bundle: Path, manifest: Manifest, model: ModelRecord, threads: int) -> Variant | Absent:
+def _variant(
+    bundle: Path, manifest: Manifest, model: ModelRecord, threads: int, device: str | None
+) -> Variant | Absent:
     backend, precision = model.backend, model.precision
     if backend not in BACKENDS:
         return Absent(f"{backend} {precision}", "this lightrec does not know it: upgrade lightrec")
     if not is_installed(backend):
         return Absent(f"{NAMES[backend]} {precision}", f"not installed: pip install 'lightrec[{backend}]'")
+    chosen = device if backend == "openvino" else None
     return Variant(
         backend=backend,
         precision=precision,
         size_bytes=catalogue_bytes(bundle, manifest) + sum(manifest.files[name].bytes for name in model.files),
-        load=lambda: Recommender.load(bundle, backend=backend, threads=threads, precision=precision),
+        # Without compiled models that earlier runs may have left.
+        load=lambda: Recommender.load(bundle, backend, threads, precision, device=chosen, cache=False),
     )

@@ -21,6 +21,7 @@ def bench(
     ] = None,
     cases: Annotated[int, typer.Option(help="Most histories to use, for timing and for NDCG@10.")] = 1000,
     threads: Annotated[int, typer.Option(help="Compute threads of each runtime.")] = 1,
+    device: Annotated[str | None, typer.Option(help="OpenVINO's device: CPU, GPU or NPU.", show_default="CPU")] = None,
     seconds: Annotated[float, typer.Option(help="Time spent timing each variant.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="JSON lines file to add the rows to.")] = None,
@@ -54,7 +55,15 @@ def bench(
             raise ConfigError(f"{flag} is the folder {path}: name a file in it.")
     with Console(stderr=True).status("Reading the bundle") as status:
         rows = measure.bench(
-            bundle, data, run, cases=cases, threads=threads, seconds=seconds, seed=seed, progress=status.update
+            bundle,
+            data,
+            run,
+            cases=cases,
+            threads=threads,
+            device=device,
+            seconds=seconds,
+            seed=seed,
+            progress=status.update,
         )
     if out is not None:
         append_rows(out, rows)

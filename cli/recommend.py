@@ -25,6 +25,7 @@ def recommend(
     exclude: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Items never to return.")] = None,
     candidates: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Return only some of these.")] = None,
     backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
+    device: Annotated[str | None, typer.Option(help="OpenVINO's device: CPU, GPU or NPU.", show_default="CPU")] = None,
     json: JsonOption = False,
 ) -> None:
     """Recommend the next items for one user's history.
@@ -37,12 +38,13 @@ def recommend(
     ```
     lightrec recommend bundle --history 50,181,174 -k 10
     lightrec recommend bundle --history 50,181 --exclude 172 --backend openvino
+    lightrec recommend bundle --history 50,181 --device GPU
     lightrec recommend bundle --history 50 --json
     ```
     """
     from lightrec import Recommender
 
-    recommender = Recommender.load(bundle, backend=backend)
+    recommender = Recommender.load(bundle, backend=backend, device=device)
     seen = _split(recommender, history)
     chosen = None if candidates is None else _split(recommender, candidates)
     answer = recommender.recommend(seen, k, exclude=_split(recommender, exclude), candidates=chosen)

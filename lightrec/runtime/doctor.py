@@ -70,9 +70,9 @@ class Diagnosis:
     packages: dict[str, str | None]
     """Version of each of :data:`PACKAGES`; None if it is not installed."""
     onnxruntime_providers: list[str]
-    """Execution providers of ONNX Runtime here; empty if it cannot be loaded. lightrec uses the CPU's."""
+    """Execution providers of ONNX Runtime here; empty if it cannot be loaded. The CPU.s is the default."""
     openvino_devices: dict[str, str]
-    """Devices that OpenVINO sees, with their names; empty without OpenVINO. lightrec uses the CPU."""
+    """Devices that OpenVINO sees, with their names; empty without OpenVINO. The CPU is the default."""
     extras: dict[str, list[str]]
     """For each extra of lightrec, the modules that are missing; an empty list where it is complete."""
     problems: list[str]

@@ -8,9 +8,11 @@ import onnxruntime
 import openvino
 import pytest
 from mini_bundle import NEXT_SCORES, write_bundle
+from typer.testing import CliRunner
 
 from lightrec import Recommender, RecommenderSlot
 from lightrec.bundle import read_manifest
+from lightrec.cli.app import app
 from lightrec.errors import ConfigError
 from lightrec.runtime import openvino_backend
 from lightrec.runtime.backends import open_backend
@@ -138,3 +140,11 @@ def test_a_cache_that_cannot_be_written_is_left_alone(both_runtimes, tmp_path, m
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "file"))
     assert Recommender.load(both_runtimes, backend="openvino").recommend(["a"], k=1)[0].id == "b"
+
+
+def test_the_command_takes_a_device(both_runtimes):
+    command = ["recommend", str(both_runtimes), "--history", "a", "--device"]
+    answer = CliRunner().invoke(app, [*command, "CPU"], catch_exceptions=False)
+    assert answer.exit_code == 0 and "Brazil" in answer.stdout
+    refused = CliRunner().invoke(app, [*command, "TPU"])
+    assert isinstance(refused.exception, ConfigError)
