@@ -70,7 +70,7 @@ class Diagnosis:
     packages: dict[str, str | None]
     """Version of each of :data:`PACKAGES`; None if it is not installed."""
     onnxruntime_providers: list[str]
-    """Execution providers of ONNX Runtime here; empty if it cannot be loaded. The CPU.s is the default."""
+    """Execution providers of ONNX Runtime here; empty if it cannot be loaded. The CPU's is the default."""
     openvino_devices: dict[str, str]
     """Devices that OpenVINO sees, with their names; empty without OpenVINO. The CPU is the default."""
     extras: dict[str, list[str]]
