@@ -95,6 +95,9 @@ def _print_report(report: ExportReport) -> None:
             f"{parity.top10_overlap:.2%}",
         )
     console.print(table)
+    for told in manifest.gate["models"]:
+        if told["precision"] != "fp32" and not told.get("speed", {}).get("faster_than_fp32", True):
+            console.print(f"{told['backend']} {told['precision']} is smaller than fp32, but no faster here.")
     console.print(
         f"Compared on {report.parity[0].cases:,} validation histories; golden cases verified in every runtime.\n"
         f"A device needs {size(report.deployed_bytes)}: everything but the titles."

@@ -14,9 +14,9 @@ import numpy as np
 
 from lightrec.bundle import PRECISION_REPORT, Manifest, ModelRecord
 from lightrec.data.splits import Cases
-from lightrec.errors import ParityError
+from lightrec.errors import ModelError, ParityError
 from lightrec.export.parity_gate import Parity, check_parity
-from lightrec.export.write_models import FORMAT_PRECISIONS, write_models
+from lightrec.export.write_models import FORMAT_PRECISIONS, RUNTIMES, Graphs, write_models
 from lightrec.files import write_json
 from lightrec.models.student import Student
 from lightrec.runtime.backends import Backend, open_backend
@@ -42,8 +42,8 @@ class Candidate:
     """How its weights are stored."""
     bytes: int
     """Size of its files."""
-    milliseconds: float
-    """Median time of one request to the graph: of the rounds' medians, the smallest."""
+    milliseconds: float | None
+    """Median time of one request to the graph: of the rounds' medians, the smallest. None if it was not written."""
     parity: Parity | None
     """How it compares with the trained model; None if it is not a fair copy at all."""
     problem: str = ""
@@ -56,19 +56,38 @@ class Candidate:
         return {**values, **figures}
 
 
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """One request to a model beside one to its copy in fp32 for the same runtime, timed in turns on this machine."""
+
+    milliseconds: float
+    """Of the model."""
+    milliseconds_fp32: float
+    """Of the copy in fp32."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return {**dataclasses.asdict(self), "faster_than_fp32": self.faster}
+
+    @property
+    def faster(self) -> bool:
+        """Whether the model is faster by more than :data:`AS_FAST`."""
+        return self.milliseconds * AS_FAST < self.milliseconds_fp32
+
+
 def write_best(
-    model: Student,
+    graphs: Graphs,
     formats: Sequence[str],
     cases: Cases,
     manifest: Manifest,
     max_ndcg_drop: float,
     folder: Path,
     progress: Callable[[str], None],
-) -> tuple[tuple[ModelRecord, ...], tuple[Parity, ...]]:
+) -> tuple[tuple[ModelRecord, ...], tuple[Parity, ...], tuple[Speed | None, ...]]:
     """Write the best model for each format into ``folder``, and the report of the choice, ``precision.json``.
 
     Args:
-        model: the trained student.
+        graphs: of the trained student.
         formats: which of :data:`~lightrec.export.write_models.FORMATS`.
         cases: validation cases, to time and to compare on.
         manifest: that of the bundle, without its models.
@@ -77,28 +96,51 @@ def write_best(
         progress: called with a few words at the beginning of each step.
 
     Returns:
-        what the manifest says of each model, and how it compares with the trained one.
+        what the manifest says of each model, how it compares with the trained one, and its speed.
     """
-    seen, best, records = [], [], []
+    seen: list[Candidate] = []
+    best, records, speeds = [], [], []
     for name in formats:
         with tempfile.TemporaryDirectory() as beside:
-            places = {precision: Path(beside, precision) for precision in FORMAT_PRECISIONS[name]}
-            graphs = []
-            for precision, place in places.items():
+            opened: dict[str, Backend] = {}
+            found = []
+            for precision in FORMAT_PRECISIONS[name]:
+                place = Path(beside, precision)
                 place.mkdir()
-                written = write_models(model, [(name, precision)], place, progress)
-                graphs.append(open_backend(place, dataclasses.replace(manifest, models=written)))
+                try:
+                    written = write_models(graphs, [(name, precision)], place, progress)
+                except ModelError as error:
+                    found.append(Candidate(RUNTIMES[name], precision, 0, None, None, str(error)))
+                else:
+                    opened[precision] = open_backend(place, dataclasses.replace(manifest, models=written))
             progress(f"Timing and comparing the {name} models")
-            sizes = [sum(file.stat().st_size for file in place.iterdir()) for place in places.values()]
-            found = candidates(model, graphs, sizes, cases, manifest.k_limit, max_ndcg_drop)
+            sizes = [sum(file.stat().st_size for file in Path(beside, precision).iterdir()) for precision in opened]
+            found += candidates(graphs.model, [*opened.values()], sizes, cases, manifest.k_limit, max_ndcg_drop)
             best.append(choose(found))
             seen += found
-            records.append(next(graph.record for graph in graphs if graph.record.precision == best[-1].precision))
+            speeds.append(speed_among(found, best[-1]))
+            records.append(opened[best[-1].precision].record)
             for file in records[-1].files:
-                shutil.copyfile(places[best[-1].precision] / file, folder / file)
-            del graphs  # before their files go
+                shutil.copyfile(Path(beside, best[-1].precision, file), folder / file)
+            opened.clear()  # before their files go
     write_json(folder / PRECISION_REPORT, report(seen, best, max_ndcg_drop))
-    return tuple(records), tuple(candidate.parity for candidate in best if candidate.parity)
+    return tuple(records), tuple(candidate.parity for candidate in best if candidate.parity), tuple(speeds)
+
+
+def speed_among(candidates: Sequence[Candidate], chosen: Candidate) -> Speed | None:
+    """The speed of ``chosen``; None where no candidate in fp32 was timed beside it."""
+    exact = next((candidate.milliseconds for candidate in candidates if candidate.precision == "fp32"), None)
+    return None if exact is None or chosen.milliseconds is None else Speed(chosen.milliseconds, exact)
+
+
+def speed_beside_fp32(graphs: Graphs, graph: Backend, cases: Cases, manifest: Manifest) -> Speed:
+    """Time ``graph``, of OpenVINO, beside a copy in fp32 that is written for it and thrown away."""
+    with tempfile.TemporaryDirectory() as beside:
+        written = write_models(graphs, [(graph.name, "fp32")], Path(beside), lambda step: None)
+        exact = open_backend(beside, dataclasses.replace(manifest, models=written))
+        speed = Speed(*time_graphs([graph, exact], cases, manifest.max_length))
+        del exact  # before its file goes
+    return speed
 
 
 def candidates(
@@ -148,8 +190,13 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
     fitting = [candidate for candidate in candidates if not candidate.problem]
     if not fitting:
         raise ParityError(" ".join(candidate.problem for candidate in candidates))
-    limit = AS_FAST * min(candidate.milliseconds for candidate in fitting)
-    return min((c for c in fitting if c.milliseconds <= limit), key=lambda candidate: candidate.bytes)
+    limit = AS_FAST * min(_time(candidate) for candidate in fitting)
+    return min((c for c in fitting if _time(c) <= limit), key=lambda candidate: candidate.bytes)
+
+
+def _time(candidate: Candidate) -> float:
+    assert candidate.milliseconds is not None, "what was not written has a problem"
+    return candidate.milliseconds
 
 
 def report(candidates: Sequence[Candidate], chosen: Sequence[Candidate], max_ndcg_drop: float) -> dict[str, Any]:

@@ -20,8 +20,8 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path) -> list[st
     Args:
         graph: what :func:`lightrec.export.to_onnx.to_onnx` returns.
         precision: "fp32", "fp16" (weights stored in half precision) or "int8" (all weights stored in 8 bits,
-            symmetric, a scale for each row; the item table is one constant here too). The smaller ones are no faster
-            than "fp32" where that was measured (docs/experiments.md).
+            symmetric, a scale for each row; the item table is one constant here too). Whether the smaller
+            ones are faster depends on the size of the catalogue: the export measures it.
         folder: an existing folder.
 
     Returns:

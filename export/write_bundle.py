@@ -24,11 +24,11 @@ from lightrec.bundle import (
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, Split, make_split
 from lightrec.errors import ConfigError, DataError, ModelError
-from lightrec.export.choose_precision import write_best
+from lightrec.export.choose_precision import Speed, speed_beside_fp32, write_best
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
 from lightrec.export.to_parts import with_parts
-from lightrec.export.write_models import FORMAT_PRECISIONS, FORMATS, PRECISIONS, write_models
+from lightrec.export.write_models import FORMAT_PRECISIONS, FORMATS, PRECISIONS, Graphs, write_models
 from lightrec.files import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
@@ -111,17 +111,22 @@ def export_bundle(
             text_projection=_copy_projection(Path(run), folder),
             history_lengths=length_distribution(split.test if len(split.test) else split.validation),
         )
+        source = Graphs(model)
+        speeds: Sequence[Speed | None]
         if precision == "auto":
-            models, parity = write_best(model, formats, split.validation, manifest, max_ndcg_drop, folder, progress)
+            models, parity, speeds = write_best(
+                source, formats, split.validation, manifest, max_ndcg_drop, folder, progress
+            )
         else:
-            models = write_models(model, [(name, precision) for name in formats], folder, progress)
+            models = write_models(source, [(name, precision) for name in formats], folder, progress)
         progress("Writing the graphs for sessions and candidates")
         models = with_parts(model, models, PRECISIONS, folder)
         manifest = dataclasses.replace(manifest, models=models)
         graphs = [open_backend(folder, manifest, model.backend) for model in models]
         if precision != "auto":
             parity = _gate(model, graphs, split, manifest, max_ndcg_drop, progress)
-        manifest = dataclasses.replace(manifest, gate=_gate_record(graphs, parity, split, max_ndcg_drop))
+            speeds = [_speed(source, graph, split.validation, manifest, progress) for graph in graphs]
+        manifest = dataclasses.replace(manifest, gate=_gate_record(graphs, parity, speeds, split, max_ndcg_drop))
         progress("Writing and verifying the bundle")
         order = np.argsort(-counts, kind="stable")
         write_catalogue(folder, Catalogue(dataset.item_ids, order, dataset.item_titles if titles else None))
@@ -215,13 +220,28 @@ def _gate(
     return tuple(found)
 
 
+def _speed(
+    source: Graphs, graph: Backend, cases: Cases, manifest: Manifest, progress: Callable[[str], None]
+) -> Speed | None:
+    """Of OpenVINO's smaller copies, which are not always faster; None for the others."""
+    if graph.name != "openvino" or graph.record.precision == "fp32":
+        return None
+    progress(f"Timing OpenVINO in {graph.record.precision} beside fp32")
+    return speed_beside_fp32(source, graph, cases, manifest)
+
+
 def _gate_record(
-    graphs: Sequence[Backend], parity: Sequence[Parity], split: Split, max_ndcg_drop: float
+    graphs: Sequence[Backend],
+    parity: Sequence[Parity],
+    speeds: Sequence[Speed | None],
+    split: Split,
+    max_ndcg_drop: float,
 ) -> dict[str, Any]:
-    """The figures of the default model, and under ``models`` those of each."""
+    """The figures of the default model, and under ``models`` those of each, with its speed where that was measured."""
     models = [
         {"backend": graph.name, "precision": graph.record.precision, **figures.to_json()}
-        for graph, figures in zip(graphs, parity, strict=True)
+        | ({"speed": speed.to_json()} if speed else {})
+        for graph, figures, speed in zip(graphs, parity, speeds, strict=True)
     ]
     return {
         "users": f"validation, {split.name}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,15 +32,35 @@ FORMAT_PRECISIONS: dict[str, tuple[str, ...]] = {
 }
 """The precisions that each format can be written in."""
 ONNX_FILE = "model.onnx"
+RUNTIMES: dict[str, str] = {"onnx": "onnxruntime", "openvino": "openvino", "ort": "onnxruntime"}
+"""The runtime that reads each format."""
+
+
+class Graphs:
+    """A student's inference graphs in single precision, each made when it is first needed: tracing takes seconds."""
+
+    def __init__(self, model: Student):
+        self.model = model
+        """The trained student."""
+
+    @functools.cached_property
+    def onnxruntime(self) -> onnx.ModelProto:
+        """See :func:`~lightrec.export.to_onnxruntime.to_onnxruntime`."""
+        return to_onnxruntime(self.model)
+
+    @functools.cached_property
+    def traced(self) -> onnx.ModelProto:
+        """See :func:`~lightrec.export.to_onnx.to_onnx`."""
+        return to_onnx(self.model)
 
 
 def write_models(
-    model: Student, wanted: Sequence[tuple[str, str]], folder: Path, progress: Callable[[str], None]
+    graphs: Graphs, wanted: Sequence[tuple[str, str]], folder: Path, progress: Callable[[str], None]
 ) -> tuple[ModelRecord, ...]:
     """Write a model for each format and precision that is wanted.
 
     Args:
-        model: the trained student.
+        graphs: of the trained student.
         wanted: one of :data:`FORMATS` and one of :data:`PRECISIONS` for each model, every format once.
         folder: an existing folder.
         progress: called with a few words at the beginning of each.
@@ -51,17 +72,17 @@ def write_models(
     for name, precision in wanted:
         progress(f"Writing the {name} model in {precision}")
         if name == "onnx":
-            records.append(ModelRecord("onnxruntime", precision, _write_onnx(model, precision, folder), OPSET))
+            records.append(ModelRecord("onnxruntime", precision, _write_onnx(graphs, precision, folder), OPSET))
         elif name == "ort":
-            file = to_ort(PRECISIONS[precision](to_onnxruntime(model)), folder)
+            file = to_ort(PRECISIONS[precision](graphs.onnxruntime), folder)
             records.append(ModelRecord("onnxruntime", precision, (file,), OPSET))
         else:
-            records.append(ModelRecord("openvino", precision, tuple(to_openvino(to_onnx(model), precision, folder))))
+            records.append(ModelRecord("openvino", precision, tuple(to_openvino(graphs.traced, precision, folder))))
     return tuple(records)
 
 
-def _write_onnx(model: Student, precision: str, folder: Path) -> tuple[str, ...]:
-    if precision == "int8" and model.config.n_items >= LARGE:
-        return to_large(model, folder, ONNX_FILE)
-    onnx.save(PRECISIONS[precision](to_onnxruntime(model)), folder / ONNX_FILE)
+def _write_onnx(graphs: Graphs, precision: str, folder: Path) -> tuple[str, ...]:
+    if precision == "int8" and graphs.model.config.n_items >= LARGE:
+        return to_large(graphs.model, folder, ONNX_FILE)
+    onnx.save(PRECISIONS[precision](graphs.onnxruntime), folder / ONNX_FILE)
     return (ONNX_FILE,)

@@ -16,7 +16,7 @@ from lightrec.data.splits import leave_one_out
 from lightrec.errors import ConfigError, DataError, ModelError, ParityError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.export import write_bundle, write_models
-from lightrec.export.choose_precision import AS_FAST, Candidate, choose
+from lightrec.export.choose_precision import AS_FAST, Candidate, Speed, choose
 from lightrec.export.parity_gate import Parity
 from lightrec.export.write_bundle import export_bundle, open_data, provenance
 from lightrec.files import read_json
@@ -107,6 +107,7 @@ def test_auto_keeps_the_fastest_precision_and_says_why(sasrec_run, tmp_path):
         ("onnxruntime", "fp32"),
         ("onnxruntime", "fp16"),
         ("onnxruntime", "int8"),
+        ("onnxruntime", "int4"),
     ]
     model = report.manifest.models[0]
     assert told["chosen"] == [{"backend": model.backend, "precision": model.precision}]
@@ -117,6 +118,57 @@ def test_auto_keeps_the_fastest_precision_and_says_why(sasrec_run, tmp_path):
     assert "precision.json" in report.manifest.files and verify_bundle(tmp_path / "b").passed
     (tmp_path / "b" / "precision.json").unlink()  # no device needs it
     assert verify_bundle(tmp_path / "b").passed
+
+
+@pytest.mark.parametrize("formats", [("onnx", "openvino"), ("openvino", "ort")])
+def test_auto_chooses_for_each_format_by_itself(sasrec_run, tmp_path, formats):
+    report = export_bundle(sasrec_run, tmp_path / "b", formats=formats, precision="auto", max_ndcg_drop=0.5)
+    models = {model.backend: model for model in report.manifest.models}
+    assert [model.backend for model in report.manifest.models] == [
+        "openvino" if name == "openvino" else "onnxruntime" for name in formats
+    ]
+    assert models["onnxruntime"].files == ("model.ort" if "ort" in formats else "model.onnx",)
+    told = read_json(tmp_path / "b" / "precision.json")
+    tried = {
+        backend: [c["precision"] for c in told["candidates"] if c["backend"] == backend]
+        for backend in ("onnxruntime", "openvino")
+    }
+    assert tried == {"onnxruntime": ["fp32", "fp16", "int8", "int4"], "openvino": ["fp32", "fp16", "int8"]}
+    times = {(c["backend"], c["precision"]): c["milliseconds"] for c in told["candidates"]}
+    for entry in report.manifest.gate["models"]:
+        speed = entry["speed"]
+        assert speed["milliseconds"] == times[entry["backend"], entry["precision"]]
+        assert speed["milliseconds_fp32"] == times[entry["backend"], "fp32"]
+    assert verify_bundle(tmp_path / "b").passed
+    for backend, model in models.items():
+        assert Recommender.load(tmp_path / "b", backend, cache=False).backend.record == model
+
+
+def test_what_cannot_be_written_is_no_choice(sasrec_run, tmp_path, monkeypatch):
+    def refuse(graph):
+        raise ModelError("A weight exceeds half precision.")
+
+    monkeypatch.setitem(write_models.PRECISIONS, "fp16", refuse)
+    report = export_bundle(sasrec_run, tmp_path / "b", precision="auto", max_ndcg_drop=0.5)
+    told = read_json(tmp_path / "b" / "precision.json")["candidates"]
+    assert {c["precision"]: c["problem"] for c in told if c["milliseconds"] is None} == {
+        "fp16": "A weight exceeds half precision."
+    }
+    assert report.manifest.models[0].precision != "fp16"
+
+
+def test_the_manifest_says_whether_openvinos_smaller_copy_is_faster(sasrec_run, tmp_path):
+    report = export_bundle(sasrec_run, tmp_path / "b", ("openvino",), "int8", max_ndcg_drop=0.2)
+    speed = read_manifest(tmp_path / "b").gate["models"][0]["speed"]
+    assert speed["milliseconds"] > 0 and speed["milliseconds_fp32"] > 0
+    assert speed["faster_than_fp32"] == (speed["milliseconds"] * AS_FAST < speed["milliseconds_fp32"])
+    assert report.manifest.models[0].files == ("model.xml", "model.bin")
+    assert sorted(file.name for file in (tmp_path / "b").glob("model*")) == ["model.bin", "model.xml"]
+
+
+def test_a_speed_is_faster_only_beyond_the_noise():
+    assert Speed(1.0, 1.1).to_json() == {"milliseconds": 1.0, "milliseconds_fp32": 1.1, "faster_than_fp32": True}
+    assert not Speed(1.0, 1.02).faster and not Speed(2.0, 1.0).faster
 
 
 def test_the_choice_is_the_fastest_that_may_be_chosen_and_the_smallest_of_those_as_fast():
@@ -168,7 +220,7 @@ def test_data_must_be_there_and_be_the_runs_own(tiny_dataset, tmp_path):
     [
         ({"formats": ("tflite",)}, "The format is tflite: choose from onnx, openvino"),
         ({"formats": ()}, "The format is missing"),
-        ({"precision": "int4"}, "The precision is 'int4': choose one of fp32, fp16, int8"),
+        ({"precision": "int2"}, "The precision is 'int2': choose one of fp32, fp16, int8, int4, auto"),
         ({"max_ndcg_drop": 1.5}, "--max-ndcg-drop is 1.5"),
         ({"k_limit": 0}, "--k-limit is 0"),
     ],
