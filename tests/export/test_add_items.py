@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mini_bundle import pack
 from mini_language_model import save_bert
 from typer.testing import CliRunner
 
@@ -120,6 +122,15 @@ def test_items_can_be_added_again(grown, table, tmp_path):
     manifest = add_items(grown, tmp_path / "more", ["newer"], table[:1])
     assert [addition["items"] for addition in manifest.additions] == [3, 1]
     assert read_catalogue(tmp_path / "more", manifest).titles[-1] is None
+
+
+def test_items_can_be_added_to_a_packed_catalogue(sasrec_bundle, table, tmp_path):
+    packed = pack(shutil.copytree(sasrec_bundle, tmp_path / "packed"))
+    known = Recommender.load(packed).item_ids
+    with pytest.raises(DataError, match="in the bundle already"):
+        add_items(packed, tmp_path / "more", [known[2]], table[:1])
+    add_items(packed, tmp_path / "more", ["newer"], table[:1])
+    assert list(Recommender.load(tmp_path / "more").item_ids) == [*known, "newer"]
 
 
 @pytest.mark.parametrize(
