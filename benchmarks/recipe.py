@@ -39,6 +39,8 @@ class Model:
     """The settings that the recipe gives, but for the teachers."""
     settings: TrainingSettings
     """All settings; teachers stand in them by their names."""
+    seeds: int = 1
+    """How many runs, with the seeds 0, 1, ...; a teacher has one, whose seed is in its settings."""
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -67,13 +69,13 @@ class Frame:
     quantile: float = 0.9
     """Where the temporal split cuts the time line."""
     seeds: int = 5
-    """Runs of each student, with the seeds 0, 1, ..."""
+    """Runs of each student, with the seeds 0, 1, ...; a student's own table may ask for fewer."""
     baselines: tuple[str, ...] = ()
     """Baselines of ``lightrec evaluate``, each tuned on validation."""
     teachers: dict = dataclasses.field(default_factory=dict)
     """One table a teacher: ``command``, ``label`` and the command's settings."""
     students: dict = dataclasses.field(default_factory=dict)
-    """One table a student, likewise."""
+    """One table a student, likewise; with ``seeds`` it has fewer runs than the others."""
     comparisons: dict = dataclasses.field(default_factory=dict)
     """A student's name, and the names of those that it is compared with."""
     bundles: dict = dataclasses.field(default_factory=dict)
@@ -101,7 +103,7 @@ class Recipe:
     teachers: dict[str, Model]
     """Each trained with one seed, in this order."""
     students: dict[str, Model]
-    """Each trained with every seed."""
+    """Each trained with its seeds."""
     comparisons: tuple[tuple[str, str], ...]
     """Pairs of names; the second may be :data:`TEACHERS`."""
     bundles: dict[str, Bundle]
@@ -153,9 +155,11 @@ def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     teachers: dict[str, Model] = {}
     for each, table in frame.teachers.items():
         _add(teachers, f"teachers.{each}", table, COMMANDS, tuple(teachers), mistakes)
+        if isinstance(table, dict) and "seeds" in table:
+            mistakes.append(f"[teachers.{each}] seeds: a teacher is trained once")
     students: dict[str, Model] = {}
     for each, table in frame.students.items():
-        _add(students, f"students.{each}", table, ("train", "distill"), tuple(frame.teachers), mistakes)
+        _add(students, f"students.{each}", table, ("train", "distill"), tuple(frame.teachers), mistakes, frame.seeds)
         if each in frame.teachers:
             mistakes.append(f"[students.{each}] has the name of a teacher")
         if isinstance(table, dict) and "seed" in table:
@@ -174,6 +178,7 @@ def _add(
     commands: tuple[str, ...],
     teachers: tuple[str, ...],
     mistakes: list[str],
+    seeds: int = 1,
 ) -> None:
     """Read the table of a model into ``models``, or its mistakes into ``mistakes``."""
     name = place.partition(".")[2]
@@ -182,19 +187,23 @@ def _add(
     if not isinstance(table, dict) or table.get("command") not in commands:
         mistakes.append(f"[{place}] command must be one of {', '.join(commands)}")
         return
-    given = {key: value for key, value in table.items() if key not in ("command", "label")}
+    given = {key: value for key, value in table.items() if key not in ("command", "label", "seeds")}
     found = [f"{key} is set for the whole recipe" for key in ("split", "quantile") if key in given]
     settings, wrong = parse_mapping(_settings_of(table["command"]), given)
     label = table.get("label", name)
     if not isinstance(label, str):
         found.append(f"label = {label!r} must be of type str")
+    own = table.get("seeds", seeds)
+    if type(own) is not int or own < 1:
+        found.append(f"seeds = {own!r} must be a whole number of at least 1")
+        own = seeds
     for teacher in getattr(settings, "teachers", ()):
         if teacher not in teachers:
             found.append(f"teachers: {teacher!r} is not among {', '.join(teachers) or 'the tables above it'}")
     mistakes += [f"[{place}] {mistake}" for mistake in found + wrong]
     if settings is not None:
         given.pop("teachers", None)
-        models[name] = Model(name, table["command"], str(label), given, settings)
+        models[name] = Model(name, table["command"], str(label), given, settings, min(own, seeds))
 
 
 def _settings_of(command: str) -> type[TrainingSettings]:

@@ -89,7 +89,7 @@ class Reproduction:
         quality += [self._run(model, 0) for model in self.recipe.teachers.values()]
         quality += [self._ensemble(model) for model in self._ensembles().values()]
         for model in self.recipe.students.values():
-            quality += [self._run(model, seed) for seed in range(self.recipe.frame.seeds)]
+            quality += [self._run(model, seed) for seed in range(model.seeds)]
             if model.name in self.recipe.bundles:
                 quality.append(self._bundle(model))
         return quality + [self._compare(*pair, quality[0]) for pair in self.recipe.comparisons]
@@ -196,8 +196,8 @@ class Reproduction:
         if name in self.recipe.frame.baselines:
             parameters = self._found(Path(name))["parameters"]
             return [self._evaluate(make_baseline(name, self.dataset, self.split, **parameters), self.split.test)]
-        seeds = self.recipe.frame.seeds if name in self.recipe.students else 1
-        return [evaluate_run(self.layout.run(name, seed), self.split, self.device) for seed in range(seeds)]
+        seeds = range(self.recipe.models[name].seeds)
+        return [evaluate_run(self.layout.run(name, seed), self.split, self.device) for seed in seeds]
 
     def _evaluate(self, scorer: Scorer, cases: Cases, bootstrap: int = 0) -> Evaluation:
         return evaluate(scorer, cases, train_popularity=self.split.popularity(), bootstrap=bootstrap)

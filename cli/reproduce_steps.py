@@ -30,7 +30,7 @@ def reproduce_steps(recipe: Recipe, layout: Layout, *, fetch: bool, device: str 
     for model in recipe.teachers.values():
         steps.append(_training(model, recipe, layout, None, on_device))
     for model in recipe.students.values():
-        steps += [_training(model, recipe, layout, seed, on_device) for seed in range(recipe.frame.seeds)]
+        steps += [_training(model, recipe, layout, seed, on_device) for seed in range(model.seeds)]
     steps += [_export(name, recipe, layout) for name in recipe.bundles]
     return [*steps, *_evaluations(recipe, layout, on_device)]
 
@@ -95,7 +95,7 @@ def _evaluations(recipe: Recipe, layout: Layout, device: Words) -> Iterator[Step
         words = ("evaluate", name, str(layout.data), "--tune", *split, *quantile, "--out", str(file))
         yield Step(f"Tune and evaluate: {name}", words, file, quiet=True)
     for name, model in recipe.models.items():
-        for seed in range(frame.seeds if name in recipe.students else 1):
+        for seed in range(model.seeds):
             run = layout.run(name, seed)
             yield from _evaluation(f"{model.label}, seed {seed}", run, run / "run.json", layout, device)
     for name in recipe.bundles:

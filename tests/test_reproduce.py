@@ -17,7 +17,7 @@ from lightrec.benchmarks.rows import read_rows
 from lightrec.cli.reproduce_steps import commands, reproduce_steps, settings_files
 from lightrec.errors import ConfigError
 
-NAMES = ["beauty", "beauty-text", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
+NAMES = ["beauty", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
 
 MINIATURE = """
 data = "tiny"
@@ -103,7 +103,7 @@ def test_all_mistakes_of_a_recipe_are_named_at_once():
         baselines=["eaze"],
         teachers={"text": {"command": "finetune", "item_inputs": "ids"}, "popularity": {"command": "train"}},
         students={
-            "alone": {"command": "train", "hidden_size": "wide", "split": "temporal", "seed": 1},
+            "alone": {"command": "train", "hidden_size": "wide", "split": "temporal", "seed": 1, "seeds": "2"},
             "distilled": {"command": "distill", "teachers": ["txt"]},
             "second": {"command": "finetune"},
         },
@@ -117,6 +117,7 @@ def test_all_mistakes_of_a_recipe_are_named_at_once():
         "[teachers.popularity]: a name",
         "[students.alone] hidden_size = 'wide' must be of type int",
         "[students.alone] split is set for the whole recipe",
+        "[students.alone] seeds = '2' must be a whole number of at least 1",
         "[students.alone] seed: students are trained with every seed",
         "[students.distilled] teachers: 'txt' is not among text, popularity",
         "[students.second] command must be one of train, distill",
@@ -131,7 +132,7 @@ def test_all_mistakes_of_a_recipe_are_named_at_once():
         ({"comparisons": {"distilled": ["nobody"]}}, r"\[comparisons\] distilled: 'nobody' is no model"),
         ({"comparisons": {"alone": ["teachers"]}}, "alone: 'teachers' is no model"),
         ({"comparisons": {"text": ["alone"]}}, "text is no student"),
-        ({"bundles": {"text": {"precision": "int4"}}}, r"precision = 'int4' .*; \[bundles.text\] is no student"),
+        ({"bundles": {"text": {"precision": "int2"}}}, r"precision = 'int2' .*; \[bundles.text\] is no student"),
         ({"seeds": 0}, "seeds = 0 must be at least 1"),
     ],
 )
@@ -141,8 +142,25 @@ def test_what_does_not_fit_together_is_refused(changes, message):
         make_recipe("mine", values(**changes))
 
 
+def test_a_student_may_have_fewer_seeds_than_the_others():
+    given = values(seeds=2)
+    given["students"]["alone"]["seeds"] = 1
+    recipe = make_recipe("mine", given)
+    assert {name: model.seeds for name, model in recipe.models.items()} == {"text": 1, "ids": 1, "alone": 1, "distilled": 2}
+    steps = reproduce_steps(recipe, Layout(Path("out"), Path("data")), fetch=False)
+    trained = [step.line for step in steps if " --seed " in step.line]
+    assert [line.split("--out ")[1] for line in trained] == [
+        "out/runs/alone",
+        "out/runs/distilled",
+        "out/runs/distilled-seed1",
+    ]
+    given["teachers"]["text"]["seeds"] = 2
+    with pytest.raises(ConfigError, match=r"\[teachers.text\] seeds: a teacher is trained once"):
+        make_recipe("mine", given)
+
+
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="No recipe is called 'beauti': choose one of beauty, beauty-text, ml-100k"):
+    with pytest.raises(ConfigError, match="No recipe is called 'beauti': choose one of beauty, ml-100k"):
         open_recipe("beauti")
     with pytest.raises(ConfigError, match=r"no\.toml does not exist"):
         open_recipe("no.toml")
