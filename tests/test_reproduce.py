@@ -146,7 +146,12 @@ def test_a_student_may_have_fewer_seeds_than_the_others():
     given = values(seeds=2)
     given["students"]["alone"]["seeds"] = 1
     recipe = make_recipe("mine", given)
-    assert {name: model.seeds for name, model in recipe.models.items()} == {"text": 1, "ids": 1, "alone": 1, "distilled": 2}
+    assert {name: model.seeds for name, model in recipe.models.items()} == {
+        "text": 1,
+        "ids": 1,
+        "alone": 1,
+        "distilled": 2,
+    }
     steps = reproduce_steps(recipe, Layout(Path("out"), Path("data")), fetch=False)
     trained = [step.line for step in steps if " --seed " in step.line]
     assert [line.split("--out ")[1] for line in trained] == [
