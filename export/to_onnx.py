@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def trace(
     module: torch.nn.Module, inputs: dict[str, Any], outputs: list[str], axes: dict[str, dict[int, str]]
 ) -> onnx.ModelProto:
     """Trace ``module`` with the example ``inputs``; ``axes`` names the dynamic axes of every input and output."""
-    with _quiet(), torch.no_grad():
+    with _quiet(), _gru_nodes(module), torch.no_grad():
         program = torch.onnx.export(
             module,
             kwargs=inputs,
@@ -88,6 +89,41 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _gru_nodes(module: torch.nn.Module) -> Iterator[None]:
+    """Trace every layer of a ``torch.nn.GRU`` as ONNX's node of that name.
+
+    Left to itself the exporter of torch 2.13 does so for the first model of a process alone: in all others it writes
+    out each step of the example history and fails.
+    """
+    grus = [part for part in module.modules() if isinstance(part, torch.nn.GRU)]
+    for gru in grus:
+        gru.forward = functools.partial(_gru_node, gru)
+    try:
+        yield
+    finally:
+        for gru in grus:
+            del gru.forward
+
+
+def _gru_node(gru: torch.nn.GRU, inputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+    """The states ``[B, T, d]`` of a batch-first ``gru`` that starts from zeros; to be traced, never run."""
+    states, width = inputs.transpose(0, 1), gru.hidden_size
+    reset, update, new = (slice(gate * width, (gate + 1) * width) for gate in range(3))
+    for layer in range(gru.num_layers):
+        weights = [getattr(gru, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        # ONNX has the update gate before the reset gate, and room for a second direction.
+        from_input, from_state, *biases = [torch.cat([w[update], w[reset], w[new]])[None] for w in weights]
+        states = torch.onnx.ops.symbolic(
+            "GRU",
+            [states, from_input, from_state, torch.cat(biases, 1)],
+            {"hidden_size": width, "linear_before_reset": 1},
+            dtype=states.dtype,
+            shape=[states.shape[0], 1, states.shape[1], width],
+        ).squeeze(1)
+    return states.transpose(0, 1), None
 
 
 def _name_axes(model: onnx.ModelProto, axes: dict[str, dict[int, str]]) -> None:
