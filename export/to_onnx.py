@@ -100,12 +100,12 @@ def _gru_nodes(module: torch.nn.Module) -> Iterator[None]:
     """
     grus = [part for part in module.modules() if isinstance(part, torch.nn.GRU)]
     for gru in grus:
-        gru.forward = functools.partial(_gru_node, gru)
+        gru.__dict__["forward"] = functools.partial(_gru_node, gru)
     try:
         yield
     finally:
         for gru in grus:
-            del gru.forward
+            del gru.__dict__["forward"]
 
 
 def _gru_node(gru: torch.nn.GRU, inputs: torch.Tensor) -> tuple[torch.Tensor, None]:

@@ -73,7 +73,7 @@ class OpenVinoBackend(Backend):
 
     def _request(self, columns: int) -> InferRequest:
         """An inference request belongs to one thread at a time."""
-        requests = self._local.__dict__
+        requests: dict[int, InferRequest] = self._local.__dict__.setdefault("requests", {})
         if columns not in requests:
             requests[columns] = self._model(columns).create_infer_request()
         return requests[columns]
