@@ -1,4 +1,17 @@
-"""Result rows: JSON lines, each complete in itself, with all that is needed to judge or repeat it."""
+"""Result rows: JSON lines, each complete in itself, with all that is needed to judge or repeat it.
+
+``lightrec bench`` writes rows of three kinds; docs/bench.md tells every field, its unit and how it is measured.
+
+    speed        one for each variant: variant, backend, precision, device, size_bytes, load_ms, k,
+                 latency_ms {recommend, graph}: count, mean, min, p50, p90, p99, p999, round_medians, speedup, histogram,
+                 per_second by batch size, cpu_ms_per_call, memory_bytes {peak, steady}, energy_mj_per_call,
+                 cold_start, session_ms, server, streams, threads_scaling, soak, agreement, quality
+    catalogue    variant, precision, n_items, size_bytes, latency_ms
+    absent       variant, reason
+
+All carry the context: bundle, data, what was asked for, limits, noise, versions, machine. What was not asked for, or what
+the machine does not tell, is null.
+"""
 
 from __future__ import annotations
 
