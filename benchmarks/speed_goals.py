@@ -67,6 +67,7 @@ def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
         facts: what it was made from.
     """
     goal = next(goal for goal in GOALS if goal.name == name)
+    found = value["value"] if isinstance(value, dict) else value
     spread = value if isinstance(value, dict) else {"low": None, "value": value, "high": None}
     return {
         "kind": "goal",
@@ -74,7 +75,7 @@ def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
         "what": goal.what,
         "unit": goal.unit,
         "found": spread,
-        **_verdict(goal, spread),
+        **_verdict(goal, found),
         **facts,
     }
 
@@ -104,9 +105,9 @@ def latency_line(row: Row) -> str:
     return ", ".join(f"{name} {milliseconds(side['p50'])} ms" for name, side in row.get("latency_ms", {}).items())
 
 
-def _verdict(goal: Goal, found: dict[str, float]) -> Row:
+def _verdict(goal: Goal, found: float) -> Row:
     def holds(limit: float | None) -> bool | None:
-        return None if limit is None else found["value"] >= limit if goal.at_least else found["value"] <= limit
+        return None if limit is None else found >= limit if goal.at_least else found <= limit
 
     return {
         "at_least": goal.at_least,

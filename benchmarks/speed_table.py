@@ -230,12 +230,12 @@ def quality(bench: Bench, row: str) -> list[Row]:
         return []
     split = make_split(Dataset.open(bench.data["beauty"]))
     ours, reference = Recommender.load(bundle), Recommender.load(bench.given.reference)
-    both = [
+    int8, fp32 = (
         evaluate(ranker, split.test, train_popularity=split.popularity(), ks=(K,), bootstrap=0)
         for ranker in (ours, reference)
-    ]
-    comparison = paired_comparison(*both, f"ndcg@{K}")
-    if comparison.relative is None:
+    )
+    comparison = paired_comparison(int8, fp32, f"ndcg@{K}")
+    if comparison.relative is None or comparison.relative.low is None:
         raise ModelError(f"{bench.given.reference} finds nobody's next item: give the same student in fp32.")
     histories = [split.test.history(case) for case in range(len(split.test))]
     shared_items = overlap(ours.top_k(histories, K), reference.top_k(histories, K))

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from lightrec.benchmarks.turns import chunks, own_channel, serve
+from lightrec.benchmarks.turns import Call, chunks, own_channel, serve
 from lightrec.runtime.recommender import Recommender
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     histories = json.loads(Path(request["histories"]).read_text(encoding="utf-8"))
     recommender, k = Recommender.load(request["bundle"], threads=request["threads"]), request["k"]
     recommender.recommend(histories[0], k)
-    calls = {"single": (lambda history: recommender.recommend(history, k), histories)}
+    calls: dict[str, Call] = {"single": (lambda history: recommender.recommend(history, k), histories)}
     for size in request["batches"]:
         calls[f"batch {size}"] = (lambda batch: recommender.recommend_batch(batch, k), chunks(histories, size))
     serve(channel, calls, {})

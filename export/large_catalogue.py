@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -308,7 +309,7 @@ class _Tail:
     def _flat(self, name: str) -> str:
         return self._add("Reshape", name, self._const("table.flat", [0, -1]))
 
-    def _add(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def _add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         self._count += 1
         output = f"table.{kind}.{self._count}"
         self.nodes.append(make_node(kind, list(inputs), [output], **attributes))

@@ -160,6 +160,7 @@ def _drop_range(model: np.ndarray, exported: np.ndarray, users: np.ndarray) -> t
     drawn = np.concatenate([weights @ sums for weights in user_weights(len(sums), 1000, seed=0)])
     drops = 1 - drawn[:, 1] / np.where(drawn[:, 0] > 0, drawn[:, 0], np.inf)
     interval = interval_of(0.0, np.where(drawn[:, 0] > 0, drops, 0.0))
+    assert interval.low is not None and interval.high is not None
     return interval.low, interval.high
 
 

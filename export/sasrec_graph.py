@@ -96,8 +96,8 @@ class SasrecBuilder:
         last = len(self.model.layers) - 1
         for number in range(last):
             states, normed = self._layer(number, states, normed)
-        own = [self.add("GatherND", [x, "last"], f"last.{x}", batch_dims=1) for x in (states, normed)]
-        self._recommend(self._score(self._last_layer(last, *own, normed)))
+        own_states, own = (self.add("GatherND", [x, "last"], f"last.{x}", batch_dims=1) for x in (states, normed))
+        self._recommend(self._score(self._last_layer(last, own_states, own, normed)))
         return self._nodes
 
     def constant(self, name: str, value: Any) -> str:
@@ -210,7 +210,8 @@ class SasrecBuilder:
         return f"{name}.sum", name
 
     def _norm(self, name: str) -> tuple[str, str]:
-        return tuple(self.constant(f"{name}.{part}", self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        weight, bias = (self.constant(f"{name}.{part}", self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return weight, bias
 
     def _distance_bias(self, number: int, order: tuple[int, ...]) -> str:
         """The bias of every key for every query, axes (query, key, head) in ``order``; folded when loaded."""

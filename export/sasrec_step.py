@@ -84,8 +84,8 @@ class _StepBuilder(SasrecBuilder):
             states, normed = self._layer(number, states, normed)
         self.add("Concat", ["past.last", normed], "present.last", axis=1)
         newest = self.constant("newest", np.array(-1))
-        own = [self.add("Gather", [x, newest], f"last.{x}", axis=1) for x in (states, normed)]
-        state = self._finish(self._last_layer(last, *own, "present.last"))
+        own_states, own = (self.add("Gather", [x, newest], f"last.{x}", axis=1) for x in (states, normed))
+        state = self._finish(self._last_layer(last, own_states, own, "present.last"))
         self._nodes.append(make_node("Identity", [state], ["state"]))
         return self._nodes
 
