@@ -88,9 +88,41 @@ export class Recommender {
    */
   recommend(history: Iterable<ItemId>, options?: RecommendOptions): Promise<Recommendations>;
 
+  /**
+   * A history that grows item by item; each recommendation reads only what is new.
+   *
+   * @param history items to start from, oldest first.
+   */
+  session(history?: Iterable<ItemId>): Promise<Session>;
+
   /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
   rank(
     history: readonly number[],
     options?: { k?: number; exclude?: readonly number[] },
   ): Promise<{ items: number[]; scores: number[] }>;
+}
+
+/**
+ * One user's growing history; made by `Recommender.session`.
+ *
+ * It answers as `Recommender.recommend` would with the whole history. As long as there are no more than
+ * `manifest.max_length` items, only those that were not read yet go through the model; after that the whole window is
+ * read again for each new one.
+ */
+export class Session {
+  private constructor();
+
+  /** False if every recommendation reads the whole window: the bundle has no graph for one step. */
+  readonly incremental: boolean;
+  /** How many known items the history has. */
+  readonly length: number;
+
+  /** Put an item behind the history; an unknown one is skipped and reported by the next recommendation. */
+  add(item: ItemId): void;
+
+  /** Put several items behind the history, oldest first. */
+  extend(items: Iterable<ItemId>): void;
+
+  /** The items to show next; what is added while an answer is on its way belongs to the next one. */
+  recommend(options?: RecommendOptions): Promise<Recommendations>;
 }

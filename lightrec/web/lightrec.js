@@ -27,13 +27,16 @@ export class Recommender {
   #popularity;
   #readTitles;
   #titlesRead;
+  #openParts;
+  #parts;
 
-  constructor({ manifest, itemIds, popularity, titles, session, ort }) {
+  constructor({ manifest, itemIds, popularity, titles, session, openParts, ort }) {
     this.manifest = manifest;
     this.itemIds = itemIds;
     this.#popularity = popularity;
     this.#readTitles = titles;
     this.#session = session;
+    this.#openParts = openParts;
     this.#ort = ort;
     this.#index = new Map(itemIds.map((id, index) => [id, index]));
   }
@@ -62,6 +65,7 @@ export class Recommender {
       titles: () =>
         titleBytes && listOf(parse(titleBytes, bundle, titleFile), manifest.n_items, bundle, titleFile),
       session,
+      openParts: () => openParts(runtime, model, bundle, { read, verified, files: manifest.files }),
       ort: runtime,
     });
   }
@@ -82,38 +86,72 @@ export class Recommender {
   }
 
   /** The items to show next to one user, best first; a history without a known item is answered by popularity. */
-  async recommend(history, { k = 10, exclude = [], candidates } = {}) {
+  async recommend(history, { k, exclude, candidates } = {}) {
     const unknown = new Set();
     const seen = this.#indices(history, "history", unknown);
+    return this.#answer(seen, unknown, { k, exclude, candidates }, (...asked) => this.rank(...asked));
+  }
+
+  /** A user's history that grows item by item; each recommendation reads only what is new. */
+  async session(history = []) {
+    this.#parts ??= this.#openParts();
+    const parts = await this.#parts.catch((error) => {
+      this.#parts = undefined; // the next session tries again
+      throw error;
+    });
+    return new Session({
+      parts,
+      window: this.manifest.max_length,
+      tensor: (...given) => this.#tensor(...given),
+      indices: (...given) => this.#indices(...given),
+      answer: (...given) => this.#answer(...given),
+      rank: (...given) => this.rank(...given),
+      score: (state, seen, { k, exclude }) => this.#run(parts.score, { state, ...this.#inputs(seen, k, exclude) }),
+      empty: (shape) => new this.#ort.Tensor("float32", new Float32Array(0), shape),
+      history,
+    });
+  }
+
+  /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
+  async rank(history, { k = 10, exclude = [] } = {}) {
+    return this.#run(this.#session, this.#inputs(history, k, exclude));
+  }
+
+  async #run(graph, inputs) {
+    const answer = await graph.run(inputs);
+    const items = Array.from(answer.items.data, Number).filter((index) => index >= 0);
+    return { items, scores: Array.from(answer.scores.data).slice(0, items.length) };
+  }
+
+  #inputs(history, k, exclude) {
+    const window = this.manifest.max_length;
+    const recent = history.slice(-window);
+    // What the model does not read is still filtered as seen; some runtimes refuse an empty input.
+    const leftOut = [...history.slice(0, -window), ...exclude];
+    return {
+      history: this.#tensor(recent, [1, recent.length]),
+      length: this.#tensor([recent.length], [1]),
+      exclude: this.#tensor(leftOut.length ? leftOut : [-1], [1, leftOut.length || 1]),
+      k: this.#tensor([Math.min(wholeK(k), this.manifest.n_items)], [1]),
+    };
+  }
+
+  /** The items of `seen`, and `options` in ids, to an answer in ids; `rank` ranks by index. */
+  async #answer(seen, unknownIds, { k = 10, exclude = [], candidates }, rank) {
+    const unknown = new Set(unknownIds);
     let leftOut = this.#indices(exclude, "exclude", unknown);
     if (candidates !== undefined && candidates !== null) {
       const allowed = new Set(this.#indices(candidates, "candidates", unknown));
       leftOut = leftOut.concat([...this.itemIds.keys()].filter((index) => !allowed.has(index)));
     }
     const fallback = seen.length === 0;
-    const answer = fallback ? this.#popular(k, leftOut) : await this.rank(seen, { k, exclude: leftOut });
-    const items = answer.items.map((index, rank) => ({
+    const answer = fallback ? this.#popular(k, leftOut) : await rank(seen, { k, exclude: leftOut });
+    const items = answer.items.map((index, place) => ({
       id: this.itemIds[index],
       title: this.#titles?.[index] ?? null,
-      score: answer.scores[rank],
+      score: answer.scores[place],
     }));
     return { items, unknown: [...unknown], fallback };
-  }
-
-  /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
-  async rank(history, { k = 10, exclude = [] } = {}) {
-    const window = this.manifest.max_length;
-    const recent = history.slice(-window);
-    // What the model does not read is still filtered as seen; some runtimes refuse an empty input.
-    const leftOut = [...history.slice(0, -window), ...exclude];
-    const answer = await this.#session.run({
-      history: this.#tensor(recent, [1, recent.length]),
-      length: this.#tensor([recent.length], [1]),
-      exclude: this.#tensor(leftOut.length ? leftOut : [-1], [1, leftOut.length || 1]),
-      k: this.#tensor([Math.min(wholeK(k), this.manifest.n_items)], [1]),
-    });
-    const items = Array.from(answer.items.data, Number).filter((index) => index >= 0);
-    return { items, scores: Array.from(answer.scores.data).slice(0, items.length) };
   }
 
   #tensor(values, shape) {
@@ -139,6 +177,80 @@ export class Recommender {
       .filter((index) => !out.has(index))
       .slice(0, wholeK(k));
     return { items, scores: items.map(() => null) };
+  }
+}
+
+/**
+ * One user's growing history; made by `await recommender.session()`. It answers as `recommend` would with the whole
+ * history. Once there are more items than the model reads, the window is read again for each new one.
+ */
+export class Session {
+  #of;
+  #history = [];
+  #unknown = new Set();
+  #past = null;
+  #read = 0; // items that the past and the state stand for
+  #state = null;
+  #turn = Promise.resolve();
+
+  constructor({ history, ...of }) {
+    this.#of = of;
+    this.incremental = of.parts !== null;
+    this.extend(history);
+  }
+
+  /** How many known items the history has. */
+  get length() {
+    return this.#history.length;
+  }
+
+  /** Put an item behind the history; an unknown one is skipped and reported by the next recommendation. */
+  add(item) {
+    this.extend([item]);
+  }
+
+  /** Put several items behind the history, oldest first. */
+  extend(items) {
+    this.#history = this.#history.concat(this.#of.indices(items, "history", this.#unknown));
+  }
+
+  /** The items to show next. What is added while an answer is on its way belongs to the next one. */
+  async recommend({ k, exclude, candidates } = {}) {
+    const [seen, unknown] = [this.#history, new Set(this.#unknown)];
+    const rank = this.incremental ? (...asked) => this.#rank(...asked) : this.#of.rank;
+    const answer = this.#turn.then(() => this.#of.answer(seen, unknown, { k, exclude, candidates }, rank));
+    this.#turn = answer.catch(() => {}); // one step after the other, also after a mistake
+    return answer;
+  }
+
+  async #rank(seen, asked) {
+    wholeK(asked.k);
+    return this.#of.score(await this.#lastState(seen), seen, asked);
+  }
+
+  /** The encoder's state after the whole history, reading only what it has not read. */
+  async #lastState(seen) {
+    if (this.#read === seen.length) return this.#state;
+    const fits = seen.length <= this.#of.window;
+    const items = fits ? seen.slice(this.#past ? this.#read : 0) : seen.slice(-this.#of.window);
+    const [state, past] = await this.#step(items, (fits && this.#past) || this.#start());
+    // Beyond the window, everything remembered has seen items that have left it.
+    [this.#state, this.#past, this.#read] = [state, fits ? past : null, seen.length];
+    return state;
+  }
+
+  async #step(items, past) {
+    const { step } = this.#of.parts;
+    const answer = await step.run({ items: this.#of.tensor(items, [1, items.length]), ...past });
+    const [state, ...present] = step.outputNames.map((name) => answer[name]);
+    return [state, Object.fromEntries(Object.keys(past).map((name, place) => [name, present[place]]))];
+  }
+
+  /** The past of an empty history: nothing in the free dimensions. */
+  #start() {
+    const inputs = this.#of.parts.step.inputMetadata.filter(({ name }) => name !== "items");
+    const fixed = (size) => (Number.isInteger(size) && size > 0 ? size : 0);
+    return Object.fromEntries(inputs.map(({ name, shape }) => [name, this.#of.empty(shape.map(fixed))]));
   }
 }
 
@@ -278,9 +390,25 @@ function int32Array(bytes, size, bundle) {
   return Int32Array.from({ length: size }, (_, place) => view.getInt32(start + 4 * place, true));
 }
 
-async function openSession(ort, graph, bundle, name) {
+/** The graphs for sessions, whose weights lie in the model's file; null where the bundle has none. */
+async function openParts(ort, model, bundle, { read, verified, files }) {
+  const names = [model.parts?.step, model.parts?.score];
+  if (!names.every((name) => name && files[name])) return null;
+  const graphs = await Promise.all(names.map((name) => read(name, { optional: true })));
+  if (graphs.includes(null)) return null; // a deployed bundle may lack them
+  const data = [{ path: model.files[0], data: await verified(model.files[0]) }];
+  const [step, score] = await Promise.all(
+    names.map(async (name, place) =>
+      openSession(ort, await checked(graphs[place], files[name], bundle, name), bundle, name, data),
+    ),
+  );
+  return { step, score };
+}
+
+async function openSession(ort, graph, bundle, name, externalData) {
   try {
     return await ort.InferenceSession.create(graph, {
+      ...(externalData && { externalData }),
       intraOpNumThreads: 1, // fastest for single requests to a small model
       interOpNumThreads: 1,
       logSeverityLevel: 3, // errors only

@@ -133,12 +133,13 @@ def _runtime_files(given: str | Path | None) -> list[Path]:
 def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> None:
     """The bundle with one model and nothing that recommending does without: a whole bundle again."""
     target.mkdir()
-    for name in (*SMALL_FILES, *model.files):
+    if not all((bundle / name).is_file() for name in model.parts.values()):
+        model = dataclasses.replace(model, parts={})
+    for name in (*SMALL_FILES, *model.files, *model.parts.values()):
         if (bundle / name).is_file():
             shutil.copyfile(bundle / name, target / name)
     if PACKED_ITEMS[0] in manifest.files:  # lightrec.js reads lists of ids and titles
         write_catalogue(target, read_catalogue(bundle, manifest), packed=False)
-    model = dataclasses.replace(model, parts={})
     write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
 
 
