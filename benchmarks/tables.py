@@ -66,8 +66,8 @@ def absent_lines(rows: Sequence[Row]) -> list[str]:
 def milliseconds(value: float) -> str:
     """Three digits that count.
 
-    >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(123.4)
-    ('0.063', '1.23', '123')
+    >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(1234.5)
+    ('0.063', '1.23', '1,234')
     """
     return (
         f"{value:.3f}"
@@ -76,7 +76,7 @@ def milliseconds(value: float) -> str:
         if value < 10
         else f"{value:.1f}"
         if value < 100
-        else f"{value:.0f}"
+        else f"{value:,.0f}"
     )
 
 

@@ -19,6 +19,7 @@ from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
 from lightrec.cli.package import package
 from lightrec.cli.recommend import recommend
+from lightrec.cli.report import report
 from lightrec.cli.reproduce import reproduce
 from lightrec.cli.teacher_scores import teacher_scores
 from lightrec.cli.train import train
@@ -52,6 +53,7 @@ app.command()(export)
 app.add_typer(items.app, name="items")
 app.command()(package)
 app.command()(bench)
+app.command()(report)
 app.command()(recommend)
 app.command()(verify)
 app.command()(doctor)

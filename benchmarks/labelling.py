@@ -1,0 +1,86 @@
+"""Where the labels of points go, so that none lies over another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ALONG = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1))
+"""Directions from a point to its label, the best first; y grows downwards."""
+
+GAPS = (0, 12, 26, 44, 66)
+"""Distances beyond the point's edge."""
+
+NEAR = 12
+"""Labels farther from their point's edge are joined to it."""
+
+
+class Box(NamedTuple):
+    """An upright rectangle."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: Box) -> bool:
+        """Whether the two share any area.
+
+        >>> Box(0, 0, 2, 2).meets(Box(1, 1, 3, 3)), Box(0, 0, 2, 2).meets(Box(2, 0, 3, 2))
+        (True, False)
+        """
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+    def within(self, other: Box) -> bool:
+        """Whether all of it lies in the other."""
+        return (
+            self.left >= other.left
+            and self.right <= other.right
+            and self.top >= other.top
+            and self.bottom <= other.bottom
+        )
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a text is in a sans-serif font, rather too much than too little."""
+    return 0.61 * size * len(text)
+
+
+def place_label(
+    x: float, y: float, clear: float, width: float, height: float, taken: Sequence[Box], area: Box
+) -> tuple[Box, str, bool] | None:
+    """The nearest free place for a label.
+
+    Args:
+        x: the point's.
+        y: the point's.
+        clear: distance to keep from it.
+        width: of the label.
+        height: of the label.
+        taken: what must not be covered.
+        area: what must not be left.
+
+    Returns:
+        the label's box, how its text is aligned (``start``, ``middle`` or ``end``), and whether it lies so far away
+        that a line should join it to its point; None where there is no room.
+    """
+    for gap in GAPS:
+        for across, down in ALONG:
+            reach = clear + gap
+            left = x + reach if across > 0 else x - reach - width if across < 0 else x - width / 2
+            diagonal = reach * 0.4 if across and down else reach
+            top = y + diagonal if down > 0 else y - diagonal - height if down < 0 else y - height / 2
+            box = Box(left, top, left + width, top + height)
+            line = leader(x, y, box)[2:] if gap > NEAR else []
+            if box.within(area) and not any(part.meets(other) for other in taken for part in (box, *line)):
+                return box, ("start", "middle", "end")[1 - across], gap > NEAR
+    return None
+
+
+def leader(x: float, y: float, box: Box) -> list[Box]:
+    """The line from a point to the nearest place of its label's box, as small boxes from its start to its end."""
+    end_x, end_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
+    steps = [(x + (end_x - x) * part / 12, y + (end_y - y) * part / 12) for part in range(12)]
+    return [Box(a - 1, b - 1, a + 1, b + 1) for a, b in steps]

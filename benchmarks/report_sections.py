@@ -1,0 +1,265 @@
+"""The report's parts but for the curves: quality, the front, latency, size, all figures, the absent, the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from lightrec.benchmarks.axes import log_axis
+from lightrec.benchmarks.charts import legend
+from lightrec.benchmarks.columns import Figure, figures, quality_change, value
+from lightrec.benchmarks.figures import ci_bar, distribution, plain_bar, tick_row
+from lightrec.benchmarks.pareto import Point, facts, pareto_chart
+from lightrec.benchmarks.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
+from lightrec.benchmarks.report_html import best_cells, cell, key, name_cell, section, swatch, table
+from lightrec.benchmarks.report_scaling import Named
+from lightrec.benchmarks.tables import machine_line, megabytes, milliseconds, times
+
+Row = dict[str, Any]
+
+QUALITY_COLUMNS = ("hr@10", "mrr", "mrr@100", "coverage@10")
+"""Shown beside NDCG@10, as far as a row has them."""
+
+
+def quality_section(rows: Sequence[Row], claim: str) -> str:
+    """The models' quality as evaluated."""
+    shown = [name for name in QUALITY_COLUMNS if any(name in row["metrics"] for row in rows)]
+    values = [row["metrics"]["ndcg@10"] for row in rows]
+    limit = max(value["high"] or value["value"] for value in values)
+    numbers = [value["value"] for value in values]
+    columns = [
+        ("model", [name_cell(row["label"]) for row in rows]),
+        ("", [cell(ci_bar(value, limit), css="chart") for value in values]),
+        ("NDCG@10", best_cells("NDCG@10", numbers, "{:.4f}".format, max, [_range(value) for value in values])),
+    ]
+    for name in shown:
+        label = "Coverage@10" if name.startswith("coverage") else name.upper()
+        found = [value(row, "metrics", name, "value") for row in rows]
+        columns.append((label, best_cells(label, found, "{:.4f}".format, max)))
+    note = f"{escape(claim)} The whole catalogue is ranked for every user; higher is better."
+    return section(
+        "Quality", note + key(light="NDCG@10", line="95% interval over users"), table("Quality by model", columns)
+    )
+
+
+def points(named: Named) -> list[Point]:
+    """The rows with a quality, for the picture."""
+    chosen = choose([row for _, row in named])
+    return [
+        Point(name, row["latency_ms"]["recommend"]["p50"], quality, row["size_bytes"], style, row is chosen)
+        for style, (name, row) in enumerate(named)
+        if (quality := ndcg(row)) is not None and row["size_bytes"]
+    ]
+
+
+def quality_limit(named: Named) -> tuple[float, str] | None:
+    """The least quality of the recommended variant, and its name in the picture."""
+    limit = least_quality([row for _, row in named])
+    over = next((over for _, row in named if (over := value(row, "quality", "compared_with"))), None)
+    return None if limit is None or over is None else (limit, f"{1 - ALLOWED_DROP:.0%} of {over}")
+
+
+def pareto_section(named: Named) -> str:
+    """Quality against latency; empty where quality was not measured."""
+    found, limit = points(named), quality_limit(named)
+    if len(found) < 2:
+        return ""
+    (wide, unnamed), (narrow, _) = (pareto_chart(found, *size, limit, named) for *size, named in _SIZES)
+    note = (
+        "Up is better, left is faster; the larger a mark, the larger the model. What lies in the tinted area is beaten "
+        "in both by a variant on its edge. The ring marks the recommended variant."
+    )
+    keys = [legend([(facts(point), point.style) for point in part], lines=False) for part in (unnamed, found)]
+    pictures = f'<div class="wide">{wide}{keys[0]}</div>\n<div class="narrow">{narrow}{keys[1]}</div>'
+    return section("Quality against latency", note, pictures)
+
+
+_SIZES = ((880, 440, True), (360, 330, False))
+"""Width, height and whether names are in it: the picture for wide screens, and that for narrow ones."""
+
+
+def latency_section(named: Named) -> str:
+    """How the times of single requests are distributed."""
+    calls = [row["latency_ms"]["recommend"] for _, row in named]
+    ends = [end for call in calls for end in (call["min"], call.get("p999") or call["p99"])]
+    axis = log_axis((max(end, 1e-6) for end in ends), "ms", air=1.15)
+    drawings = [cell(distribution(call, axis, style), css="chart") for style, call in enumerate(calls)]
+    columns = [
+        ("one request", [name_cell(name, style) for style, (name, _) in enumerate(named)]),
+        ("", drawings),
+    ]
+    for label, path in (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")):
+        if any(call.get(path) is not None for call in calls):
+            head = f"{label}, ms"
+            columns.append((head, best_cells(head, [call.get(path) for call in calls], milliseconds, min)))
+    speedups = [value(call, "speedup") for call in calls]
+    if any(speedups):
+        spreads = [_spread(speedup, row) for speedup, (_, row) in zip(speedups, named, strict=True)]
+        numbers = [value(speedup, "value") for speedup in speedups]
+        columns.append(("speed-up", best_cells("speed-up", numbers, times, max, spreads)))
+    graphs = [value(row, "latency_ms", "graph", "p50") for _, row in named]
+    if any(graph is not None for graph in graphs):
+        columns.append(("graph p50, ms", best_cells("graph p50, ms", graphs, milliseconds, min)))
+    ticks = f'<tr class="axis-row" aria-hidden="true"><td></td><td class="chart">{tick_row(axis)}</td></tr>'
+    return section("Latency", _latency_note(named[0][1], calls), table("Latency of one request", columns, ticks))
+
+
+def footprint_section(named: Named) -> str:
+    """Size and memory as bars."""
+    shown = [figure for figure in figures([row for _, row in named]) if figure.label in _BARS]
+    shown.sort(key=lambda figure: _BARS.index(figure.label))
+    columns = [("variant", [name_cell(name, style) for style, (name, _) in enumerate(named)])]
+    for figure in shown:
+        found = [figure.of(row) for _, row in named]
+        label = figure.label + (", ms" if figure.group == "Latency, ms" else "")
+        if figure.label in _DRAWN:
+            most = max(size for size in found if size is not None)
+            bars = [plain_bar(size, most, f"{megabytes(size or 0)} MB") for size in found]
+            columns.append(("", [cell(bar, css="chart bars") for bar in bars]))
+        columns.append((label, best_cells(label, found, figure.write, figure.best)))
+    note = "Size is what a device needs: model, ids and manifest, without titles."
+    if any(figure.label.endswith("memory, MB") for figure in shown):
+        note += " Memory is that of a fresh process, in MB of 10⁶ bytes."
+    return section("Size and memory", note, table("Size and memory by variant", columns))
+
+
+_DRAWN = ("size, MB", "peak memory, MB")
+_BARS = (*_DRAWN, "steady memory, MB", "load", "start to first answer")
+"""What is shown of size and memory, in this order; the first two as bars."""
+
+
+def figures_section(named: Named) -> str:
+    """Every figure of every variant, one line a figure."""
+    rows = [row for _, row in named]
+    shown = figures(rows)
+    heads = "".join(f'<th scope="col">{swatch(style)}{escape(name)}</th>' for style, (name, _) in enumerate(named))
+    bodies = []
+    for group in dict.fromkeys(figure.group for figure in shown):
+        lines = "\n".join(_figure_line(figure, rows) for figure in shown if figure.group == group)
+        title = f'<tr class="group"><th scope="rowgroup" colspan="{len(rows) + 1}">{escape(group)}</th></tr>'
+        bodies.append(f"<tbody>\n{title}\n{lines}\n</tbody>")
+    content = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="All figures">\n<table class="all">\n'
+        f'<caption>All figures, one line each</caption>\n<thead><tr><th scope="col">figure</th>{heads}</tr></thead>\n'
+        f"{''.join(bodies)}\n</table>\n</div>"
+    )
+    return section("All figures", escape(_quality_note(rows)), content)
+
+
+def absent_section(absent: Sequence[Row]) -> str:
+    """What could not run here, and how to get it; empty if all ran."""
+    if not absent:
+        return ""
+    reasons = dict.fromkeys((row["variant"], row["reason"]) for row in absent)
+    items = "".join(f"<dt>{escape(variant)}</dt><dd>{escape(reason)}</dd>" for variant, reason in reasons)
+    return section("Not measured here", "", f"<dl>{items}</dl>")
+
+
+def machine_section(rows: Sequence[Row]) -> str:
+    """The fingerprints of the machines and runs, and the commands."""
+    machines: dict[str, list[Row]] = {}
+    for row in rows:
+        machines.setdefault(str(row.get("machine")), []).append(row)
+    lists = []
+    for own in machines.values():
+        facts = [_facts(row) for row in own]
+        merged = {name: "; ".join(dict.fromkeys(fact[name] for fact in facts if fact[name])) for name in facts[0]}
+        pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in merged.items() if words)
+        lists.append(f"<dl>{pairs}</dl>")
+    commands = "\n".join(dict.fromkeys(row["command"] for row in rows if row.get("command")))
+    note = (
+        "The variants of a command take turns, round by round, after a warm-up, on the same histories; nothing is left "
+        "out. Ratios are taken within each round: their median, with the quartiles."
+    )
+    return section("How it was measured", note, f"{''.join(lists)}<pre>{escape(commands)}</pre>")
+
+
+def _figure_line(figure: Figure, rows: Sequence[Row]) -> str:
+    details = [quality_change(row) for row in rows] if figure.label == "NDCG@10" else None
+    cells = best_cells(figure.label, [figure.of(row) for row in rows], figure.write, figure.best, details)
+    return f'<tr><th scope="row">{escape(figure.label)}</th>{"".join(cells)}</tr>'
+
+
+def _latency_note(row: Row, calls: Sequence[Row]) -> str:
+    data, over = row["data"], value(row, "latency_ms", "recommend", "speedup", "over")
+    note = (
+        f"From raw ids to titles, one history a call: {data['histories']:,} histories of {escape(data['name'])} "
+        f"({escape(data['source'])}), median length {data['median_length']:g}."
+    )
+    note += f" Speed-up is over {escape(over)}, with the quartiles over the rounds." if over else ""
+    shape = "The area shows how often each time occurred" if any(call.get("histogram") for call in calls) else ""
+    lines = "long line: p50; short line: p99; logarithmic scale in ms."
+    return f"{note} {shape}; {lines}" if shape else f"{note} {lines[0].upper()}{lines[1:]}"
+
+
+def _quality_note(rows: Sequence[Row]) -> str:
+    quality = next((row["quality"] for row in rows if row.get("quality")), None)
+    if quality is None:
+        return ""
+    return (
+        f"NDCG@10 of {quality['cases']:,} test cases, with its change from {quality['compared_with']}. "
+        "The best of each line stands out."
+    )
+
+
+def _facts(row: Row) -> dict[str, str]:
+    """What must be known to judge or repeat a row; empty where it is not known."""
+    machine = row.get("machine") or {}
+    packages = ", ".join(f"{name} {version}" for name, version in (machine.get("packages") or {}).items())
+    checksum = value(row, "data", "checksum")
+    return {
+        "Machine": machine_line(row) if machine else "",
+        "Processor features": ", ".join(machine.get("features") or []),
+        **{name: _plain(machine.get(key)) for name, key in _MORE.items()},
+        "Threads": _plain(row.get("threads")),
+        "Limits": _limits(row),
+        "Versions": f"lightrec {row.get('lightrec_version')}, Python {machine.get('python')}, {packages}",
+        "Commit": row.get("commit") or "not in a checkout",
+        "Bundle": f"{row.get('bundle')}: {row.get('model_type')}, {row['n_items']:,} items" if "n_items" in row else "",
+        "Data": value(row, "data", "name") + (f", checksum {checksum[:12]}" if checksum else ""),
+        "Measured": row.get("time") or "",
+    }
+
+
+_MORE = {
+    "Frequency policy": "governor",
+    "MHz": "mhz",
+    "Graphics processors": "gpus",
+    "Container": "container",
+    "Hypervisor": "virtual",
+    "Power": "power",
+}
+"""Further facts of a machine, by their name in rows."""
+
+
+def _plain(fact: Any) -> str:
+    """A fact as text: the entries of dictionaries and lists one after the other."""
+    if isinstance(fact, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in fact.items() if part is not None)
+    if isinstance(fact, list):
+        return ", ".join(map(_plain, fact))
+    return "" if fact is None else str(fact)
+
+
+def _limits(row: Row) -> str:
+    limits = row.get("limits") or {}
+    memory = limits.get("memory_bytes")
+    parts = [
+        limits.get("profile") or "",
+        f"{limits['cores']} cores" if limits.get("cores") else "",
+        f"{megabytes(memory)} MB of memory" if memory else "",
+        f"enforced by {_plain(limits['enforced_by'])}" if limits.get("enforced_by") else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _range(value: Row) -> str:
+    return "" if value["low"] is None else f"{value['low']:.4f}–{value['high']:.4f}"
+
+
+def _spread(speedup: Row | None, row: Row) -> str:
+    """The quartiles of a speed-up; nothing for the variant that it is over."""
+    if speedup is None or speedup["over"] == row["variant"]:
+        return ""
+    return f"{speedup['low']:.1f}–{speedup['high']:.1f}"

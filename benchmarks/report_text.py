@@ -1,0 +1,77 @@
+"""Measured rows as Markdown for people and as CSV for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from lightrec.benchmarks.caveats import caveats
+from lightrec.benchmarks.columns import figures, labels, quality_change
+from lightrec.benchmarks.recommendation import summary
+from lightrec.benchmarks.tables import absent_lines, machine_line
+
+Row = dict[str, Any]
+
+
+def markdown_text(rows: Sequence[Row]) -> str:
+    """The recommendation, all figures, what is absent, the machine and the commands.
+
+    Args:
+        rows: of ``lightrec bench``, at least one of kind ``speed``.
+    """
+    speed = [row for row in rows if row["kind"] == "speed"]
+    lines = [f"**{_plain(summary(speed))}**", "", *(f"> {_plain(words)}\n" for words in caveats(speed))]
+    lines += [*_figures(speed), ""]
+    lines += [f"- absent: {_plain(words)}" for words in absent_lines(rows)]
+    machines = dict.fromkeys(machine_line(row) for row in speed)
+    commands = dict.fromkeys(row["command"] for row in speed)
+    lines += ["", f"Measured on {' and on '.join(machines)}:", "", "```", *commands, "```", ""]
+    return "\n".join(lines).replace("\n\n\n", "\n\n")
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """One line a row of any kind, one column a figure, named by its place: ``latency_ms.recommend.p50``.
+
+    Lists (rounds, histograms, curves) are left to the JSON rows.
+    """
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return file.getvalue()
+
+
+def _figures(speed: Sequence[Row]) -> list[str]:
+    head = ["", *(_plain(name) for name in labels(speed))]
+    lines = [head, ["---", *["---:"] * len(speed)]]
+    for figure in figures(speed):
+        texts = [figure.text(row) for row in speed]
+        if figure.label == "NDCG@10":
+            changes = [quality_change(row) for row in speed]
+            texts = [f"{text} ({change})" if change else text for text, change in zip(texts, changes, strict=True)]
+        lines.append([figure.full_label, *texts])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _flat(row: Row, before: str = "") -> Row:
+    """Nested keys joined with dots.
+
+    >>> _flat({"a": {"b": 1, "c": [1]}, "d": "x"})
+    {'a.b': 1, 'd': 'x'}
+    """
+    found: Row = {}
+    for name, fact in row.items():
+        if isinstance(fact, dict):
+            found |= _flat(fact, f"{before}{name}.")
+        elif not isinstance(fact, list):
+            found[f"{before}{name}"] = fact
+    return found
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
