@@ -21,6 +21,7 @@ from lightrec.cli.package import package
 from lightrec.cli.recommend import recommend
 from lightrec.cli.report import report
 from lightrec.cli.reproduce import reproduce
+from lightrec.cli.serve import serve
 from lightrec.cli.teacher_scores import teacher_scores
 from lightrec.cli.train import train
 from lightrec.cli.tune import tune
@@ -55,6 +56,7 @@ app.command()(package)
 app.command()(bench)
 app.command()(report)
 app.command()(recommend)
+app.command()(serve)
 app.command()(verify)
 app.command()(doctor)
 app.command()(demo)

@@ -23,7 +23,7 @@ def packages(extra):
     found = set()
     for requirement in OPTIONAL[extra]:
         name, inner = re.match(r"([\w-]+)(?:\[(.*?)\])?", requirement).groups()
-        found |= set().union(*map(packages, inner.split(","))) if inner else {name}
+        found |= set().union(*map(packages, inner.split(","))) if inner else {name.replace("-", "_")}
     return found
 
 

@@ -35,7 +35,7 @@ FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "confi
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
-ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web"}
+ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web", "serve"}
 
 RULES = {
     "errors": Rule(),
@@ -50,6 +50,10 @@ RULES = {
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule({"errors", "bundle", "download", "extras", "web"}, {"numpy", "onnxruntime"}, {"openvino"}),
+    "serve": Rule(
+        {"errors", "files", "bundle", "runtime"},
+        {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn"},
+    ),
     "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
     "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),

@@ -25,7 +25,7 @@ class RecommenderSlot:
     def __init__(self, bundle: str | Path, **options: Any):
         self._options = options
         self._swapping = threading.Lock()
-        self._current = Recommender.load(bundle, **options)
+        self._current = _ready(Recommender.load(bundle, **options))
 
     @property
     def current(self) -> Recommender:
@@ -43,7 +43,17 @@ class RecommenderSlot:
             BundleError: if the new bundle cannot be loaded; the old one goes on answering.
         """
         with self._swapping:
-            new = Recommender.load(bundle, **{**self._options, **options})
-            new.recommend(new.item_ids[:1], k=1)  # the first run prepares buffers
+            new = _ready(Recommender.load(bundle, **{**self._options, **options}))
             self._current = new
         return new
+
+
+def _ready(recommender: Recommender) -> Recommender:
+    """``recommender`` after its first runs, which prepare buffers and open the graphs for few candidates.
+
+    By the time these are needed another bundle may lie in the folder.
+    """
+    ids = recommender.item_ids
+    recommender.recommend(ids[:1], k=1)
+    recommender.recommend(ids[:1], k=1, candidates=ids[1:2])
+    return recommender

@@ -1,0 +1,77 @@
+"""``lightrec serve``: a bundle behind HTTP."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from lightrec.cli.common import BundleArgument, console
+
+TOKEN = "LIGHTREC_RELOAD_TOKEN"
+"""Environment variable: with it POST /reload exists."""
+
+
+def serve(
+    bundle: BundleArgument,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int | None, typer.Option(help="Requests computed at one time.  [default: cores]", min=1, show_default=False)
+    ] = None,
+    queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 64,
+    timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001)] = 1.0,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
+    name: Annotated[
+        str | None, typer.Option(help="Name under /v2/models.  [default: the folder's]", show_default=False)
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
+    precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
+) -> None:
+    """Serve a bundle over HTTP: /recommend, /recommend/batch, /health, /metrics, /docs, and /v2.
+
+    /v2 is the Open Inference Protocol of KServe, Triton and OpenVINO Model Server. SIGHUP reads the bundle's folder
+    anew without a dropped request; so does POST /reload, which exists if LIGHTREC_RELOAD_TOKEN is set and wants that
+    token. SIGTERM answers what has begun and ends. Needs the extra serve.
+
+    **Examples**
+
+    ```
+    lightrec serve bundle
+    lightrec serve bundle --host 0.0.0.0 --port 8080 --workers 4 --queue 200 --timeout 0.2
+    curl -H "Content-Type: application/json" -d '{"history": ["50", "181"], "k": 5}' localhost:8000/recommend
+    ```
+    """
+    from lightrec.extras import require_extra
+
+    require_extra("serve", "Serving")
+    from lightrec.serve.server import run
+    from lightrec.serve.service import ServeSettings, Service
+
+    settings = ServeSettings(
+        bundle,
+        name or bundle.absolute().name,
+        workers or _cores(),
+        queue,
+        timeout,
+        max_body,
+        os.environ.get(TOKEN) or None,
+        {"backend": backend, "precision": precision},
+    )
+    service = Service(settings)
+
+    def started(port: int) -> None:
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        console.print(
+            f"{bundle}: {service.recommender.n_items:,} items at {address}/recommend; what there is: {address}/docs",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    run(service, host, port, started)
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,54 @@
+"""What Prometheus may ask of the service."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from lightrec.bundle import Manifest
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+"""Bounds of the latency histogram: a recommendation takes a millisecond or less where nothing waits."""
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters of one service, apart from those of any other in the process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter("lightrec_requests", "Requests answered.", ["route", "status"], registry=self.registry)
+        self._seconds = Histogram(
+            "lightrec_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self.users = Counter(
+            "lightrec_users", "Histories answered, those of batches one by one.", registry=self.registry
+        )
+        self.fallbacks = Counter(
+            "lightrec_fallbacks", "Histories without a known item, answered by popularity.", registry=self.registry
+        )
+        self.unknown = Counter("lightrec_unknown_ids", "Ids that the bundle does not know.", registry=self.registry)
+        self.pending = Gauge("lightrec_pending", "Requests being answered or waiting.", registry=self.registry)
+        self.reloads = Counter(
+            "lightrec_reloads", "Times the bundle was read anew.", ["result"], registry=self.registry
+        )
+        self._bundle = Gauge(
+            "lightrec_bundle_items",
+            "Items of the bundle that answers.",
+            ["model_type", "created", "precision", "backend"],
+            registry=self.registry,
+        )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one request to ``route``, which is a pattern and not what a stranger may have asked for."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def loaded(self, manifest: Manifest, precision: str, backend: str) -> None:
+        """Say which bundle answers from now on."""
+        self._bundle.clear()
+        self._bundle.labels(manifest.model_type, manifest.created, precision, backend).set(manifest.n_items)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,67 @@
+"""Run the service: uvicorn, signals, and an end that drops nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from lightrec.errors import ConfigError
+from lightrec.serve.app import make_app
+from lightrec.serve.service import Service
+
+PATIENCE = 10
+"""Seconds beyond the timeout of a request after which a stopping service leaves those that have not ended."""
+
+
+def run(service: Service, host: str, port: int, started: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT; requests that have begun are answered first. SIGHUP reads the bundle anew.
+
+    Args:
+        service: what is served.
+        host: address to listen at.
+        port: 0 for any that is free.
+        started: is told the port when requests can come.
+
+    Raises:
+        ConfigError: if the address cannot be listened at.
+    """
+    listener = _listen(host, port)
+    patience = int(service.settings.timeout) + PATIENCE
+    config = uvicorn.Config(
+        make_app(service),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=patience,
+        server_header=False,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops, then raises the signal once more for whoever handled it before: that is nobody here.
+        signal.signal(number, lambda *_: None)
+    started(listener.getsockname()[1])
+    asyncio.run(_serve(uvicorn.Server(config), service, listener))
+
+
+async def _serve(server: uvicorn.Server, service: Service, listener: socket.socket) -> None:
+    loop, reloads = asyncio.get_running_loop(), set()
+
+    def reload() -> None:
+        task = loop.create_task(service.reload_or_log())
+        reloads.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(reloads.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    await server.serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"Port {port} of {host} cannot be listened at ({reason}): choose another --port.") from None

@@ -1,0 +1,100 @@
+"""What the service does when too much is asked: through its ASGI application, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+from mini_bundle import write_bundle
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+
+from lightrec.serve.app import make_app
+from lightrec.serve.service import ServeSettings, Service
+from lightrec.serve.workers import QueueFullError, Workers
+
+QUESTION = json.dumps({"history": ["a"], "k": 1}).encode()
+
+
+async def post(app, body: bytes, delay: float = 0) -> tuple[int, dict, dict]:
+    """Status, headers and JSON of ``POST /recommend`` whose body arrives after ``delay`` seconds."""
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(delay)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/recommend", "query_string": b"", "http_version": "1.1"}
+    await app({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
+    headers = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+@pytest.fixture
+def make_service(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    return lambda **limits: Service(ServeSettings(bundle, "bundle", **limits))
+
+
+def test_a_full_queue_refuses_at_once_and_has_room_again(make_service):
+    service, hold = make_service(workers=1, queue=1), threading.Event()
+    app = make_app(service)
+
+    async def scenario():
+        busy = [asyncio.create_task(service.workers.run(hold.wait, 9)) for _ in range(2)]
+        await asyncio.sleep(0)
+        refused = await post(app, QUESTION)
+        hold.set()
+        await asyncio.gather(*busy)
+        return refused, await post(app, QUESTION)
+
+    (status, headers, answer), after = asyncio.run(scenario())
+    assert status == 503 and headers["retry-after"] == "1" and "Too many requests" in answer["error"]
+    assert after[0] == 200
+
+
+def test_a_request_that_waits_too_long_is_never_begun(make_service):
+    service, hold = make_service(workers=1, queue=1, timeout=0.05), threading.Event()
+    app = make_app(service)
+
+    async def scenario():
+        busy = asyncio.create_task(service.workers.run(hold.wait, 9))
+        await asyncio.sleep(0)
+        late = await post(app, QUESTION)
+        assert service.workers.pending == 1
+        hold.set()
+        await busy
+        return late
+
+    status, _, answer = asyncio.run(scenario())
+    assert status == 504 and "no answer in time" in answer["error"]
+    assert service.metrics.registry.get_sample_value("lightrec_users_total") == 0
+
+
+def test_a_body_that_does_not_arrive_is_given_up(make_service):
+    status, headers, answer = asyncio.run(post(make_app(make_service(timeout=0.05)), QUESTION, delay=9))
+    assert status == 408 and headers["connection"] == "close" and "did not arrive" in answer["error"]
+
+
+def test_workers_count_what_they_do():
+    workers, hold = Workers(1, 0), threading.Event()
+
+    async def scenario():
+        busy = asyncio.create_task(workers.run(hold.wait, 9))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError):
+            await workers.run(int, 9)
+        hold.set()
+        await busy
+        with pytest.raises(ZeroDivisionError):
+            await workers.run(lambda: 1 / 0, 9)
+        return await workers.run(lambda: 5, 9)
+
+    assert asyncio.run(scenario()) == 5
+    workers.close()
+    assert workers.pending == 0
