@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from lightrec.cli import data, items
 from lightrec.cli.bench import bench
+from lightrec.cli.compare import compare
 from lightrec.cli.demo import demo
 from lightrec.cli.distill import distill
 from lightrec.cli.doctor import doctor
@@ -55,6 +56,7 @@ app.add_typer(items.app, name="items")
 app.command()(package)
 app.command()(bench)
 app.command()(report)
+app.command()(compare)
 app.command()(recommend)
 app.command()(serve)
 app.command()(verify)

@@ -1,0 +1,229 @@
+"""What changed between two sets of benchmark rows, and whether it is more than noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightrec.benchmarks.columns import is_wrong, labels, value
+from lightrec.benchmarks.significance import Z, shift
+from lightrec.errors import DataError
+
+Row = dict[str, Any]
+
+Measure = Callable[[str, Row, Row, float], "Change | None"]
+"""From a variant's name, its rows and the tolerance to a change; None where it was not measured on both sides."""
+
+NOTED_DRIFT = 0.03
+"""A change of the machine's own speed beyond this share is told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One figure of one variant, before and after."""
+
+    variant: str
+    figure: str
+    before: float
+    after: float
+    change: float
+    """Relative: 0.05 is five per cent more."""
+    low: float | None
+    """Lower end of the 99% interval of the change; None where the figure has no spread."""
+    high: float | None
+    verdict: str
+    """``same``, ``tolerated``, ``better`` or ``worse``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All that was compared, and reasons to doubt."""
+
+    changes: list[Change]
+    broken: list[str]
+    """Variants that answer other items than they should after, and did not before."""
+    warnings: list[str]
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything is worse by more than the tolerance, or broken."""
+        return bool(self.broken) or any(change.verdict == "worse" for change in self.changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**dataclasses.asdict(self), "regressed": self.regressed}
+
+
+def compare(
+    before: Sequence[Row], after: Sequence[Row], tolerance: float = 0.05, max_ndcg_drop: float = 0.01
+) -> Comparison:
+    """Compare the speed rows of two runs, variant by variant.
+
+    Latencies are compared by the medians of their rounds (see :mod:`~lightrec.benchmarks.significance`), quality, size
+    and memory as they are. A change beyond the tolerance that is more than noise is better or worse; of a latency only
+    as far as it is not the machine's, whose speed the rows' fixed loop tells. Of a variant that was measured several
+    times on a side, the last row counts.
+
+    Args:
+        before: rows of the first run.
+        after: rows of the second.
+        tolerance: relative change of time, size and memory that is let pass.
+        max_ndcg_drop: relative loss of NDCG@10 that is let pass.
+
+    Raises:
+        DataError: if no variant is on both sides.
+    """
+    sides = [_latest(rows) for rows in (before, after)]
+    shared = [key for key in sides[0] if key in sides[1]]
+    if not shared:
+        names = [", ".join(dict.fromkeys(key[0] for key in side)) or "no speed row" for side in sides]
+        raise DataError(f"No variant is in both files ({names[0]} against {names[1]}): compare rows of like commands.")
+    titles = dict(zip(shared, labels([sides[0][key] for key in shared]), strict=True))
+    changes = []
+    for key in shared:
+        pair = (sides[0][key], sides[1][key])
+        found = (measure(titles[key], *pair, tolerance) for measure in _MEASURES)
+        changes += [change for change in (_ndcg(titles[key], *pair, max_ndcg_drop), *found) if change is not None]
+    broken = [titles[key] for key in shared if is_wrong(sides[1][key]) and not is_wrong(sides[0][key])]
+    return Comparison(changes, broken, [*_missing(sides), *_doubts(sides, shared)])
+
+
+def same_machine(a: Row, b: Row) -> bool:
+    """Whether two rows were measured on machines with the same processor, cores, memory and limits."""
+    parts = ("processor", "cores", "usable_cores", "memory_bytes")
+    own = [[value(row, "machine", part) for part in parts] + [row.get("limits")] for row in (a, b)]
+    return own[0] == own[1]
+
+
+def machine_drift(before: Row, after: Row) -> float:
+    """How many times as long the fixed loop between the rounds took after as before; 1 where it was not timed."""
+    loops = [value(row, "noise", "calibration_ms", "p50") for row in (before, after)]
+    return loops[1] / loops[0] if all(loops) else 1.0
+
+
+def _latest(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
+    """The last row of each variant under each condition; of several bundles the names count, of one they do not."""
+    speed = [row for row in rows if row["kind"] == "speed"]
+    several = len({row.get("bundle") for row in speed}) > 1
+    return {(row["variant"], row.get("bundle") if several else None, row.get("threads")): row for row in speed}
+
+
+def _timed(figure: str, probe: str) -> Measure:
+    """A latency, by the medians of its rounds."""
+
+    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+        calls = [value(row, "latency_ms", probe) for row in (before, after)]
+        if not all(calls):
+            return None
+        medians = [call["p50"] for call in calls]
+        found = shift(*(call["round_medians"] for call in calls))
+        if found is None:
+            return Change(variant, figure, *medians, medians[1] / medians[0] - 1, None, None, "same")
+        drift = machine_drift(before, after)
+        verdicts = []
+        for middle, low, high in (found, [ratio / drift for ratio in found]):
+            verdicts.append("same" if low <= 1 <= high else _verdict(middle - 1, tolerance))
+        return Change(variant, figure, *medians, *(ratio - 1 for ratio in found), _least(verdicts))
+
+    return of
+
+
+def _start(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+    """A change of the cold start: none where the two spans, from the least to the most, overlap."""
+    spans = value(before, "cold_start", "ms"), value(after, "cold_start", "ms")
+    if not all(spans):
+        return None
+    a, b = spans
+    change = b["median"] / a["median"] - 1
+    apart = b["low"] > a["high"] or b["high"] < a["low"]
+    bounds = b["low"] / a["high"] - 1, b["high"] / a["low"] - 1
+    verdict = _verdict(change, tolerance) if apart else "same"
+    return Change(variant, "start to first answer, ms", a["median"], b["median"], change, *bounds, verdict)
+
+
+def _megabytes(figure: str, *path: str) -> Measure:
+    """Bytes, of which less is better; they have no spread."""
+
+    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+        a, b = value(before, *path), value(after, *path)
+        if not a or b is None:
+            return None
+        change = b / a - 1
+        return Change(variant, figure, a / 1e6, b / 1e6, change, None, None, _verdict(change, tolerance))
+
+    return of
+
+
+_MEASURES = (
+    _timed("one request, ms", "recommend"),
+    _timed("graph alone, ms", "graph"),
+    _start,
+    _megabytes("size, MB", "size_bytes"),
+    _megabytes("peak memory, MB", "memory_bytes", "peak"),
+)
+
+
+def _ndcg(variant: str, before: Row, after: Row, max_drop: float) -> Change | None:
+    """A change of NDCG@10: on the same cases it is exact, on others it must stand out from both intervals."""
+    a, b = value(before, "quality", "ndcg@10"), value(after, "quality", "ndcg@10")
+    if not a or not b or not a["value"]:
+        return None
+    change = b["value"] / a["value"] - 1
+    bounds, certain = (None, None), True
+    if _cases(before) != _cases(after) and None not in (a["low"], b["low"]):
+        half = math.hypot(a["high"] - a["low"], b["high"] - b["low"]) / 2 / 1.96 * Z / a["value"]
+        bounds, certain = (change - half, change + half), abs(change) > half
+    verdict = _verdict(-change, max_drop) if certain else "same"
+    return Change(variant, "NDCG@10", a["value"], b["value"], change, *bounds, verdict)
+
+
+def _cases(row: Row) -> list[Any]:
+    """What decides which test cases a row was asked."""
+    data = row.get("data") or {}
+    return [data.get("name"), data.get("checksum"), data.get("source"), row.get("seed"), row["quality"].get("cases")]
+
+
+def _least(verdicts: Sequence[str]) -> str:
+    """What two verdicts agree on."""
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return "same" if "same" in verdicts or "tolerated" not in verdicts else "tolerated"
+
+
+def _verdict(change: float, tolerance: float) -> str:
+    """Of a change that is more than noise, where more is worse."""
+    if change == 0:
+        return "same"
+    if abs(change) <= tolerance:
+        return "tolerated"
+    return "worse" if change > 0 else "better"
+
+
+def _missing(sides: Sequence[dict[tuple[Any, ...], Row]]) -> list[str]:
+    words = ("the first", "the second")
+    return [
+        f"{key[0]} is in {word} file only."
+        for side, other, word in zip(sides, reversed(sides), words, strict=True)
+        for key in side
+        if key not in other
+    ]
+
+
+def _doubts(sides: Sequence[dict[tuple[Any, ...], Row]], shared: Sequence[tuple[Any, ...]]) -> list[str]:
+    found = []
+    pairs = [(sides[0][key], sides[1][key]) for key in shared]
+    if not all(same_machine(*pair) for pair in pairs):
+        found.append("The two were measured on different machines or under different limits: times say little.")
+    if any(value(a, "data", "checksum") != value(b, "data", "checksum") for a, b in pairs):
+        found.append("The two were asked about different data: compare with care.")
+    drift = max((machine_drift(*pair) for pair in pairs), key=lambda ratio: abs(ratio - 1))
+    if abs(drift - 1) > NOTED_DRIFT:
+        found.append(
+            f"The machine itself ran {abs(drift - 1):.0%} {'slower' if drift > 1 else 'faster'} the second time."
+        )
+    for name, side in zip(("first", "second"), sides, strict=True):
+        said = dict.fromkeys(value(row, "noise", "warning") for row in side.values())
+        found += [f"Of the {name}: {words}" for words in said if words]
+    return found

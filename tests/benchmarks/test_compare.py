@@ -1,0 +1,178 @@
+import json
+
+import pytest
+
+from lightrec.benchmarks.compare import compare
+from lightrec.benchmarks.rows import append_rows
+from lightrec.benchmarks.significance import shift
+from lightrec.cli.app import main
+from lightrec.errors import DataError
+
+ROUNDS = [1.00, 1.01, 1.02, 0.99, 0.98, 1.00, 1.03, 0.97, 1.00, 1.01]
+
+
+@pytest.fixture
+def row(speed_row):
+    """Makes a row whose rounds took ``ROUNDS`` times ``factor`` milliseconds."""
+
+    def make(variant="ONNX Runtime int8", factor=1.0, **changes):
+        made = speed_row(variant, factor, **changes)
+        call = {"p50": factor, "round_medians": [factor * median for median in ROUNDS]}
+        return made | {"latency_ms": {"recommend": call, "graph": {"p50": 0.5, "round_medians": [0.5] * 10}}}
+
+    return make
+
+
+def verdicts(before, after, **options):
+    """The changes that were found, by figure."""
+    found = compare([before], [after], **options)
+    return {change.figure: change.verdict for change in found.changes if change.verdict != "same"}
+
+
+def test_the_shift_is_the_median_of_all_ratios():
+    # The ratios are 2 b / a for a, b in 1..5: five of them are 2, as many are smaller as are larger. Of 25 pairs the
+    # interval leaves out floor(12.5 - 2.5758 sqrt(25 * 11 / 12)) = floor(0.17) = 0 at each end.
+    assert shift([1, 2, 3, 4, 5], [2, 4, 6, 8, 10]) == pytest.approx((2, 2 * 1 / 5, 2 * 5 / 1))
+
+
+def test_the_interval_leaves_out_what_mann_and_whitney_would():
+    # Of 100 pairs: floor(50 - 2.5758 sqrt(100 * 21 / 12)) = 15 at each end. Before is 1: each ratio stands ten times.
+    after = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9]
+    assert shift([1.0] * 10, after) == pytest.approx((1.45, 1.1, 1.8))
+
+
+def test_few_rounds_show_nothing():
+    assert shift([1.0] * 4, [9.0] * 10) is None
+
+
+def test_rows_are_like_themselves(row):
+    found = compare([row(), row("torch fp32", 3.0)], [row(), row("torch fp32", 3.0)])
+    assert {change.verdict for change in found.changes} == {"same"}
+    assert len(found.changes) == 2 * 4  # NDCG@10, request, graph, size
+    assert not found.regressed and found.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(1.2, "worse"), (0.8, "better"), (1.04, "tolerated"), (1.2 + 1e-9, "worse")]
+)
+def test_a_latency_beyond_the_tolerance_is_a_change(row, factor, verdict):
+    assert verdicts(row(), row(factor=factor)) == {"one request, ms": verdict}
+
+
+def test_the_tolerance_is_a_matter_of_choice(row):
+    assert verdicts(row(), row(factor=1.2), tolerance=0.25) == {"one request, ms": "tolerated"}
+
+
+def test_a_difference_that_the_rounds_do_not_bear_out_is_noise(row):
+    noisy = row(factor=1.06)
+    noisy["latency_ms"]["recommend"]["round_medians"] = [0.8, 1.4, 0.9, 1.3, 0.7, 1.5, 1.0, 1.2, 0.85, 1.1]
+    assert verdicts(row(), noisy) == {}
+
+
+def test_what_the_fixed_loop_shows_as_well_is_the_machine(row):
+    before, after = row(), row(factor=1.2)
+    before["noise"] = {"calibration_ms": {"p50": 10.0}, "warning": None}
+    after["noise"] = {"calibration_ms": {"p50": 12.0}, "warning": "Others took 30% of the time."}
+    found = compare([before], [after])
+    assert not found.regressed
+    assert "The machine itself ran 20% slower the second time." in found.warnings
+    assert "Of the second: Others took 30% of the time." in found.warnings
+
+
+def test_size_memory_and_start(row):
+    start = {"median": 100.0, "low": 90.0, "high": 110.0}
+    before = row(memory_bytes={"peak": 50_000_000}, cold_start={"ms": start})
+    larger = row(size_bytes=2 * 774_000, memory_bytes={"peak": 51_000_000}, cold_start={"ms": start})
+    assert verdicts(before, larger) == {"size, MB": "worse", "peak memory, MB": "tolerated"}
+    for low, found in ((105.0, {}), (111.0, {"start to first answer, ms": "worse"})):
+        slower = row(memory_bytes=None, cold_start={"ms": {"median": 130.0, "low": low, "high": 200.0}})
+        assert verdicts(before, slower) == found
+
+
+def test_quality_on_the_same_cases_is_exact(row):
+    assert verdicts(row(), row(drop=0.02)) == {"NDCG@10": "worse"}
+    assert verdicts(row(), row(drop=0.005)) == {"NDCG@10": "tolerated"}
+    assert verdicts(row(), row(drop=-0.02)) == {"NDCG@10": "better"}
+    assert verdicts(row(), row(drop=0.02), max_ndcg_drop=0.03) == {"NDCG@10": "tolerated"}
+
+
+def test_quality_on_other_cases_must_leave_both_intervals(row):
+    # Each 95% interval is 0.04 wide at 0.1: the 99% interval of the relative change is ±0.74.
+    found = compare([row()], [row(drop=0.1, seed=1)]).changes[0]
+    assert found.verdict == "same"
+    assert found.high == pytest.approx(-0.1 + (0.04**2 * 2) ** 0.5 / 2 / 1.96 * 2.5758 / 0.1)
+    assert verdicts(row(), row(drop=0.9, seed=1)) == {"NDCG@10": "worse"}
+
+
+def test_wrong_items_are_a_regression(row):
+    found = compare([row()], [row(agreement={"wrong_items": True})])
+    assert found.broken == ["ONNX Runtime int8"] and found.regressed
+    assert not compare([row(agreement={"wrong_items": True})], [row(agreement={"wrong_items": True})]).regressed
+
+
+def test_the_last_row_of_a_variant_counts(row):
+    assert compare([row(factor=9.0), row()], [row()]).regressed is False
+
+
+def test_doubts_are_told(row):
+    other = row()
+    other["machine"] = {**other["machine"], "processor": "Processor 1"}
+    other["data"] = {**other["data"], "checksum": "other"}
+    found = compare([row(), row("torch fp32")], [other, row("OpenVINO fp32")])
+    assert [words.split(":")[0] for words in found.warnings] == [
+        "torch fp32 is in the first file only.",
+        "OpenVINO fp32 is in the second file only.",
+        "The two were measured on different machines or under different limits",
+        "The two were asked about different data",
+    ]
+
+
+def test_a_bundle_may_be_renamed_unless_there_are_several(row):
+    assert len(compare([row(bundle="old")], [row(bundle="new")]).changes) == 4
+    with pytest.raises(DataError, match="No variant is in both files"):
+        compare([row(bundle="a"), row(bundle="b")], [row(bundle="c")])
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run ``lightrec compare`` on two lists of rows; returns exit code, standard output, standard error."""
+
+    def of(before, after, *options):
+        for name, rows in (("a", before), ("b", after)):
+            (tmp_path / f"{name}.jsonl").unlink(missing_ok=True)
+            append_rows(tmp_path / f"{name}.jsonl", rows)
+        files = [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+        monkeypatch.setattr("sys.argv", ["lightrec", "compare", *files, *options])
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as stop:
+            main()
+        output = capsys.readouterr()
+        return stop.value.code or 0, output.out, output.err
+
+    return of
+
+
+def test_the_exit_code_is_1_on_a_regression(run, row):
+    code, out, _ = run([row()], [row(factor=1.2)])
+    assert code == 1
+    for words in ("worse", "ONNX Runtime int8", "one request, ms", "+20.0%", "1 of 4 figures changed"):
+        assert words in out
+    code, out, _ = run([row()], [row()])
+    assert (code, out.strip()) == (0, "0 of 4 figures changed beyond noise.")
+
+
+def test_json_holds_every_change(run, row):
+    code, out, _ = run([row()], [row(factor=1.2)], "--json")
+    found = json.loads(out)
+    assert code == 1 and found["regressed"] is True
+    assert [change["verdict"] for change in found["changes"]] == ["same", "worse", "same", "same"]
+
+
+def test_wrong_input_is_one_sentence(run, row):
+    for arguments, sentence in [
+        (([row()], [], ()), "No variant is in both files"),
+        (([row()], [row()], ("--tolerance", "5")), "--tolerance is 5"),
+    ]:
+        code, out, err = run(*arguments[:2], *arguments[2])
+        assert (code, out) == (2, "")
+        assert sentence in err and err.count("\n") == 1
