@@ -18,7 +18,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
     Args:
         rows: of :func:`lightrec.benchmarks.measure.bench`, of one bundle or several on the same data.
 
-    The best of each column is bold; absent variants come last.
+    The best of each column is bold. Absent variants are left to :func:`absent_lines`.
     """
     measured = [row for row in rows if row["kind"] == "speed"]
     first = measured[0]
@@ -52,9 +52,6 @@ def speed_table(rows: Sequence[Row]) -> Table:
     for place, row in enumerate(measured):
         table.add_row(Text(row["variant"]), *(column[place] for column in upper))
         table.add_row(Text("  graph alone", style="dim"), *(column[place] for column in lower), end_section=True)
-    for row in rows:
-        if row["kind"] == "absent":
-            table.add_row(Text(row["variant"], style="dim"), Text("absent", style="dim"))
     return table
 
 
@@ -110,9 +107,14 @@ def drop(quality: Row | None) -> str:
     return f"{change:+.2f}%" if change else "0.00%"
 
 
-def latency(row: Row, probe: str, figure: str) -> float:
-    """One figure of a speed row, in milliseconds."""
-    return row["latency_ms"][probe][figure]
+def latency(row: Row, probe: str, figure: str) -> float | None:
+    """One figure of a speed row, in milliseconds; None where the probe was not timed."""
+    return (row["latency_ms"].get(probe) or {}).get(figure)
+
+
+def speedup(row: Row, probe: str) -> float | None:
+    """How many times as fast as the first variant; None where the probe was not timed."""
+    return ((row["latency_ms"].get(probe) or {}).get("speedup") or {}).get("value")
 
 
 def _columns(rows: Sequence[Row]) -> list[list[Text]]:
@@ -121,13 +123,12 @@ def _columns(rows: Sequence[Row]) -> list[list[Text]]:
         _cells([latency(row, "recommend", figure) for row in rows], milliseconds, min)
         for figure in ("p50", "p90", "p99")
     ]
-    speedups = _cells([row["latency_ms"]["recommend"]["speedup"]["value"] for row in rows], times, max)
-    throughputs = [_cells([row["per_second"][batch] for row in rows], per_second, max) for batch in ("1", "32", "256")]
+    speedups = _cells([speedup(row, "recommend") for row in rows], times, max)
+    throughputs = [
+        _cells([(row["per_second"] or {}).get(batch) for row in rows], per_second, max) for batch in ("1", "32", "256")
+    ]
     sizes = _cells([row["size_bytes"] for row in rows], megabytes, min)
-    qualities = [row["quality"] for row in rows]
-    ndcg = [Text("") for _ in rows]
-    if None not in qualities:
-        ndcg = _cells([quality["ndcg@10"]["value"] for quality in qualities], "{:.4f}".format, max)
+    ndcg = _cells([row["quality"] and row["quality"]["ndcg@10"]["value"] for row in rows], "{:.4f}".format, max)
     return [*latencies, speedups, *throughputs, sizes, ndcg]
 
 
@@ -136,7 +137,7 @@ def _lower_columns(rows: Sequence[Row]) -> list[list[Text]]:
         _cells([latency(row, "graph", figure) for row in rows], milliseconds, min, "dim")
         for figure in ("p50", "p90", "p99")
     ]
-    speedups = _cells([row["latency_ms"]["graph"]["speedup"]["value"] for row in rows], times, max, "dim")
+    speedups = _cells([speedup(row, "graph") for row in rows], times, max, "dim")
     loads = _cells([row["load_ms"] for row in rows], milliseconds, min, "dim")
     changes = [Text(drop(row["quality"]), style="dim") for row in rows]
     empty = [Text("") for _ in rows]
@@ -144,14 +145,15 @@ def _lower_columns(rows: Sequence[Row]) -> list[list[Text]]:
 
 
 def _cells(
-    values: Sequence[float],
+    values: Sequence[float | None],
     write: Callable[[float], str],
     best: Callable[[Sequence[float]], float],
     style: str = "",
 ) -> list[Text]:
     """The values as text, those that read like the best one in bold; nothing is bold where all are alike."""
-    texts = [write(value) for value in values]
-    winner = write(best(values))
+    texts = ["" if value is None else write(value) for value in values]
+    known = [value for value in values if value is not None]
+    winner = write(best(known)) if known else ""
     alike = len(set(texts)) == 1
     return [Text(text, style=f"{style} bold green" if text == winner and not alike else style) for text in texts]
 
