@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lightrec.benchmarks.limits import Limits
 from lightrec.errors import ModelError
 
 SAY_PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')), flush=True)"
@@ -50,25 +51,36 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
     for number in range(rounds + 1):
         for shift in range(len(commands)):
             place = (number + shift) % len(commands)
-            milliseconds, peak = _start(commands[place])
+            milliseconds, first, _ = start([sys.executable, "-c", *commands[place]])
             if number:
                 taken[place].append(milliseconds)
-                peaks[place].append(peak)
+                peaks[place].append(int(first) * 1024)
     return taken, [int(np.median(peak)) for peak in peaks]
 
 
-def _start(command: Sequence[str]) -> tuple[float, int]:
+def start(
+    command: Sequence[str], limits: Limits | None = None, name: str = "A fresh process"
+) -> tuple[float, str, str]:
+    """Run a command to its end, held to ``limits``; ``name`` is for messages.
+
+    Returns:
+        milliseconds from its start to its first printed line, that line, and what it printed after it.
+
+    Raises:
+        ModelError: if it fails or prints nothing; its last words are in the message.
+    """
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+        list(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     )
+    (limits or Limits()).apply(process.pid)
     assert process.stdout is not None
     line = process.stdout.readline()
     milliseconds = (time.perf_counter() - begin) * 1e3
-    _, said = process.communicate()
+    more, said = process.communicate()
     if process.returncode or not line:
-        raise ModelError(f"A fresh process failed: {(said.strip().splitlines() or ['it said nothing'])[-1]}")
-    return milliseconds, int(line) * 1024
+        raise ModelError(f"{name} failed: {(said.strip().splitlines() or ['it said nothing'])[-1]}")
+    return milliseconds, line, more
 
 
 def _environment() -> dict[str, str]:

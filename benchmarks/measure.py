@@ -1,9 +1,10 @@
-"""Measure a bundle: the latency, throughput and size of all its variants in one run, and the quality they keep."""
+"""Measure a bundle: every way to run it on this machine, in one run, in turns, with the quality that each keeps."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-import time
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,26 +12,25 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks import scenarios
+from lightrec.benchmarks.catalogues import catalogue_rows
+from lightrec.benchmarks.energy import EnergyMeter
+from lightrec.benchmarks.fingerprint import fingerprint
+from lightrec.benchmarks.kept import agreement, compared, quality
+from lightrec.benchmarks.lab import Lab, Running
+from lightrec.benchmarks.noise import NoiseMeter
+from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.rows import machine, software
-from lightrec.benchmarks.timing import Probe, per_second, speedup, summarise, take_turns
-from lightrec.benchmarks.torch_backend import torch_variant
+from lightrec.benchmarks.scaling import scaling
+from lightrec.benchmarks.timing import histogram, per_second, speedup, summarise
+from lightrec.benchmarks.torch_backend import torch_variants
 from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
-from lightrec.benchmarks.turns import chunks
 from lightrec.benchmarks.variants import Absent, Variant, bundle_variants
-from lightrec.bundle import read_catalogue, read_manifest
-from lightrec.errors import BundleError, ConfigError
-from lightrec.evaluation.protocol import Scorer, TopKRanker, evaluate, shared_rules
-from lightrec.runtime.recommender import Recommender
+from lightrec.bundle import Manifest, read_catalogue, read_manifest
+from lightrec.errors import BundleError, ConfigError, ModelError
+from lightrec.runtime.doctor import diagnose
 
-K = 10
-"""Recommendations asked for in every call."""
-BATCHES = (32, 256)
-"""Batch sizes of the throughput, beside single requests."""
-ROUNDS = 10
-"""Turns of every variant at every probe."""
-LOADS = 3
-"""Times that a variant is loaded; the median counts. One load more goes before, to import the runtime."""
-
+Row = dict[str, Any]
 Progress = Callable[[str], None]
 
 
@@ -39,13 +39,13 @@ def bench(
     data: str | Path | None = None,
     run: str | Path | None = None,
     *,
+    plan: Plan | None = None,
     cases: int = 1000,
-    threads: int = 1,
     device: str | None = None,
-    seconds: float = 5.0,
-    seed: int = 0,
+    compiled: bool = False,
+    command: Sequence[str] = (),
     progress: Progress = lambda step: None,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Measure every model of a bundle, and the torch student that it was made from, on the same histories.
 
     Args:
@@ -53,179 +53,218 @@ def bench(
         data: the prepared data set; its test users are asked about. Without it histories are made up, and quality
             is not measured.
         run: the run folder that the bundle was exported from; its torch student becomes the first variant.
+        plan: what is measured, and for how long.
         cases: most histories to use.
-        threads: compute threads of each runtime.
-        device: OpenVINO's; the CPU if None.
-        seconds: time spent timing each variant.
-        seed: of the drawn histories.
+        device: only variants on this device; all devices if None.
+        compiled: the torch student with torch.compile as well.
+        command: the words of the command line, for the rows.
         progress: called with a few words at the beginning of each step.
 
     Returns:
-        One row for each variant, ready for JSON: ``kind`` is ``speed``, or ``absent`` with a ``reason``.
+        One row for each variant, ready for JSON, as docs/bench.md tells them.
 
     Raises:
         ConfigError: if a number is out of range.
         BundleError: if the bundle cannot be read, or none of its variants runs here.
         ModelError: if ``run`` or ``data`` is not what the bundle was made from.
     """
-    _check(cases, threads, seconds)
-    command = _command(bundle, data, run, cases=cases, threads=threads, device=device, seconds=seconds, seed=seed)
-    bundle = Path(bundle)
+    if cases < 1:
+        raise ConfigError(f"--cases is {cases}: at least one history is needed.")
+    plan, bundle = plan or Plan(), Path(bundle)
     manifest = read_manifest(bundle)
-    found = bundle_variants(bundle, manifest, threads, device)
-    if run is not None:
-        found.insert(0, torch_variant(Path(run), bundle, manifest, threads))
+    found = _find_variants(bundle, manifest, run, device, compiled)
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]
     if not variants:
         raise BundleError(f"Nothing in {bundle} runs here ({'; '.join(f'{a.name}: {a.reason}' for a in absent)}).")
     catalogue = read_catalogue(bundle, manifest)
     if data is None:
-        traffic = synthetic_traffic(manifest, catalogue, cases, seed)
+        traffic = synthetic_traffic(manifest, catalogue, cases, plan.seed)
     else:
-        traffic = real_traffic(data, bundle, manifest, catalogue, cases, seed)
+        traffic = real_traffic(data, bundle, manifest, catalogue, cases, plan.seed)
     context = {
         "bundle": bundle.resolve().name,
         "model_type": manifest.model_type,
         "n_items": manifest.n_items,
         "data": traffic.to_json(),
-        "threads": threads,
-        "device": device or "CPU",
-        "seconds": seconds,
-        "seed": seed,
-        "command": command,
+        "threads": plan.threads,
+        "seconds": plan.seconds,
+        "seed": plan.seed,
+        "scenarios": list(plan.scenarios),
+        "limits": plan.limits.to_json(),
+        "command": shlex.join(command or ["lightrec", "bench", str(bundle)]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **software(),
         "machine": machine(),
     }
-    rows = measure_variants(variants, traffic, seconds=seconds, seed=seed, progress=progress)
-    missing = [{"kind": "absent", "variant": variant.name, "reason": variant.reason} for variant in absent]
-    return [row | context for row in (*rows, *missing)]
+    rows = measure_variants(variants, bundle, traffic, plan, progress)
+    if plan.catalogue_sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += catalogue_rows(manifest, plan, Path(folder), progress)
+    rows += [{"kind": "absent", "variant": variant.name, "reason": variant.reason} for variant in absent]
+    if all(row["kind"] == "absent" for row in rows):
+        raise BundleError(f"Nothing in {bundle} runs here ({rows[0]['variant']}: {rows[0]['reason']}).")
+    # The noise of the whole run stands in the rows of the variants.
+    noise = next(row["noise"] for row in rows if row["kind"] == "speed")
+    return [{**row, **context, "noise": noise} for row in rows]
 
 
 def measure_variants(
     variants: Sequence[Variant],
+    bundle: Path,
     traffic: Traffic,
-    *,
-    seconds: float,
-    seed: int = 0,
-    rounds: int = ROUNDS,
+    plan: Plan,
     progress: Progress = lambda step: None,
-) -> list[dict[str, Any]]:
-    """The measurements alone: one row for each variant, in the order given; the first is what others compare with."""
-    loaded, load_times = [], []
-    for variant in variants:
-        progress(f"Loading {variant.name}")
-        recommender, load_ms = _load(variant)
-        loaded.append(recommender)
-        load_times.append(load_ms)
-    quality = _quality(variants, loaded, traffic, seed, progress)
-    progress(f"Timing {len(variants)} variants in turns")
-    taken = take_turns(_probes(loaded[0], traffic), loaded, seconds=seconds, rounds=rounds)
-    return [
-        {
-            "kind": "speed",
-            "variant": variant.name,
-            "backend": variant.backend,
-            "precision": variant.precision,
-            "size_bytes": variant.size_bytes,
-            "load_ms": load_ms,
-            "k": K,
-            "latency_ms": {
-                name: summarise(own[name])
-                | {"speedup": {"over": variants[0].name, **speedup(taken[0][name], own[name])}}
-                for name in ("recommend", "graph")
-            },
-            "per_second": {"1": per_second(own["recommend"], 1)}
-            | {str(batch): per_second(own[f"batch {batch}"], batch) for batch in BATCHES},
-            "quality": measured,
+) -> list[Row]:
+    """The measurements alone: one row for each variant in the order given; the first is what others compare with.
+
+    A variant whose worker fails becomes a row of kind ``absent``.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        lab = Lab(bundle, traffic, plan, folder)
+        processes: list[int] = []
+        noise = NoiseMeter(processes)
+        running: list[Running] = []
+        failed: list[Row] = []
+        for variant in variants:
+            progress(f"Loading {variant.name}")
+            try:
+                contestant = stack.enter_context(lab.contestant(variant))
+                processes.append(contestant.process)
+                progress(f"Warming up {variant.name}")
+                running.append(Running(variant, contestant, scenarios.warm(contestant, plan)))
+            except ModelError as error:
+                failed.append({"kind": "absent", "variant": variant.name, "reason": str(error)})
+        if not running:
+            return failed
+        rows = _measure(lab, running, plan, noise, progress)
+        report = noise.report()
+    return [{**row, "noise": report} for row in rows] + failed
+
+
+def _measure(lab: Lab, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress) -> list[Row]:
+    """The rows of the variants that run."""
+    progress(f"Timing {len(running)} variants in turns")
+    workers, taken = [one.worker for one in running], [one.taken for one in running]
+    scenarios.rounds(workers, taken, plan, len(lab.traffic.histories), noise, EnergyMeter())
+    rows = [_identity(one) | {"k": plan.k} | _times(one, running[0], plan) for one in running]
+    means = [row["latency_ms"]["recommend"]["mean"] for row in rows]
+    for row, kept in zip(rows, _kept(lab, running, plan), strict=True):
+        row |= kept
+    asked: dict[str, Callable[[], Sequence[Any]]] = {
+        "multi-stream": lambda: scenarios.streams(workers, plan),
+        "server": lambda: scenarios.server(workers, means, plan),
+        "soak": lambda: scenarios.soak(workers, plan),
+    }
+    for scenario, field in (("multi-stream", "streams"), ("server", "server"), ("soak", "soak")):
+        if plan.asks_for(scenario):
+            progress(f"Measuring {scenario}")
+            noise.sample()
+        measured = asked[scenario]() if plan.asks_for(scenario) else [None] * len(rows)
+        for row, value in zip(rows, measured, strict=True):
+            row[field] = value
+    for row, one, fresh in zip(rows, running, _fresh(lab, running, plan, progress), strict=True):
+        row |= fresh
+        row["threads_scaling"] = None
+        if plan.scaling and not one.variant.peer and one.variant.device == "CPU":
+            progress(f"{one.variant.name} with more threads")
+            row["threads_scaling"] = scaling(lab, one.variant, plan)
+    return rows
+
+
+def _identity(one: Running) -> Row:
+    variant = one.variant
+    return {
+        "kind": "speed",
+        "variant": variant.name,
+        "backend": variant.backend,
+        "precision": variant.precision,
+        "device": variant.device,
+        "size_bytes": variant.size_bytes,
+        "load_ms": one.worker.facts.get("load_ms"),
+    }
+
+
+def _times(one: Running, first: Running, plan: Plan) -> Row:
+    """What the rounds told."""
+    taken, reference = one.taken.nanoseconds, first.taken.nanoseconds
+    latency = {
+        name: summarise(taken[probe])
+        | {
+            "speedup": {"over": first.variant.name, **speedup(reference[probe], taken[probe])},
+            "histogram": histogram(taken[probe]),
+            "warmup": one.taken.warmups[probe],
         }
-        for variant, load_ms, own, measured in zip(variants, load_times, taken, quality, strict=True)
+        for name, probe in (("recommend", "single"), ("graph", "graph"))
+        if probe in taken and probe in reference
+    }
+    batches = {probe.split()[1]: probe for probe in taken if probe.startswith("batch")}
+    per = {size: per_second(taken[probe], int(size)) for size, probe in batches.items()}
+    session = None
+    if "session" in taken:
+        found = summarise(taken["session"])
+        session = {name: found[name] for name in ("p50", "p90", "p99", "count")}
+        session["incremental"] = one.worker.facts["incremental"]
+    return {
+        "latency_ms": {"recommend": latency["recommend"], "graph": latency.get("graph")},
+        "per_second": {"1": per_second(taken["single"], 1), **per},
+        "cpu_ms_per_call": float(np.median(one.taken.cpu_ms)),
+        "energy_mj_per_call": float(np.median(one.taken.energy_mj)) if one.taken.energy_mj else None,
+        "session_ms": session,
+    }
+
+
+def _kept(lab: Lab, running: Sequence[Running], plan: Plan) -> list[Row]:
+    """Agreement and quality of what was timed; None for peers."""
+    first = running[0]
+    reference = lab.rankings(first.variant)
+    measured: list[Row | None] = []
+    for one in running:
+        lists = lab.rankings(one.variant)
+        measured.append(None if lists is None else quality(lists, lab.traffic, lab.manifest.n_items, plan.k, plan.seed))
+    rows = []
+    for one, own in zip(running, measured, strict=True):
+        lists = lab.rankings(one.variant)
+        if lists is None or reference is None:
+            rows.append({"agreement": None, "quality": None})
+            continue
+        shared = agreement(lists, reference, first.variant.name, one.worker.facts["golden"], plan.k)
+        rows.append({"agreement": shared, "quality": compared(own, measured[0], shared, plan.k)})
+    return rows
+
+
+def _fresh(lab: Lab, running: Sequence[Running], plan: Plan, progress: Progress) -> list[Row]:
+    """Memory and cold start, of processes that are used for nothing else."""
+    commands = [lab.cold_command(one.variant) for one in running]
+    names = [one.variant.name for one in running]
+    return [
+        _memory_and_start(memory or [{"peak_bytes": one.worker.facts["peak_bytes"], "rss_bytes": None}], times, plan)
+        for one, (times, memory) in zip(running, scenarios.cold(commands, plan, progress, names), strict=True)
     ]
 
 
-def _load(variant: Variant) -> tuple[Recommender, float]:
-    recommender, taken = variant.load(), []
-    for _ in range(LOADS):
-        begin = time.perf_counter_ns()
-        recommender = variant.load()
-        taken.append(time.perf_counter_ns() - begin)
-    return recommender, float(np.median(taken)) / 1e6
+def _memory_and_start(memory: Sequence[Row], times: Sequence[float], plan: Plan) -> Row:
+    peaks, steady = ([held[name] for held in memory] for name in ("peak_bytes", "rss_bytes"))
+    held = None if None in steady else int(np.median(steady))
+    # The system counts in batches: the peak may stand a little below what is held just then.
+    peak = None if None in peaks else max(int(np.median(peaks)), held or 0)
+    start = None
+    if times and plan.asks_for("cold-start"):
+        spread = {"median": float(np.median(times)), "low": min(times), "high": max(times)}
+        start = {"ms": spread, "peak_bytes": peak, "starts": len(times)}
+    return {"memory_bytes": {"peak": peak, "steady": held}, "cold_start": start}
 
 
-def _probes(recommender: Recommender, traffic: Traffic) -> list[Probe]:
-    """The whole call (raw ids in, titles out) for one history and for batches, and the graph alone for one."""
-    ids, window = recommender.item_ids, recommender.manifest.max_length
-    raw = [[ids[item] for item in history] for history in traffic.histories]
-    graph_inputs = [_graph_inputs(history, window) for history in traffic.histories]
-    batches = [Probe(f"batch {size}", size, chunks(raw, size), _recommend_batch) for size in BATCHES]
-    return [Probe("recommend", 1, raw, _recommend), Probe("graph", 1, graph_inputs, _run_graph), *batches]
-
-
-def _recommend(recommender: Recommender) -> Callable[[list[str]], object]:
-    return lambda history: recommender.recommend(history, K)
-
-
-def _recommend_batch(recommender: Recommender) -> Callable[[list[list[str]]], object]:
-    return lambda histories: recommender.recommend_batch(histories, K)
-
-
-def _run_graph(recommender: Recommender) -> Callable[[tuple[np.ndarray, ...]], object]:
-    run = recommender.backend.run
-    return lambda inputs: run(*inputs)
-
-
-def _graph_inputs(history: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
-    """``history``, ``length``, ``exclude`` and ``k`` of one request, as the runtime makes them."""
-    recent, older = history[-window:], history[:-window]
-    exclude = older if len(older) else np.array([-1], dtype=np.int64)
-    return recent[None, :], np.array([len(recent)], dtype=np.int64), exclude[None, :], np.array([K], dtype=np.int64)
-
-
-def _quality(
-    variants: Sequence[Variant], loaded: Sequence[Recommender], traffic: Traffic, seed: int, progress: Progress
-) -> list[dict[str, Any] | None]:
-    """HR@10 and NDCG@10 of every variant on the same cases under the same rules; None for made-up histories."""
-    if traffic.cases is None or traffic.popularity is None:
-        return [None] * len(variants)
-    rankers: list[Scorer | TopKRanker] = [
-        variant.ranker(recommender) for variant, recommender in zip(variants, loaded, strict=True)
-    ]
-    ties, rank_limit = shared_rules([*rankers, loaded[0]])
-    found: list[dict[str, Any]] = []
-    for variant, ranker in zip(variants, rankers, strict=True):
-        progress(f"Ranking {len(traffic.cases):,} test cases with {variant.name}")
-        result = evaluate(
-            ranker,
-            traffic.cases,
-            train_popularity=traffic.popularity,
-            ks=(K,),
-            ties=ties,
-            rank_limit=rank_limit,
-            seed=seed,
-        )
-        values: dict[str, Any] = {name: result.metrics[name].to_json() for name in (f"ndcg@{K}", f"hr@{K}")}
-        found.append({"cases": len(traffic.cases), "ties": ties, **values})
-    reference = found[0][f"ndcg@{K}"]["value"]
-    for row in found:
-        row["compared_with"] = variants[0].name
-        # Relative: 0.01 is one per cent lost. Without a hit there is nothing to lose.
-        row["ndcg_drop"] = 1 - row[f"ndcg@{K}"]["value"] / reference if reference else None
-    return list(found)
-
-
-def _check(cases: int, threads: int, seconds: float) -> None:
-    if cases < 1:
-        raise ConfigError(f"--cases is {cases}: at least one history is needed.")
-    if threads < 1:
-        raise ConfigError(f"--threads is {threads}: it must be at least 1.")
-    if not 0 < seconds <= 3600:
-        raise ConfigError(f"--seconds is {seconds}: it must be above 0 and at most 3600.")
-
-
-def _command(bundle: str | Path, data: str | Path | None, run: str | Path | None, **others: float | str | None) -> str:
-    """The command line that measures the same."""
-    paths = {"data": data, "run": run}
-    options = {name: value for name, value in {**paths, **others}.items() if value is not None}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return shlex.join(["lightrec", "bench", str(bundle), *words])
+def _find_variants(
+    bundle: Path, manifest: Manifest, run: str | Path | None, device: str | None, compiled: bool
+) -> list[Variant | Absent]:
+    """The torch student first, if it is asked for; then the bundle's models, and what is absent."""
+    here = diagnose()
+    found = bundle_variants(bundle, manifest, here, device)
+    if run is None:
+        return [*found, Absent("torch", "give the run that the bundle was exported from with --run")]
+    devices = [name for name in ("CPU", "CUDA") if device is None or device.upper() == name]
+    if device is None and not fingerprint()["gpus"]:
+        devices.remove("CUDA")
+    return [*torch_variants(Path(run), bundle, manifest, compiled=compiled, devices=devices), *found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,10 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.limits import Limits
 from lightrec.errors import ModelError
 
 SPREAD = (10, 50, 90)
 """Percentiles of a ratio over the rounds."""
+
+STABLE, STEADY_TURNS, MOST_TURNS = 0.05, 3, 10
+"""Warm: the medians of so many turns in a row lie within this share of each other. After the most turns it stops."""
 
 
 class Contestant:
@@ -25,16 +30,17 @@ class Contestant:
         label: its name in rows.
         command: starts it.
         threads: compute threads, told to its libraries by environment variables too.
+        limits: what the process is held to.
 
     Raises:
         ModelError: if it does not start; its last words are in the message.
     """
 
-    def __init__(self, label: str, command: Sequence[str], threads: int = 1):
+    def __init__(self, label: str, command: Sequence[str], threads: int = 1, limits: Limits | None = None):
         self.label = label
         """Its name in rows."""
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -42,8 +48,9 @@ class Contestant:
                 stdout=subprocess.PIPE,
                 stderr=self._said,
                 text=True,
-                env={**os.environ, **limits},
+                env={**os.environ, **counts},
             )
+            (limits or Limits()).apply(self._process.pid)
         except OSError as error:
             raise ModelError(f"The interpreter {command[0]} cannot be started ({error.strerror}): check it.") from None
         self.facts: dict[str, Any] = self._answer()
@@ -53,16 +60,29 @@ class Contestant:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
+        self._said.close()
+
+    @property
+    def process(self) -> int:
+        """The id of its process."""
+        return self._process.pid
 
     def turn(self, probe: str, first: int, seconds: float) -> np.ndarray:
         """Nanoseconds of the calls that it made in its turn, from input ``first`` on."""
+        return np.array(self.ask("turn", probe, first=first, seconds=seconds)["taken"], dtype=np.int64)
+
+    def ask(self, task: str, probe: str, **what: Any) -> dict[str, Any]:
+        """The answer to a task of :data:`lightrec.benchmarks.turns.TASKS`."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"probe": probe, "first": first, "seconds": seconds}) + "\n")
-        self._process.stdin.flush()
-        return np.array(self._answer()["taken"], dtype=np.int64)
+        with contextlib.suppress(BrokenPipeError):  # it has ended: what it said last is in the error below
+            self._process.stdin.write(json.dumps({"do": task, "probe": probe, **what}) + "\n")
+            self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -101,6 +121,17 @@ def race(
             contestant, probe = entries[place]
             taken[place].append(contestant.turn(probe, number * stride, seconds))
     return taken
+
+
+def warm_up(contestant: Contestant, probe: str, seconds: float) -> dict[str, Any]:
+    """Uncounted turns until the medians of the last :data:`STEADY_TURNS` are alike; how many, and whether they were."""
+    medians: list[float] = []
+    while len(medians) < MOST_TURNS:
+        medians.append(float(np.median(contestant.turn(probe, 0, seconds))))
+        last = medians[-STEADY_TURNS:]
+        if len(last) == STEADY_TURNS and max(last) <= (1 + STABLE) * min(last):
+            return {"turns": len(medians), "stable": True}
+    return {"turns": len(medians), "stable": False}
 
 
 def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:

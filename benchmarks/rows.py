@@ -3,14 +3,14 @@
 ``lightrec bench`` writes rows of three kinds; docs/bench.md tells every field, its unit and how it is measured.
 
     speed        one for each variant: variant, backend, precision, device, size_bytes, load_ms, k,
-                 latency_ms {recommend, graph}: count, mean, min, p50, p90, p99, p999, round_medians, speedup, histogram,
-                 per_second by batch size, cpu_ms_per_call, memory_bytes {peak, steady}, energy_mj_per_call,
-                 cold_start, session_ms, server, streams, threads_scaling, soak, agreement, quality
+                 latency_ms {recommend, graph}: count, mean, min, p50, p90, p99, p999, round_medians, speedup,
+                 histogram, warmup; per_second by batch size, cpu_ms_per_call, memory_bytes {peak, steady},
+                 energy_mj_per_call, cold_start, session_ms, server, streams, threads_scaling, soak, agreement, quality
     catalogue    variant, precision, n_items, size_bytes, latency_ms
     absent       variant, reason
 
-All carry the context: bundle, data, what was asked for, limits, noise, versions, machine. What was not asked for, or what
-the machine does not tell, is null.
+All carry the context: bundle, data, what was asked for, limits, noise, versions, machine. What was not asked for, or
+what the machine does not tell, is null.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.errors import DataError
 from lightrec.runtime.doctor import diagnose
 
 
 def machine() -> dict[str, Any]:
-    """The machine that the rows are about: processor, cores, memory, system, versions."""
+    """The machine that the rows are about: processor, cores, memory, system, versions, and its fingerprint."""
     facts = dataclasses.asdict(diagnose())
     packages = {name: found for name, found in facts["packages"].items() if found is not None}
     kept = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python")
-    return {**{name: facts[name] for name in kept}, "packages": packages}
+    return {**{name: facts[name] for name in kept}, "packages": packages, **fingerprint()}
 
 
 def software() -> dict[str, str | None]:

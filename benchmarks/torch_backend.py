@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lightrec.benchmarks.variants import Absent, Variant, catalogue_bytes
-from lightrec.bundle import Manifest, ModelRecord, read_catalogue
+from lightrec.bundle import Manifest, ModelRecord, read_catalogue, read_manifest
 from lightrec.errors import ModelError
-from lightrec.evaluation.protocol import Scorer
 from lightrec.extras import missing_modules
+from lightrec.files import read_json
 from lightrec.runtime.backends import Backend
 from lightrec.runtime.recommender import Recommender
 
@@ -24,17 +24,20 @@ SAME = ("seed", "validation")
 
 
 class TorchBackend(Backend):
-    """Torch in eager mode on the CPU. Its number of threads is that of the whole process."""
+    """Torch in eager mode, or compiled. Its number of threads is that of the whole process."""
 
     name = "torch"
 
-    def __init__(self, model: Student, threads: int):
+    def __init__(self, model: Student, threads: int, device: str = "cpu", compiled: bool = False):
         import torch
 
         super().__init__(ModelRecord("torch", "fp32", ("model.safetensors", "config.json")))
         torch.set_num_threads(threads)
-        self.model = model
+        model = model.to(device)
+        self.model = torch.compile(model, dynamic=True) if compiled else model
         """The student, in evaluation mode."""
+        self.device = device
+        """Where it runs."""
 
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
@@ -42,48 +45,65 @@ class TorchBackend(Backend):
         """See :meth:`Backend.run`."""
         import torch
 
+        inputs = [torch.from_numpy(value).to(self.device) for value in (history, length, exclude)]
         with torch.inference_mode():
-            items, scores = self.model(*map(torch.from_numpy, (history, length, exclude, k)))
-        return items.numpy(), scores.numpy()
+            items, scores = self.model(*inputs, torch.from_numpy(k))
+        return items.cpu().numpy(), scores.cpu().numpy()
 
 
-def torch_variant(run: Path, bundle: Path, manifest: Manifest, threads: int) -> Variant | Absent:
-    """The student in the run folder ``run``, from which ``bundle`` was exported.
+def torch_variants(
+    run: Path, bundle: Path, manifest: Manifest, *, compiled: bool, devices: Sequence[str]
+) -> list[Variant | Absent]:
+    """The student in the run folder ``run``, from which ``bundle`` was exported, in eager mode on each device.
+
+    Args:
+        run: the run folder.
+        bundle: the bundle.
+        manifest: its manifest.
+        compiled: also with torch.compile.
+        devices: ``CPU``, ``CUDA``.
 
     Raises:
         ModelError: if ``run`` is no finished student, or not the one that the bundle was made from.
     """
     if missing_modules("train"):
-        return Absent("torch fp32", "not installed: pip install 'lightrec[train]'")
-    from lightrec.models.load import read_run
-
-    _check_origin(run, read_run(run), bundle, manifest)
+        return [Absent("torch fp32", "not installed: pip install 'lightrec[train]'")]
+    _check_origin(run, _read_run(run), bundle, manifest)
     files = [run / "config.json", *run.glob("*.safetensors")]
-    return Variant(
-        backend=TorchBackend.name,
-        precision="fp32",
-        size_bytes=catalogue_bytes(bundle, manifest) + sum(file.stat().st_size for file in files),
-        load=lambda: _load(run, bundle, manifest, threads),
-        ranker=_scorer,
-    )
+    size = catalogue_bytes(bundle, manifest) + sum(file.stat().st_size for file in files)
+    backends = ("torch", "torch.compile") if compiled else ("torch",)
+    return [
+        Variant(
+            backend=backend,
+            precision="fp32",
+            size_bytes=size,
+            how={"run": str(run), "device": device.lower(), "compiled": backend != "torch"},
+            device=device,
+        )
+        for device in devices
+        for backend in backends
+    ]
 
 
-def _load(run: Path, bundle: Path, manifest: Manifest, threads: int) -> Recommender:
+def load_torch(request: Mapping[str, Any]) -> Recommender:
+    """The student that a worker's request names: ``run``, ``bundle``, ``threads``, ``device``, ``compiled``."""
     from lightrec.models.load import load_model
     from lightrec.models.student import Student
 
+    run, bundle = Path(request["run"]), Path(request["bundle"])
     model, _ = load_model(run)
     if not isinstance(model, Student):
         raise ModelError(f"{run} holds a teacher: give with --run the student that {bundle} was exported from.")
-    return Recommender(manifest, read_catalogue(bundle, manifest), TorchBackend(model, threads))
+    manifest = read_manifest(bundle)
+    backend = TorchBackend(model, request["threads"], request["device"], request["compiled"])
+    return Recommender(manifest, read_catalogue(bundle, manifest), backend)
 
 
-def _scorer(recommender: Recommender) -> Scorer:
-    """Scores of the whole catalogue: torch's own top-k promises no order among equal scores."""
-    from lightrec.models.scoring import ModelScorer
-
-    assert isinstance(recommender.backend, TorchBackend)
-    return ModelScorer(recommender.backend.model)
+def _read_run(run: Path) -> Mapping[str, Any]:
+    """The run's record, read without torch: it is the worker that needs it."""
+    if not (run / "run.json").is_file():
+        raise ModelError(f"{run} is not a run (it holds no run.json): give the --out folder of a finished training.")
+    return read_json(run / "run.json")
 
 
 def _check_origin(run: Path, record: Mapping[str, Any], bundle: Path, manifest: Manifest) -> None:

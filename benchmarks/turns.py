@@ -1,4 +1,4 @@
-"""The worker's side of a race between processes: it waits for its turn, times its calls, and says what they took.
+"""The worker's side of a benchmark: it waits for its turn, times its calls, and says what they took.
 
 Nothing of lightrec is imported here: a worker that another environment's interpreter runs loads this file by its path,
 so that every contestant is timed by the same lines.
@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ import numpy as np
 
 Call = tuple[Callable[[Any], object], Sequence[Any]]
 """A function and the inputs that it is timed with, one after the other and then from the start again."""
+
+SPIN = 300_000
+"""Nanoseconds before an arrival from which on the server waits without sleeping: a sleep may end so late."""
 
 
 def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> np.ndarray:
@@ -38,6 +42,60 @@ def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int,
     return np.array(taken, dtype=np.int64)
 
 
+def open_loop(
+    call: Callable[[Any], object], inputs: Sequence[Any], first: int, arrivals: np.ndarray, patience: float
+) -> np.ndarray:
+    """Answer requests in the order of their arrival, and time each from its *scheduled* arrival to its answer.
+
+    Nothing waits for an answer before it arrives: what a slow call delays carries that delay.
+
+    Args:
+        call: answers one request.
+        inputs: as in :func:`time_calls`.
+        first: the input of the first request.
+        arrivals: seconds from the start, float64 ``[A]``, ascending.
+        patience: requests that have not begun so many seconds after the last arrival are dropped.
+
+    Returns:
+        nanoseconds, int64 ``[answered]``; the first that many requests were answered, the others dropped.
+    """
+    clock = time.perf_counter_ns
+    call(inputs[first % len(inputs)])
+    begin = clock() + SPIN
+    due = (begin + arrivals * 1e9).astype(np.int64).tolist()
+    stop, taken = due[-1] + int(patience * 1e9), []
+    for number, arrival in enumerate(due):
+        while (left := arrival - clock()) > 0:
+            if left > SPIN:
+                time.sleep((left - SPIN) / 1e9)
+        if clock() > stop:
+            break
+        call(inputs[(first + number) % len(inputs)])
+        taken.append(clock() - arrival)
+    return np.array(taken, dtype=np.int64)
+
+
+def concurrent_calls(
+    call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float
+) -> tuple[np.ndarray, int]:
+    """Call from ``streams`` threads at once, each without pause; nanoseconds of all calls, and of the whole."""
+    taken: list[np.ndarray] = [np.empty(0)] * streams
+    together = threading.Barrier(streams + 1)
+
+    def stream(number: int) -> None:
+        together.wait()
+        taken[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
+
+    threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    begin = time.perf_counter_ns()
+    for thread in threads:
+        thread.join()
+    return np.concatenate(taken), time.perf_counter_ns() - begin
+
+
 def chunks(inputs: Sequence[Any], size: int) -> list[list[Any]]:
     """Batches of ``size`` that together hold every input; the last is filled up from the beginning."""
     count = -(-len(inputs) // size)
@@ -52,17 +110,24 @@ def own_channel() -> TextIO:
 
 
 def serve(channel: TextIO, calls: Mapping[str, Call], facts: Mapping[str, Any]) -> None:
-    """Say ``facts`` once, then answer every line ``{"probe", "first", "seconds"}`` of the standard input until it ends.
+    """Say ``facts`` once, then answer every line of the standard input until it ends; one JSON object each.
 
-    The answer is ``{"taken": [nanoseconds]}``. The garbage collector is off.
+    ``{"do", "probe", ...}``: ``do`` is a name of :data:`TASKS`, ``turn`` if it is not there. The garbage collector is
+    off.
     """
     gc.collect()
     gc.disable()
-    _say(channel, {"calls": list(calls), "peak_bytes": peak_bytes(), **facts})
+    say(channel, {"calls": list(calls), "peak_bytes": peak_bytes(), **facts})
     for line in sys.stdin:
-        turn = json.loads(line)
-        call, inputs = calls[turn["probe"]]
-        _say(channel, {"taken": time_calls(call, inputs, turn["first"], turn["seconds"]).tolist()})
+        asked = json.loads(line)
+        task = TASKS[asked.pop("do", "turn")]
+        say(channel, task(*calls[asked.pop("probe")], **asked))
+
+
+def say(channel: TextIO, answer: Mapping[str, Any]) -> None:
+    """Write one answer."""
+    channel.write(json.dumps(dict(answer)) + "\n")
+    channel.flush()
 
 
 def peak_bytes() -> int | None:
@@ -70,13 +135,48 @@ def peak_bytes() -> int | None:
 
     Of /proc rather than getrusage, whose maximum begins with the size of the process that started this one.
     """
+    return _status("VmHWM:")
+
+
+def resident_bytes() -> int | None:
+    """The memory that this process holds now; None where the system does not tell."""
+    return _status("VmRSS:")
+
+
+def _turn(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> dict[str, Any]:
+    """``taken``, and what all calls of the turn cost the processor (one of them is not timed)."""
+    begin = time.process_time_ns()
+    taken = time_calls(call, inputs, first, seconds)
+    cpu = (time.process_time_ns() - begin) / (len(taken) + 1)
+    return {"taken": taken.tolist(), "cpu_ns_per_call": cpu, "rss_bytes": resident_bytes()}
+
+
+def _server(
+    call: Callable[[Any], object], inputs: Sequence[Any], first: int, rate: float, seconds: float, seed: int
+) -> dict[str, Any]:
+    """Poisson arrivals at ``rate`` a second for ``seconds``; at least ten."""
+    expected = max(10, int(rate * seconds))
+    arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, expected))
+    taken = open_loop(call, inputs, first, arrivals, patience=seconds / 2)
+    # Until the last answer, counted from the first arrival.
+    ends = arrivals[: len(taken)] + taken / 1e9
+    achieved = len(taken) / float(ends.max()) if len(taken) else 0.0
+    return {"taken": taken.tolist(), "dropped": expected - len(taken), "achieved": achieved}
+
+
+def _streams(call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float) -> dict[str, Any]:
+    taken, elapsed = concurrent_calls(call, inputs, streams, seconds)
+    # Each stream's first call is not timed, but made.
+    return {"taken": taken.tolist(), "per_second": (len(taken) + streams) / (elapsed / 1e9)}
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"turn": _turn, "server": _server, "streams": _streams}
+"""What a worker can be asked to do with one of its calls."""
+
+
+def _status(key: str) -> int | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
-    line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+    line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
-
-
-def _say(channel: TextIO, answer: Mapping[str, Any]) -> None:
-    channel.write(json.dumps(dict(answer)) + "\n")
-    channel.flush()

@@ -1,39 +1,59 @@
-"""The ways to run one student: each model of a bundle in its runtime, and the torch student it was exported from."""
+"""The ways to run one student: each model of a bundle in its runtime on every device, and those that are not here."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lightrec.bundle import MANIFEST, TITLE_FILES, Manifest, ModelRecord
-from lightrec.evaluation.protocol import Scorer, TopKRanker
-from lightrec.runtime.backends import BACKENDS, is_installed
-from lightrec.runtime.recommender import Recommender
+from lightrec.runtime.backends import BACKENDS
+from lightrec.runtime.doctor import Diagnosis
 
-NAMES = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+NAMES = {"torch": "torch", "torch.compile": "torch.compile", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """The backends as people write them."""
+
+PROVIDERS = {
+    "CUDA": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "TensorRT": ("TensorrtExecutionProvider", "onnxruntime-gpu and tensorrt"),
+    "OpenVINO": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+}
+"""ONNX Runtime's execution providers beside the CPU's: the short name, its own, and the packages that bring it."""
+
+DEVICES = {"GPU": "an Intel GPU and its driver", "NPU": "an Intel NPU and its driver"}
+"""OpenVINO's devices beside the CPU, and what they need."""
+
+WORKER = (sys.executable, "-m", "lightrec.benchmarks.worker_variant")
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to run the student."""
+    """One way to run the student, in a process of its own."""
 
     backend: str
-    """``torch``, ``onnxruntime`` or ``openvino``."""
+    """``torch``, ``torch.compile``, ``onnxruntime``, ``openvino`` or a peer."""
     precision: str
-    """``fp32``, ``fp16`` or ``int8``."""
-    size_bytes: int
+    """``fp32``, ``fp16``, ``int8`` or ``int4``."""
+    size_bytes: int | None
     """Size on disk of what it needs; titles, which are for people alone, are left out."""
-    load: Callable[[], Recommender]
-    """Read the files and get ready to answer."""
-    ranker: Callable[[Recommender], Scorer | TopKRanker] = lambda recommender: recommender
-    """From the loaded variant to what its quality is measured with."""
+    how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the worker is told beside the common request; see :mod:`lightrec.benchmarks.worker_variant`."""
+    device: str = "CPU"
+    """Where it runs."""
+    command: tuple[str, ...] = WORKER
+    """Starts the worker; the name of the request file is added."""
+    label: str | None = None
+    """Its name, if it is not made of the fields above."""
+    peer: bool = False
+    """Another library's model of the same shape, with random weights."""
 
     @property
     def name(self) -> str:
         """``ONNX Runtime int8``, for tables."""
-        return f"{NAMES.get(self.backend, self.backend)} {self.precision}"
+        on = "" if self.device == "CPU" else f" {self.device}"
+        return self.label or f"{NAMES.get(self.backend, self.backend)}{on} {self.precision}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +67,22 @@ class Absent:
 
 
 def bundle_variants(
-    bundle: Path, manifest: Manifest, threads: int, device: str | None = None
+    bundle: Path, manifest: Manifest, machine: Diagnosis, device: str | None = None
 ) -> list[Variant | Absent]:
-    """One for each model of the bundle, those of ONNX Runtime first; OpenVINO's on ``device``, the CPU if None."""
-    models = sorted(manifest.models, key=lambda model: model.backend != "onnxruntime")
-    return [_variant(bundle, manifest, model, threads, device) for model in models]
+    """Each model of the bundle on each device that runs it, ONNX Runtime on the CPU first; then what is absent.
+
+    Args:
+        bundle: the folder.
+        manifest: its manifest.
+        machine: what there is.
+        device: only this one (``cpu``, ``cuda``, ``gpu``, ``npu``...); all if None.
+    """
+    found: list[Variant | Absent] = []
+    for model in sorted(manifest.models, key=lambda model: model.backend != "onnxruntime"):
+        found += _of_model(bundle, manifest, model, machine)
+    if device is not None:
+        found = [one for one in found if isinstance(one, Absent) or _same(device, one.device)]
+    return found + list(_missing(manifest, machine, device))
 
 
 def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
@@ -61,19 +92,43 @@ def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
 
 
-def _variant(
-    bundle: Path, manifest: Manifest, model: ModelRecord, threads: int, device: str | None
-) -> Variant | Absent:
+def _of_model(bundle: Path, manifest: Manifest, model: ModelRecord, machine: Diagnosis) -> Iterator[Variant | Absent]:
     backend, precision = model.backend, model.precision
     if backend not in BACKENDS:
-        return Absent(f"{backend} {precision}", "this lightrec does not know it: upgrade lightrec")
-    if not is_installed(backend):
-        return Absent(f"{NAMES[backend]} {precision}", f"not installed: pip install 'lightrec[{backend}]'")
-    chosen = device if backend == "openvino" else None
-    return Variant(
-        backend=backend,
-        precision=precision,
-        size_bytes=catalogue_bytes(bundle, manifest) + sum(manifest.files[name].bytes for name in model.files),
-        # Without compiled models that earlier runs may have left.
-        load=lambda: Recommender.load(bundle, backend, threads, precision, device=chosen, cache=False),
-    )
+        yield Absent(f"{backend} {precision}", "this lightrec does not know it: upgrade lightrec")
+        return
+    if backend == "openvino" and not machine.openvino_devices:
+        yield Absent(f"OpenVINO {precision}", "not installed: pip install 'lightrec[openvino]'")
+        return
+    size = catalogue_bytes(bundle, manifest) + sum(manifest.files[name].bytes for name in model.files)
+    how = {"backend": backend, "precision": precision}
+    ort_format = model.files[0].endswith(".ort")
+    if backend == "openvino":
+        for device in ("CPU", *(name for name in machine.openvino_devices if name != "CPU")):
+            yield Variant(backend, precision, size, {**how, "device": device}, device)
+        return
+    yield Variant(backend, precision, size, how, label=f"ORT format {precision}" if ort_format else None)
+    for name, (provider, _) in PROVIDERS.items():
+        if provider in machine.onnxruntime_providers and not ort_format:
+            providers = [provider, "CPUExecutionProvider"]
+            yield Variant(backend, precision, size, {**how, "providers": providers}, name)
+
+
+def _missing(manifest: Manifest, machine: Diagnosis, device: str | None) -> Iterator[Absent]:
+    """Runtimes and devices that no model of the bundle stands for, with the way to get them."""
+    held = {model.backend for model in manifest.models}
+    if "openvino" not in held:
+        yield Absent("OpenVINO", "the bundle holds no model for it: lightrec export --format onnx --format openvino")
+    if not any(name.endswith(".ort") for model in manifest.models for name in model.files):
+        yield Absent("ORT format", "the bundle holds none: export another with  lightrec export --format ort")
+    for name, (provider, packages) in PROVIDERS.items():
+        if provider not in machine.onnxruntime_providers and (device is None or _same(device, name)):
+            yield Absent(f"ONNX Runtime {name}", f"pip install {packages} in place of onnxruntime")
+    for name, needs in DEVICES.items():
+        there = any(found.split(".")[0] == name for found in machine.openvino_devices)
+        if "openvino" in held and not there and (device is None or _same(device, name)):
+            yield Absent(f"OpenVINO {name}", f"OpenVINO finds none here: it needs {needs}")
+
+
+def _same(asked: str, device: str) -> bool:
+    return asked.upper() in (device.upper(), device.upper().split(".")[0])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
+
+MEASURED, LIMITS, OUTPUT = "What is measured", "Limits", "Output"
+"""Panels of the help."""
 
 
 def bench(
@@ -19,33 +23,83 @@ def bench(
     run: Annotated[
         Path | None, typer.Option(help="Run that the bundle was exported from: its torch student is measured beside.")
     ] = None,
-    cases: Annotated[int, typer.Option(help="Most histories to use, for timing and for NDCG@10.")] = 1000,
-    threads: Annotated[int, typer.Option(help="Compute threads of each runtime.")] = 1,
-    device: Annotated[str | None, typer.Option(help="OpenVINO's device: CPU, GPU or NPU.", show_default="CPU")] = None,
-    seconds: Annotated[float, typer.Option(help="Time spent timing each variant.")] = 5.0,
-    seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON lines file to add the rows to.")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML file to write: one page, no network needed.")] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="single-stream, offline, multi-stream, server, cold-start, session or soak; repeatable.  "
+            "[default: all but soak]",
+            show_default=False,
+            rich_help_panel=MEASURED,
+        ),
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Everything: more batches, threads, catalogues.", rich_help_panel=MEASURED),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, tensorrt, gpu or npu.  [default: all here]", rich_help_panel=MEASURED),
+    ] = None,
+    cases: Annotated[
+        int, typer.Option(help="Most histories to use, for timing and for NDCG@10.", rich_help_panel=MEASURED)
+    ] = 1000,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Time for each variant.  [default: 5; 10 with --full]", rich_help_panel=MEASURED),
+    ] = None,
+    p99_ms: Annotated[
+        float, typer.Option(help="What the server's 99th percentile may be.", rich_help_panel=MEASURED)
+    ] = 10.0,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="With 1, 2, 4... threads as well.", rich_help_panel=MEASURED)
+    ] = False,
+    catalogue_sizes: Annotated[
+        str,
+        typer.Option(help="Also time random bundles of these sizes: 1000,10000.", rich_help_panel=MEASURED),
+    ] = "",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="The torch student compiled as well.", rich_help_panel=MEASURED)
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.", rich_help_panel=MEASURED)] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Compute threads of each runtime.  [default: --cores, or 1]", rich_help_panel=LIMITS),
+    ] = None,
+    cores: Annotated[int | None, typer.Option(help="Cores that it may run on.", rich_help_panel=LIMITS)] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory that it may have: 512MB.", rich_help_panel=LIMITS)] = None,
+    profile: Annotated[str | None, typer.Option(help="edge: one core and 512MB.", rich_help_panel=LIMITS)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="JSON lines file to add the rows to.", rich_help_panel=OUTPUT)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Report to write: .html (one page, no network), .md or .csv.", rich_help_panel=OUTPUT),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure latency, throughput, load time and size of every model in a bundle, and the NDCG@10 it keeps.
+    """Measure latency, throughput, memory and size of every model in a bundle, and the NDCG@10 it keeps.
 
-    All variants (torch, ONNX Runtime, OpenVINO) are timed in one run, in turns, on the same real histories: the
-    whole call from raw ids to titles, and the graph alone. One that is not installed is listed as absent.
+    All variants (torch, ONNX Runtime, OpenVINO; every device found) run in processes of their own and are timed in
+    one run, in turns, on the same histories. One that is not here is listed as absent. docs/bench.md explains every
+    figure.
 
     **Examples**
 
     ```
     lightrec bench bundles/student
     lightrec bench bundles/student --data prepared/ml-100k --run runs/student
-    lightrec bench bundles/student --data prepared/ml-100k --out results.jsonl --report report.html
-    lightrec bench bundles/student --threads 2 --seconds 20 --json
+    lightrec bench bundles/student --data prepared/ml-100k --full --out results.jsonl --report report.html
+    lightrec bench bundles/student --profile edge
+    lightrec bench bundles/student --scenario server --p99-ms 5
+    lightrec bench bundles/student --scenario soak --seconds 600 --json
     ```
     """
     from rich.console import Console
 
     from lightrec.benchmarks import measure
-    from lightrec.benchmarks.report import write_report
+    from lightrec.benchmarks import plan as plans
+    from lightrec.benchmarks.limits import make_limits
+    from lightrec.benchmarks.report import check_format, write_rows_report
     from lightrec.benchmarks.rows import append_rows
     from lightrec.benchmarks.tables import absent_lines, speed_table
     from lightrec.errors import ConfigError
@@ -53,25 +107,45 @@ def bench(
     for flag, path in (("--out", out), ("--report", report)):
         if path is not None and path.is_dir():
             raise ConfigError(f"{flag} is the folder {path}: name a file in it.")
+    if report is not None:
+        check_format(report)
+    limits = make_limits(cores, memory, profile)
+    sizes = plans.parse_sizes(catalogue_sizes)
+    plan = plans.Plan(
+        scenarios=tuple(scenario or plans.DEFAULT_SCENARIOS),
+        seconds=seconds if seconds is not None else plans.FULL_SECONDS if full else plans.SECONDS,
+        batches=plans.ALL_BATCHES if full else plans.BATCHES,
+        p99_ms=p99_ms,
+        scaling=scaling or full,
+        catalogue_sizes=sizes or (plans.FULL_SIZES if full else ()),
+        threads=threads if threads is not None else len(limits.cores or (0,)),
+        seed=seed,
+        limits=limits,
+    )
     with Console(stderr=True).status("Reading the bundle") as status:
         rows = measure.bench(
             bundle,
             data,
             run,
+            plan=plan,
             cases=cases,
-            threads=threads,
             device=device,
-            seconds=seconds,
-            seed=seed,
+            compiled=compiled or full,
+            command=["lightrec", *sys.argv[1:]],
             progress=status.update,
         )
     if out is not None:
         append_rows(out, rows)
     if report is not None:
-        write_report(report, bench_rows=rows, title=f"lightrec bench: {rows[0]['bundle']}")
+        write_rows_report(report, rows)
     if as_json:
         print_json(rows)
     else:
         console.print(speed_table(rows))
         for line in absent_lines(rows):
             console.print(f"Absent: {line}", style="yellow", markup=False)
+        for row in rows[:1]:
+            if row["noise"]["warning"]:
+                console.print(row["noise"]["warning"], style="yellow")
+        for flag in filter(None, ((row.get("agreement") or {}).get("flag") for row in rows)):
+            console.print(flag, style="red", markup=False)

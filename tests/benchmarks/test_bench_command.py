@@ -4,13 +4,17 @@ import pytest
 
 from lightrec.cli.app import main
 
+SHORT = ("--scenario", "single-stream", "--scenario", "offline")
+
 
 @pytest.fixture
 def bench(monkeypatch, capsys, chain_bundle):
     """Run ``lightrec bench`` on the chain bundle; returns exit code, standard output, standard error."""
 
     def run(*arguments, bundle=chain_bundle):
-        monkeypatch.setattr("sys.argv", ["lightrec", "bench", *map(str, (bundle, "--seconds", "0.05", *arguments))])
+        monkeypatch.setattr(
+            "sys.argv", ["lightrec", "bench", *map(str, (bundle, "--seconds", "0.05", *SHORT, *arguments))]
+        )
         monkeypatch.setenv("COLUMNS", "100")
         with pytest.raises(SystemExit) as stop:
             main()
@@ -30,19 +34,25 @@ def test_bench_prints_a_table_stores_rows_and_writes_the_report(bench, tiny_data
         "NDCG@10 on 10 test cases",
     ):
         assert words in out
-    assert [json.loads(line)["kind"] for line in rows.read_text().splitlines()] == ["speed"]
+    first, *others = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert first["kind"] == "speed" and {row["kind"] for row in others} == {"absent"}
+    assert first["command"].startswith("lightrec bench ") and first["command"].endswith(f"--report {report}")
+    assert first["scenarios"] == ["single-stream", "offline"] and first["noise"]["calibration_ms"]["p50"] > 0
     assert "lightrec bench: chain" in report.read_text()
 
 
 def test_bench_prints_json_alone(bench):
     code, out, _ = bench("--json", "--cases", 5)
     assert code == 0
-    assert [row["data"]["name"] for row in json.loads(out)] == ["synthetic"]
+    assert {row["data"]["name"] for row in json.loads(out)} == {"synthetic"}
 
 
 def test_wrong_input_is_one_sentence(bench, tmp_path):
     for arguments, sentence in [
         (("--threads", 0), "--threads is 0"),
+        (("--scenario", "walk"), "--scenario is 'walk'"),
+        (("--memory", "much"), "--memory is 'much'"),
+        (("--catalogue-sizes", "1k"), "--catalogue-sizes holds '1k'"),
         (("--out", tmp_path), "--out is the folder"),
         (("--data", tmp_path), "is not a prepared data set"),
         (("--run", tmp_path), "is not a run"),

@@ -1,0 +1,100 @@
+"""Less machine than there is: cores and memory that a worker may use, as on a small board."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from typing import Any
+
+from lightrec.errors import ConfigError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+PROFILES = {"edge": (1, 512 * 2**20)}
+"""Cores and bytes of memory by the name of the profile."""
+
+UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What every worker is held to; made with :func:`make_limits`."""
+
+    cores: tuple[int, ...] | None = None
+    """Numbers of the cores that it may run on; None for all."""
+    memory_bytes: int | None = None
+    """Private memory that it may have; None for all there is."""
+    profile: str | None = None
+    """The profile that they come from."""
+
+    def apply(self, process: int) -> None:
+        """Hold the process with this id, and all that it starts, to the limits.
+
+        Memory is limited by RLIMIT_DATA, which counts private memory that can be written. RLIMIT_AS would also count
+        what a runtime reserves and never touches, and every mapped file.
+        """
+        if self.cores is not None:
+            os.sched_setaffinity(process, self.cores)
+        if self.memory_bytes is not None:
+            resource.prlimit(process, resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))
+
+    def to_json(self) -> dict[str, Any] | None:
+        """What a row says; None without limits."""
+        if self.cores is None and self.memory_bytes is None:
+            return None
+        return {
+            "cores": None if self.cores is None else len(self.cores),
+            "memory_bytes": self.memory_bytes,
+            "profile": self.profile,
+            "enforced_by": {
+                "cores": None if self.cores is None else "sched_setaffinity",
+                "memory": None if self.memory_bytes is None else "RLIMIT_DATA",
+            },
+        }
+
+
+def make_limits(cores: int | None = None, memory: str | None = None, profile: str | None = None) -> Limits:
+    """Limits from the flags.
+
+    Args:
+        cores: how many.
+        memory: such as ``512MB``; MB here are 2^20 bytes.
+        profile: a name of :data:`PROFILES`, whose values the other two may change.
+
+    Raises:
+        ConfigError: if there are not so many cores, the memory is not understood, or this system enforces no limits.
+    """
+    if profile is not None and profile not in PROFILES:
+        raise ConfigError(f"--profile is {profile!r}: choose from {', '.join(PROFILES)}.")
+    profile_cores, bytes_ = PROFILES[profile] if profile else (None, None)
+    cores = profile_cores if cores is None else cores
+    bytes_ = bytes_ if memory is None else parse_bytes(memory)
+    if cores is None and bytes_ is None:
+        return Limits()
+    if not hasattr(os, "sched_setaffinity") or not hasattr(resource, "prlimit"):
+        raise ConfigError("--cores, --memory and --profile are enforced on Linux alone: leave them out here.")
+    return Limits(None if cores is None else _choose(cores), bytes_, profile)
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in ``512MB``, ``1.5GB``.
+
+    >>> parse_bytes("512MB")
+    536870912
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]B)\s*", text.upper().replace("IB", "B"))
+    if found is None or float(found[1]) == 0:
+        raise ConfigError(f"--memory is {text!r}: write it as 512MB or 2GB.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def _choose(cores: int) -> tuple[int, ...]:
+    """The last of the usable cores: the first has most of the system's own work."""
+    usable = sorted(os.sched_getaffinity(0))
+    if not 1 <= cores <= len(usable):
+        raise ConfigError(f"--cores is {cores}: choose from 1 to {len(usable)}.")
+    return tuple(usable[-cores:])

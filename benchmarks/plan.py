@@ -1,0 +1,91 @@
+"""What a run of ``lightrec bench`` measures, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lightrec.benchmarks.limits import Limits
+from lightrec.errors import ConfigError
+
+SCENARIOS = ("single-stream", "offline", "multi-stream", "server", "cold-start", "session", "soak")
+"""All there are; docs/bench.md says what happens in each."""
+
+DEFAULT_SCENARIOS = SCENARIOS[:-1]
+"""Those measured where none is named."""
+
+BATCHES, ALL_BATCHES = (32, 256), (8, 32, 128, 256, 512)
+"""Batch sizes beside 1: of a usual run and of a full one."""
+
+FULL_SIZES = (1_000, 10_000, 100_000)
+"""Catalogues of a full run."""
+
+SECONDS, FULL_SECONDS = 5.0, 10.0
+"""Time for each variant, in a usual run and in a full one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The settings of a run."""
+
+    scenarios: tuple[str, ...] = DEFAULT_SCENARIOS
+    """What is measured besides single-stream calls, which always are."""
+    seconds: float = SECONDS
+    """Time of each variant for single-stream calls, batches and sessions together; multi-stream and server take about
+    as much again."""
+    rounds: int = 10
+    """Turns of every variant at every probe."""
+    batches: tuple[int, ...] = BATCHES
+    """Batch sizes beside 1."""
+    streams: tuple[int, ...] = (1, 2, 4)
+    """Numbers of concurrent streams."""
+    p99_ms: float = 10.0
+    """What the server's 99th percentile may be."""
+    cold_starts: int = 5
+    """Fresh processes of each variant, after one that is not counted."""
+    scaling: bool = False
+    """Measure with 1, 2, 4... threads as well, up to the usable cores."""
+    catalogue_sizes: tuple[int, ...] = ()
+    """Sizes of catalogues of random bundles to time."""
+    threads: int = 1
+    """Compute threads of each runtime."""
+    k: int = 10
+    """Recommendations asked for in every call."""
+    seed: int = 0
+    """Of histories, arrivals and intervals."""
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    """What every worker is held to."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.scenarios if name not in SCENARIOS]
+        if unknown:
+            raise ConfigError(f"--scenario is {unknown[0]!r}: choose from {', '.join(SCENARIOS)}.")
+        if self.threads < 1:
+            raise ConfigError(f"--threads is {self.threads}: it must be at least 1.")
+        if not 0 < self.seconds <= 86_400:
+            raise ConfigError(f"--seconds is {self.seconds}: it must be above 0 and at most 86400.")
+        if not self.p99_ms > 0:
+            raise ConfigError(f"--p99-ms is {self.p99_ms}: it must be above 0.")
+        if any(size < 100 for size in self.catalogue_sizes):
+            raise ConfigError(f"--catalogue-sizes holds {min(self.catalogue_sizes)}: give sizes of at least 100.")
+
+    @property
+    def stream_seconds(self) -> float:
+        """``seconds``, of which a soak takes its own: then the other scenarios are as short as usual."""
+        return min(self.seconds, SECONDS) if self.asks_for("soak") else self.seconds
+
+    def asks_for(self, scenario: str) -> bool:
+        """Whether a scenario is measured."""
+        return scenario in self.scenarios
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Sizes from ``1000,10000``.
+
+    Raises:
+        ConfigError: if one is no whole number.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    wrong = [word for word in words if not word.isdigit()]
+    if wrong:
+        raise ConfigError(f"--catalogue-sizes holds {wrong[0]!r}: write whole numbers as 1000,10000,100000.")
+    return tuple(sorted({int(word) for word in words}))
