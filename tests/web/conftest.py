@@ -46,17 +46,25 @@ def package(bundle, runtime_files, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def student_bundles(tiny_dataset, tmp_path_factory):
-    """Real students, hardly trained, by precision."""
-    from lightrec.export.write_bundle import export_bundle
+def student_run(tiny_dataset, tmp_path_factory):
+    """A real student, hardly trained."""
     from lightrec.training.progress import Silent
     from lightrec.training.settings import StudentSettings
     from lightrec.training.students import train
 
-    folder = tmp_path_factory.mktemp("students")
-    train(tiny_dataset.path, folder / "run", StudentSettings(hidden_size=32, epochs=2, device="cpu"), Silent())
+    run = tmp_path_factory.mktemp("students") / "run"
+    train(tiny_dataset.path, run, StudentSettings(hidden_size=32, epochs=2, device="cpu"), Silent())
+    return run
+
+
+@pytest.fixture(scope="session")
+def student_bundles(student_run, tmp_path_factory):
+    """The student as bundles, by precision."""
+    from lightrec.export.write_bundle import export_bundle
+
+    folder = tmp_path_factory.mktemp("student-bundles")
     for precision in ("fp32", "int8"):
-        export_bundle(folder / "run", folder / precision, ("onnx",), precision, max_ndcg_drop=1)
+        export_bundle(student_run, folder / precision, ("onnx",), precision, max_ndcg_drop=1)
     return {precision: folder / precision for precision in ("fp32", "int8")}
 
 
