@@ -53,14 +53,15 @@ def linear_axis(
     Args:
         values: what it must hold.
         label: of the axis.
-        least: the least length, so that differences too small to matter look small.
+        least: the least length, so that differences too small to matter look small; a hundredth of the largest value
+            unless given.
         air: share of the values' span that is left free at each end.
         count: about how many ticks.
         zero: whether it begins at 0.
     """
     values = list(values)
     low, high = (0.0 if zero else min(values)), max(values)
-    missing = max(0.0, (least or 1e-9) - (high - low))
+    missing = max(0.0, (least or 0.01 * abs(high) or 1.0) - (high - low))
     free = (high - low + missing) * air
     low, high = (low if zero else low - missing / 2 - free), high + (missing if zero else missing / 2) + free
     return Axis(label, low, high, ticks=tuple(linear_ticks(low, high, count)))

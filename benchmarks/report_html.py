@@ -67,7 +67,7 @@ def best_cells(
     """One cell a value, with a small detail below it; those that read like the best stand out."""
     texts = ["–" if value is None else write(value) for value in values]
     known = [value for value in values if value is not None]
-    winner = write(best(known)) if best and known and len(set(texts)) > 1 else None
+    winner = write(best(known)) if best and len(set(texts) - {"–"}) > 1 else None
     cells = []
     for text, detail in zip(texts, details or [""] * len(texts), strict=True):
         number = f'<strong class="best">{text}</strong>' if text == winner else text

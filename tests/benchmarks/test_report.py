@@ -1,11 +1,16 @@
+import csv
+import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 
 from lightrec.benchmarks.recommendation import summary
-from lightrec.benchmarks.report import quality_summary, write_report
-from lightrec.errors import DataError
+from lightrec.benchmarks.report import quality_summary, write_report, write_rows_report
+from lightrec.benchmarks.rows import append_rows
+from lightrec.benchmarks.tables import megabytes, milliseconds, per_second, times
+from lightrec.cli.app import main
+from lightrec.errors import ConfigError, DataError
 
 VOID = {"meta", "rect", "line", "br"}
 
@@ -108,3 +113,209 @@ def test_no_rows_are_refused(tmp_path):
     with pytest.raises(DataError, match="no row to report"):
         write_report(tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+SECTIONS = [
+    "Quality against latency", "Latency", "Throughput and load", "Scaling", "Size and memory", "All figures",
+    "Not measured here", "How it was measured",
+]  # fmt: skip
+
+
+@pytest.fixture
+def full_rows(speed_row):
+    """Rows with every field that a run can have."""
+
+    def full(variant, p50, **changes):
+        row = speed_row(variant, p50, **changes)
+        call = row["latency_ms"]["recommend"] | {"p999": 3 * p50}
+        call["histogram"] = {"edges_ms": [p50 / 2, p50, 2 * p50, 4 * p50], "counts": [40, 55, 5]}
+        curve = [{"rate": 100.0 * n, "p99": p50 * 2**n, "p50": p50, "dropped": 0} for n in (1, 2, 3)]
+        return row | {
+            "latency_ms": {"recommend": call, "graph": row["latency_ms"]["graph"]},
+            "per_second": {"1": 1000.0, "8": 2345.0, "256": 4567.0},
+            "cpu_ms_per_call": 0.777,
+            "energy_mj_per_call": 2.34,
+            "memory_bytes": {"peak": 61_200_000, "steady": 52_100_000},
+            "cold_start": {"ms": {"median": 181.0, "low": 170.0, "high": 190.0}, "peak_bytes": 63_400_000},
+            "session_ms": {"p50": 0.0421, "p90": 0.06, "p99": 0.0987},
+            "server": {"p99_bound_ms": 10.0, "max_rate": 876.0, "curve": curve},
+            "streams": [{"streams": n, "per_second": 900.0 * n, "p50": p50, "p99": p50} for n in (1, 2)],
+            "threads_scaling": [{"threads": n, "p50": p50 / n, "per_second": 1.0} for n in (1, 2)],
+            "agreement": {"overlap@10": 0.9912, "wrong_items": False, "flag": None},
+            "noise": {"warning": None},
+            "limits": {
+                "cores": 1,
+                "memory_bytes": 512_000_000,
+                "profile": "edge",
+                "enforced_by": {"cores": "affinity"},
+            },
+        }
+
+    sizes = [
+        {"kind": "catalogue", "variant": variant, "n_items": n_items, "latency_ms": {"p50": n_items / 1e5}}
+        for variant in ("ONNX Runtime int8", "ONNX Runtime fp32")
+        for n_items in (1000, 10_000)
+    ]
+    absent = {"kind": "absent", "variant": "OpenVINO NPU", "reason": "no such device"}
+    return [full("torch fp32", 1.0), full("ONNX Runtime int8", 0.125, drop=0.004), *sizes, absent]
+
+
+def headings(page):
+    return re.findall("<h2>(.*?)</h2>", page)
+
+
+def page_of(rows, folder):
+    write_rows_report(folder / "report.html", rows)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    Tree(page)
+    return page
+
+
+def test_every_section_is_there_with_its_figures(full_rows, tmp_path):
+    page = page_of(full_rows, tmp_path)
+    assert headings(page) == SECTIONS
+    drawn = ("Throughput by batch", "Latency under load", "Parallel streams", "Latency by catalogue size", "by threads")
+    text = Tree(page).text
+    for words in (*drawn, "99% of torch fp32", "bound: 10.0 ms", "edge, 1 cores, 512.0 MB of memory", "cores affinity"):
+        assert words in text
+    assert not re.search(r"https?:|//|url\(|@import|\bsrc=|\bhref=|<script|<link", page)
+
+
+def test_sections_without_data_do_not_appear(speed_row, tmp_path):
+    plain = speed_row("ONNX Runtime int8", 1.0, quality=None, per_second={"1": 1000.0})
+    assert headings(page_of([plain], tmp_path)) == ["Latency", "Size and memory", "All figures", "How it was measured"]
+
+
+def test_what_was_not_measured_is_a_dash(full_rows, tmp_path):
+    nothing = (
+        "quality",
+        "memory_bytes",
+        "cold_start",
+        "session_ms",
+        "server",
+        "streams",
+        "threads_scaling",
+        "per_second",
+    )
+    peer = full_rows[1] | dict.fromkeys((*nothing, "size_bytes", "load_ms", "agreement", "energy_mj_per_call"))
+    peer["latency_ms"] = {"recommend": peer["latency_ms"]["recommend"], "graph": None}
+    page = page_of([full_rows[0], peer | {"variant": "RePlay fp32"}], tmp_path)
+    assert re.search('<th scope="row">peak memory, MB</th><td.*?>61.2</td><td.*?>–</td>', page)
+    assert "take torch fp32" in page  # a peer is never recommended
+
+
+def numbers_of(value):
+    """Every number in a row, as any report might write it."""
+    if isinstance(value, dict):
+        return set().union(*map(numbers_of, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(numbers_of, value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return set()
+    written = {milliseconds(value), megabytes(value), per_second(value), times(value), f"{value:.4f}"}
+    return written | {f"{value:.1%}", f"{-100 * value:+.2f}%", "0.00%"}
+
+
+def test_every_number_of_the_table_stems_from_a_row(full_rows, tmp_path):
+    page = page_of(full_rows, tmp_path)
+    table = page[page.index('<table class="all">') :].partition("</table>")[0]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+    shown = [re.sub("<small>|</?strong[^>]*>|</small>", " ", cell).split() for cell in cells]
+    known = numbers_of(full_rows)
+    assert len(shown) == 2 * 26
+    assert {number for cell in shown for number in cell} <= known
+    for line, values in [
+        ("one request, p99.9", ["3.00", "0.375"]),
+        ("session step, p99", ["0.099", "0.099"]),
+        ("served, p99 at most 10.0 ms", ["876", "876"]),
+        ("energy a call, mJ", ["2.34", "2.34"]),
+        ("top 10 shared with the reference", ["99.1%", "99.1%"]),
+        ("NDCG@10", ["0.1000", "0.0996 -0.40%"]),
+    ]:
+        found = re.search(f'<th scope="row">{re.escape(line)}</th>(.*)</tr>', table)[1]
+        texts = [re.sub("<[^>]*>", " ", cell).split() for cell in found.split("</td>")[:-1]]
+        assert [" ".join(text) for text in texts] == values
+
+
+def test_noise_and_wrong_items_stand_on_top(full_rows, tmp_path):
+    noise = {"warning": "The machine was not quiet."}
+    flag = {"overlap@10": 0.5, "wrong_items": True, "flag": "it shares 50% of its top 10 with torch fp32"}
+    noisy = [full_rows[0] | {"noise": noise}, full_rows[1] | {"noise": noise, "agreement": flag}]
+    page = page_of(noisy, tmp_path)
+    warned = re.findall('<p class="warning" role="note">(.*?)</p>', page)
+    assert warned == [
+        "The machine was not quiet.",
+        "Do not use ONNX Runtime int8: it shares 50% of its top 10 with torch fp32.",
+    ]
+    assert summary(noisy).startswith("On this machine take torch fp32:")
+
+
+def test_rows_of_one_variant_are_told_apart(speed_row, tmp_path):
+    rows = [speed_row("ONNX Runtime int8", 1.0, threads=threads, bundle="b") for threads in (1, 2, 2)]
+    text = Tree(page_of(rows, tmp_path)).text
+    for name in ("ONNX Runtime int8, 1 thread", "ONNX Runtime int8, 2 threads", "ONNX Runtime int8, 2 threads (2)"):
+        assert name in text
+
+
+def test_markdown_has_the_claim_the_figures_and_the_command(full_rows, tmp_path):
+    write_rows_report(tmp_path / "report.md", full_rows)
+    lines = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == f"**{summary(full_rows[:2])}**"
+    assert "|  | torch fp32 | ONNX Runtime int8 |" in lines
+    assert "| NDCG@10 | 0.1000 | 0.0996 (-0.40%) |" in lines
+    assert "| one request, p50, ms | 1.00 | 0.125 |" in lines
+    assert "- absent: OpenVINO NPU: no such device" in lines
+    assert lines[-2:] == ["lightrec bench student --data tiny", "```"]
+
+
+def test_csv_has_a_column_a_figure(full_rows, tmp_path):
+    write_rows_report(tmp_path / "report.csv", full_rows)
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["kind"] for line in lines] == ["speed", "speed", *["catalogue"] * 4, "absent"]
+    assert lines[1]["latency_ms.recommend.p50"] == "0.125"
+    assert lines[1]["server.max_rate"] == "876.0"
+    assert lines[2]["n_items"] == "1000" and lines[2]["size_bytes"] == ""
+
+
+@pytest.fixture
+def report(monkeypatch, capsys):
+    """Run ``lightrec report``; returns exit code and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["lightrec", "report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+def test_stored_rows_make_the_same_report_and_the_picture(report, full_rows, tmp_path):
+    append_rows(tmp_path / "rows.jsonl", full_rows)
+    page = page_of(full_rows, tmp_path)
+    code, _ = report(tmp_path / "rows.jsonl", "--out", tmp_path / "again.html", "--pareto", tmp_path / "new" / "p.svg")
+    assert code == 0
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    assert "ONNX Runtime int8" in (tmp_path / "new" / "p.svg").read_text(encoding="utf-8")
+
+
+def test_wrong_input_is_one_sentence(report, full_rows, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    append_rows(rows, full_rows)
+    (tmp_path / "absent.jsonl").write_text(json.dumps(full_rows[-1]) + "\n")
+    for arguments, sentence in [
+        ((rows,), "Nothing to write"),
+        ((rows, "--out", tmp_path / "report.pdf"), "end its name in .html, .md or .csv"),
+        ((rows, "--pareto", tmp_path / "p.png"), "end its name in .svg"),
+        ((tmp_path / "absent.jsonl", "--out", tmp_path / "x.md"), "no speed row"),
+        ((tmp_path / "absent.jsonl", "--pareto", tmp_path / "x.svg"), "No row has a latency and an NDCG@10"),
+    ]:
+        code, err = report(*arguments)
+        assert code == 2 and sentence in err and err.count("\n") == 1
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".jsonl"]
+
+
+def test_an_unknown_suffix_is_refused_before_measuring():
+    with pytest.raises(ConfigError, match=r"\.html, \.md or \.csv"):
+        write_rows_report("report.docx", [])
