@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
+from lightrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from lightrec import Recommendations, Recommender
@@ -24,6 +25,10 @@ def recommend(
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
     exclude: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Items never to return.")] = None,
     candidates: Annotated[list[str] | None, typer.Option(metavar="IDS", help="Return only some of these.")] = None,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=NUMBER", help="Added to the item's score; repeat it for further items."),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
     device: Annotated[str | None, typer.Option(help="OpenVINO's device: CPU, GPU or NPU.", show_default="CPU")] = None,
     json: JsonOption = False,
@@ -38,6 +43,7 @@ def recommend(
     ```
     lightrec recommend bundle --history 50,181,174 -k 10
     lightrec recommend bundle --history 50,181 --exclude 172 --backend openvino
+    lightrec recommend bundle --history 50,181 --boost 172=0.7 --boost 98=-1
     lightrec recommend bundle --history 50,181 --device GPU
     lightrec recommend bundle --history 50 --json
     ```
@@ -47,7 +53,7 @@ def recommend(
     recommender = Recommender.load(bundle, backend=backend, device=device)
     seen = _split(recommender, history)
     chosen = None if candidates is None else _split(recommender, candidates)
-    answer = recommender.recommend(seen, k, exclude=_split(recommender, exclude), candidates=chosen)
+    answer = recommender.recommend(seen, k, _split(recommender, exclude), chosen, _numbers(boost))
     if json:
         print_json(
             {
@@ -69,6 +75,18 @@ def _split(recommender: Recommender, values: list[str] | None) -> list[str]:
         for item in ([value] if value in recommender else value.split(","))
         if item.strip()
     ]
+
+
+def _numbers(values: list[str] | None) -> dict[str, float]:
+    """The boosts in a list of ``ID=NUMBER``; an id may hold the sign itself."""
+    boosts = {}
+    for value in values or []:
+        item, _, number = value.rpartition("=")
+        try:
+            boosts[item.strip()] = float(number)
+        except ValueError:
+            raise ConfigError(f"--boost {value!r} is not of the form ID=NUMBER, such as 50=0.7.") from None
+    return boosts
 
 
 def _print_answer(recommender: Recommender, seen: list[str], answer: Recommendations) -> None:

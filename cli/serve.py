@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,9 @@ def serve(
     max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
     name: Annotated[
         str | None, typer.Option(help="Name under /v2/models.  [default: the folder's]", show_default=False)
+    ] = None,
+    block: Annotated[
+        Path | None, typer.Option(help="File of items that nobody is recommended, one id a line; read at each reload.")
     ] = None,
     backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
     precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
@@ -57,6 +61,7 @@ def serve(
         timeout,
         max_body,
         os.environ.get(TOKEN) or None,
+        block,
         {"backend": backend, "precision": precision},
     )
     service = Service(settings)

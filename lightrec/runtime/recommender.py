@@ -40,7 +40,7 @@ class Recommendations(list[Recommendation]):
     def __init__(self, items: Iterable[Recommendation] = (), unknown: Iterable[str] = (), fallback: bool = False):
         super().__init__(items)
         self.unknown: tuple[str, ...] = tuple(unknown)
-        """Ids among history, exclude and candidates that the bundle does not know; they were skipped."""
+        """Ids among history, exclude, candidates and boosts that the bundle does not know; they were skipped."""
         self.fallback = fallback
         """True if the history held no known item, so that the most popular items are returned."""
 
@@ -57,6 +57,8 @@ class Request:
     """int64, the only items that may be returned; None for all."""
     unknown: tuple[str, ...] = ()
     """Ids that the bundle does not know."""
+    boosts: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    """What is added to the scores of some items."""
 
 
 Ranking = tuple[np.ndarray, Sequence[float | None]]
@@ -71,7 +73,7 @@ class Recommender:
     Items are called by their own ids. Ids that are not strings are taken as ``str(id)``, so that 50 means "50".
     """
 
-    def __init__(self, manifest: Manifest, catalogue: Catalogue, backend: Backend):
+    def __init__(self, manifest: Manifest, catalogue: Catalogue, backend: Backend, block: Iterable[Any] = ()):
         self.manifest = manifest
         """What the bundle says of itself."""
         self.n_items = manifest.n_items
@@ -81,6 +83,7 @@ class Recommender:
         self.backend = backend
         """The model, loaded."""
         self._catalogue = catalogue
+        self.block(block)
 
     @classmethod
     def load(
@@ -95,6 +98,7 @@ class Recommender:
         compute: str | None = None,
         providers: Sequence[str] | None = None,
         cache: bool = True,
+        block: Iterable[Any] = (),
     ) -> Recommender:
         """Load a bundle.
 
@@ -113,6 +117,7 @@ class Recommender:
                 ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU's if None.
             cache: whether OpenVINO keeps compiled models, to load faster next time, in ``openvino`` under the folder
                 named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Not where none can be written.
+            block: items never to recommend to anybody; see :meth:`block`.
 
         Raises:
             BundleError: if the bundle cannot be read, is damaged, or holds no such model.
@@ -126,12 +131,28 @@ class Recommender:
             manifest,
             read_catalogue(bundle, manifest),
             open_backend(bundle, manifest, backend, threads, precision, **options),
+            block,
         )
 
     @property
     def item_ids(self) -> Sequence[str]:
         """The items' own ids, by index."""
         return self._catalogue.item_ids
+
+    @property
+    def blocked(self) -> list[str]:
+        """The items that nobody is recommended."""
+        return [self.item_ids[item] for item in self._blocked]
+
+    def block(self, items: Iterable[Any]) -> tuple[str, ...]:
+        """Recommend none of ``items`` to anybody from now on, in place of those blocked before.
+
+        In a history they still say what the user likes. :meth:`top_k`, which evaluates the model, does not look at
+        them. Returns the ids that the bundle does not know.
+        """
+        unknown: dict[str, None] = {}
+        self._blocked = np.unique(self.indices(items, "block", unknown))
+        return tuple(unknown)
 
     def __contains__(self, item: object) -> bool:
         return self._place(item) is not None
@@ -147,6 +168,7 @@ class Recommender:
         k: int = 10,
         exclude: Iterable[Any] = (),
         candidates: Iterable[Any] | None = None,
+        boost: Mapping[Any, float] | None = None,
     ) -> Recommendations:
         """The items to show next to one user, best first.
 
@@ -158,12 +180,15 @@ class Recommender:
             k: how many items; fewer come back where fewer remain.
             exclude: further items never to return.
             candidates: if given, only these may be returned.
+            boost: for some items a number that is added to their score before the whole catalogue is ranked; less
+                than 0 to lower them. Scores are logits: ln 2 = 0.69 makes an item twice as likely against the others.
+                The scores returned hold it. Answers by popularity have no score and are not boosted.
 
         Raises:
             ConfigError: if ``k`` is below 1.
-            DataError: if a list of ids is one string.
+            DataError: if a list of ids is one string, or a boost is no finite number.
         """
-        return self._answer([self._request(history, exclude, candidates)], k)[0]
+        return self._answer([self._request(history, exclude, candidates, boost)], k)[0]
 
     def recommend_batch(
         self,
@@ -171,6 +196,7 @@ class Recommender:
         k: int = 10,
         exclude: Sequence[Iterable[Any]] | None = None,
         candidates: Iterable[Any] | None = None,
+        boost: Mapping[Any, float] | None = None,
     ) -> list[Recommendations]:
         """:meth:`recommend` for many users at once.
 
@@ -179,12 +205,13 @@ class Recommender:
             k: how many items for each user.
             exclude: None, or one collection of items per user.
             candidates: if given, only these may be returned, to any user.
+            boost: as in :meth:`recommend`, for all users.
         """
         excludes = [()] * len(histories) if exclude is None else exclude
         if len(excludes) != len(histories):
             raise ConfigError(f"exclude has {len(excludes)} entries for {len(histories)} histories: give one for each.")
         allowed = None if candidates is None else list(candidates)
-        requests = [self._request(*pair, allowed) for pair in zip(histories, excludes, strict=True)]
+        requests = [self._request(*pair, allowed, boost) for pair in zip(histories, excludes, strict=True)]
         return self._answer(requests, k)
 
     def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool = True) -> np.ndarray:
@@ -234,7 +261,7 @@ class Recommender:
         return np.array(found, dtype=np.int64) if found else NOTHING
 
     def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        """Item indices and scores for each request, by the model or by popularity."""
+        """Item indices and scores for each request, by the model or by popularity; boosts are not looked at."""
         require_k(k)
         if len(requests) == 1:
             return [self._alone(requests[0], k) or next(self._run(list(requests), k))]
@@ -278,17 +305,49 @@ class Recommender:
         length = np.array([len(history) for history in recent], dtype=np.int64)
         return _pad(recent, 0), length, _pad(others, -1), np.array([min(k, self.n_items)], dtype=np.int64)
 
-    def _request(self, history: Iterable[Any], exclude: Iterable[Any], candidates: Iterable[Any] | None) -> Request:
+    def request(
+        self,
+        history: np.ndarray,
+        exclude: Iterable[Any],
+        candidates: Iterable[Any] | None,
+        boost: Mapping[Any, float] | None,
+        unknown: dict[str, None],
+    ) -> Request:
+        """A caller's rules for a history int64 in indices; ids that are not known are added to ``unknown``."""
+        hidden = self.indices(exclude, "exclude", unknown)
+        if len(self._blocked):
+            hidden = np.concatenate([hidden, self._blocked])
+        allowed = None if candidates is None else self.indices(candidates, "candidates", unknown)
+        boosts = self._boosts(boost, unknown) if boost else {}
+        return Request(history, hidden, allowed, tuple(unknown), boosts)
+
+    def _request(
+        self,
+        history: Iterable[Any],
+        exclude: Iterable[Any],
+        candidates: Iterable[Any] | None,
+        boost: Mapping[Any, float] | None,
+    ) -> Request:
         unknown: dict[str, None] = {}
-        return Request(
-            self.indices(history, "history", unknown),
-            self.indices(exclude, "exclude", unknown),
-            None if candidates is None else self.indices(candidates, "candidates", unknown),
-            tuple(unknown),
-        )
+        return self.request(self.indices(history, "history", unknown), exclude, candidates, boost, unknown)
+
+    def _boosts(self, boost: Mapping[Any, float], unknown: dict[str, None]) -> dict[int, float]:
+        from lightrec.runtime.boosts import read_boosts
+
+        ids, amounts = read_boosts(boost)
+        found = self._catalogue.find(ids)
+        unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
+        return {index: amount for index, amount in zip(found, amounts, strict=True) if index is not None}
 
     def _answer(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
-        return [self.answer(*pair) for pair in zip(self.rank(requests, k), requests, strict=True)]
+        ranked = self._rank_boosted(requests, k) if requests and requests[0].boosts else self.rank(requests, k)
+        return [self.answer(*pair) for pair in zip(ranked, requests, strict=True)]
+
+    def _rank_boosted(self, requests: Sequence[Request], k: int) -> list[Ranking]:
+        from lightrec.runtime.boosts import boosted_rankings
+
+        require_k(k)
+        return boosted_rankings(self.rank, requests, k)
 
     def _alone(self, request: Request, k: int) -> Ranking | None:
         """The answer to a request that the inference graph is not asked for; None if it is."""

@@ -58,18 +58,19 @@ class Session:
         self._history.extend(self.recommender.indices(items, "history", self._unknown).tolist())
 
     def recommend(
-        self, k: int = 10, exclude: Iterable[Any] = (), candidates: Iterable[Any] | None = None
+        self,
+        k: int = 10,
+        exclude: Iterable[Any] = (),
+        candidates: Iterable[Any] | None = None,
+        boost: Mapping[Any, float] | None = None,
     ) -> Recommendations:
         """The items to show next; see :meth:`Recommender.recommend`."""
         require_k(k)
         unknown = dict(self._unknown)
-        request = Request(
-            np.array(self._history, dtype=np.int64),
-            self.recommender.indices(exclude, "exclude", unknown),
-            None if candidates is None else self.recommender.indices(candidates, "candidates", unknown),
-            tuple(unknown),
-        )
-        return self.recommender.answer(self._rank(request, k), request)
+        history = np.array(self._history, dtype=np.int64)
+        request = self.recommender.request(history, exclude, candidates, boost, unknown)
+        ranking = self._rank_boosted(request, k) if request.boosts else self._rank(request, k)
+        return self.recommender.answer(ranking, request)
 
     def export(self) -> dict[str, np.ndarray]:
         """What :meth:`Recommender.session` needs to go on from here: a few small arrays, without objects in them.
@@ -98,6 +99,11 @@ class Session:
         """Tells models apart: what one remembers means nothing to another."""
         manifest, record = self.recommender.manifest, self.recommender.backend.record
         return manifest.files[record.files[0]].sha256
+
+    def _rank_boosted(self, request: Request, k: int) -> Ranking:
+        from lightrec.runtime.boosts import boosted_rankings
+
+        return boosted_rankings(lambda requests, most: [self._rank(one, most) for one in requests], [request], k)[0]
 
     def _rank(self, request: Request, k: int) -> Ranking:
         parts = self.recommender.backend.parts

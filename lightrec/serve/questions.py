@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr
 
 from lightrec.runtime.recommender import Recommendations
 
@@ -28,6 +28,9 @@ class _Rules(BaseModel):
 
     k: K = 10
     candidates: Ids | None = Field(None, description="If given, only these may be returned.")
+    boost: dict[str, FiniteFloat] | None = Field(
+        None, description="Added to the scores of these items before the catalogue is ranked; ln 2 = 0.69 doubles odds."
+    )
 
 
 class Question(_Rules):
@@ -38,7 +41,7 @@ class Question(_Rules):
 
 
 class BatchQuestion(_Rules):
-    """Several users; candidates hold for all of them."""
+    """Several users; candidates and boosts hold for all of them."""
 
     histories: list[Ids] = Field(max_length=MOST_USERS, description="One history for each user.")
     exclude: list[Ids] | None = Field(None, description="For each user, items never to return.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightrec.errors import LightrecError
+from lightrec.errors import DataError, LightrecError
 from lightrec.runtime.recommender import Recommendations, Recommender
 from lightrec.runtime.slot import RecommenderSlot
 from lightrec.serve.metrics import Metrics
@@ -38,8 +37,24 @@ class ServeSettings:
     """Bytes of a request's body; more are refused with 413."""
     reload_token: str | None = None
     """What ``POST /reload`` must bring as its bearer token; there is no such route if None."""
+    block: Path | None = None
+    """File of the items that nobody is recommended, one id a line; a reload reads it anew."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """For :meth:`Recommender.load`."""
+
+    def blocked(self) -> list[str]:
+        """The ids in the file :attr:`block`.
+
+        Raises:
+            DataError: if it cannot be read.
+        """
+        if self.block is None:
+            return []
+        try:
+            lines = self.block.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            raise DataError(f"{self.block} given to --block is missing or no UTF-8 text: list one id a line.") from None
+        return [line.strip() for line in lines if line.strip()]
 
 
 class Service:
@@ -52,8 +67,7 @@ class Service:
         self.ready = True
         """False from the moment the service stops."""
         self.metrics.pending.set_function(lambda: self.workers.pending)
-        self._slot = RecommenderSlot(settings.bundle, **settings.options)
-        self._reloading = threading.Lock()
+        self._slot = RecommenderSlot(settings.bundle, block=settings.blocked(), **settings.options)
         self._tell()
 
     @property
@@ -82,7 +96,7 @@ class Service:
             LightrecError: if it cannot be loaded; the old one stays.
         """
         try:
-            await asyncio.to_thread(self._slot.swap, self.settings.bundle)
+            await asyncio.to_thread(self._swap)
         except (LightrecError, OSError):
             self.metrics.reloads.labels("failed").inc()
             raise
@@ -101,6 +115,9 @@ class Service:
     def close(self) -> None:
         """Let the workers end."""
         self.workers.close()
+
+    def _swap(self) -> None:
+        self._slot.swap(self.settings.bundle, block=self.settings.blocked())
 
     def _tell(self) -> None:
         record = self.recommender.backend.record

@@ -42,6 +42,20 @@ def same(ours, theirs):
         assert item.score == pytest.approx(scores[item.id], abs=TOLERANCE)
 
 
+def test_boosts_equal_ranking_all_scores_anew(recommender):
+    """Also where the boosted items are scored by the graph for few candidates."""
+    history, boost = [ITEMS[3], ITEMS[8]], {ITEMS[20]: 0.5, ITEMS[21]: 30, ITEMS[5]: -30, ITEMS[8]: 99, ITEMS[9]: 2}
+    whole = {item.id: item.score for item in recommender.recommend(history, len(ITEMS))}
+    boosted = {item: score + boost.get(item, 0) for item, score in whole.items()}
+    best = sorted(boosted, key=lambda item: -boosted[item])[:3]
+    for answer in (
+        recommender.recommend(history, 3, boost=boost),
+        recommender.session(history).recommend(3, boost=boost),
+    ):
+        assert [item.id for item in answer] == best
+        np.testing.assert_allclose([item.score for item in answer], [boosted[item] for item in best], atol=TOLERANCE)
+
+
 some_items = st.lists(st.sampled_from([*ITEMS, "nobody"]), max_size=3 * MAX_LENGTH)
 
 

@@ -54,6 +54,13 @@ def test_an_id_with_a_comma_is_taken_whole(lightrec, bundle):
     assert [item["id"] for item in answer["recommendations"]] == ["c", "b"]
 
 
+def test_recommend_boosts_items(lightrec, bundle):
+    answer = json.loads(lightrec("recommend", bundle, "--history", "a", "-k", 1, "--boost", "7=4.5", "--json")[1])
+    assert [(item["id"], item["score"]) for item in answer["recommendations"]] == [("7", 9.5)]
+    code, _, error = lightrec("recommend", bundle, "--history", "a", "--boost", "7")
+    assert code == 2 and "'7' is not of the form ID=NUMBER" in error
+
+
 def test_recommend_without_history_shows_the_most_popular(lightrec, bundle):
     code, out, _ = lightrec("recommend", bundle, "-k", 3)
     assert code == 0

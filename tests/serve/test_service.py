@@ -77,6 +77,11 @@ def test_a_number_is_an_id_and_popularity_has_no_score(server):
     assert answer == {"items": [{"id": "a", "score": None, "title": "Alien"}], "unknown": [], "fallback": True}
 
 
+def test_boosts_are_added(server):
+    _, _, answer = server.ask("/recommend", {"history": ["a"], "k": 1, "boost": {"7": 4.5}})
+    assert answer["items"][0] == {"id": "7", "score": 9.5, "title": "Seven"}
+
+
 def test_several_users_are_answered(server):
     question = {"histories": [["a"], [], ["b"]], "k": 1, "exclude": [["b"], ["d"], []]}
     _, _, answer = server.ask("/recommend/batch", question)
@@ -92,6 +97,7 @@ def test_several_users_are_answered(server):
         ("/recommend", {"history": ["a", 1.5]}, 422, "The field 'history.1' holds 1.5: give an item's id"),
         ("/recommend", {"history": ["a"], "k": 0}, 422, "The field 'k' is wrong"),
         ("/recommend", {"history": ["a"], "k": 1001}, 422, "less than or equal to 1000"),
+        ("/recommend", b'{"history": ["a"], "boost": {"a": NaN}}', 422, "boost"),
         ("/recommend", {"history": ["a"], "k": True}, 422, "The field 'k' is wrong"),
         ("/recommend", b"{", 422, "The body is not valid JSON"),
         ("/recommend", b"[]", 422, "The body is no JSON object"),
@@ -187,7 +193,9 @@ def test_no_request_fails_while_the_bundle_is_exchanged(tmp_path):
     first = write_bundle(tmp_path / "first")
     second = write_bundle(tmp_path / "second", scores=NEXT_SCORES[:, ::-1].copy())
     copy_bundle(first, tmp_path / "bundle")
-    server, stop = Server(tmp_path / "bundle", "--timeout", "10"), threading.Event()
+    blocked = tmp_path / "blocked.txt"
+    blocked.write_text("")
+    server, stop = Server(tmp_path / "bundle", "--timeout", "10", "--block", str(blocked)), threading.Event()
     answers: list[tuple[int, str]] = []
     errors: list[Exception] = []
 
@@ -208,16 +216,21 @@ def test_no_request_fails_while_the_bundle_is_exchanged(tmp_path):
         status, _, answer = server.ask("/reload", method="POST", Authorization=f"Bearer {TOKEN}")
         assert (status, answer["items"]) == (200, len(IDS))
     copy_bundle(second, tmp_path / "bundle")
+    blocked.write_text("e,f\n\ngone\n")
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: answers[-1][1] == "e,f")
+    wait_until(lambda: answers[-1][1] == "d")
     stop.set()
     for thread in clients:
         thread.join()
-    assert errors == [] and {status for status, _ in answers} == {200} and {item for _, item in answers} == {"b", "e,f"}
+    assert (
+        errors == []
+        and {status for status, _ in answers} == {200}
+        and {item for _, item in answers} == {"b", "e,f", "d"}
+    )
     (tmp_path / "bundle" / "model.onnx").write_bytes(b"broken")
     status, _, answer = server.ask("/reload", method="POST", Authorization=f"Bearer {TOKEN}")
     assert status == 422 and "model.onnx" in answer["error"]
-    assert server.ask("/recommend", {"history": ["a"], "k": 1})[2]["items"][0]["id"] == "e,f"
+    assert server.ask("/recommend", {"history": ["a"], "k": 1})[2]["items"][0]["id"] == "d"
     assert server.stop() == 0
 
 
