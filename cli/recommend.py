@@ -81,9 +81,9 @@ def _numbers(values: list[str] | None) -> dict[str, float]:
     """The boosts in a list of ``ID=NUMBER``; an id may hold the sign itself."""
     boosts = {}
     for value in values or []:
-        item, _, number = value.rpartition("=")
+        item, sign, number = value.rpartition("=")
         try:
-            boosts[item.strip()] = float(number)
+            boosts[item.strip()] = float(number if sign else "")
         except ValueError:
             raise ConfigError(f"--boost {value!r} is not of the form ID=NUMBER, such as 50=0.7.") from None
     return boosts
