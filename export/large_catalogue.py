@@ -1,24 +1,21 @@
 """The inference graph for a catalogue of many items: the table lies in a file of its own and is read once a query.
 
 Beyond some hundred thousand items a query costs what reading the item table costs, and memory what its copies cost.
-So the table is stored once, in 8 bits, in the order in which it is read; ONNX Runtime maps the file and copies nothing:
-the blocks of the table are default values of graph inputs, which the runtime neither folds nor repacks.
+So the table is stored once, in 8 bits (:mod:`lightrec.export.large_table`); ONNX Runtime maps the file and copies
+nothing, because the table is the default value of a graph input, which the runtime neither folds nor repacks.
 
-Scoring has two passes. The first is coarse and in integers alone: the state in 7 unsigned bits (nothing overflows then
-on processors without integer dot products) times the table in 8 signed bits with one scale. For every group of 64
-neighbouring items only the best score is kept. The second pass scores the items of the best groups, with the state in
-single precision; as many groups as could hold an answer, and :data:`SPARE` more for the rounding of the state.
+Scoring has two passes, and the answer is exact. The first is in integers alone: the state in 7 unsigned bits (nothing
+overflows then on processors without integer dot products) times the table. For every group of 64 neighbouring items
+only the best score is kept. The second pass scores the items of the best groups, with the state in single precision.
 
-An unsigned state is the state plus a constant c, which adds c times the sum of an item's codes to its score. So the
-table is turned into the hyperplane of one more dimension whose coordinates sum to zero, which changes no product, and
-the codes are rounded so that theirs do as well. The depth is filled up to a multiple of four by zeros.
+How far the passes lie apart is known: what rounding took from the state, as a vector, changes no score by more than its
+length times that of the longest item's codes (Cauchy-Schwarz). The k-th best of the groups that hold nothing hidden
+promises k answers of its score; so every group within twice that distance of it is scored again, and no other.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,106 +25,16 @@ from onnx.helper import make_node, make_tensor_value_info
 from onnx.numpy_helper import from_array
 
 from lightrec.errors import ModelError
+from lightrec.export.large_table import GROUP, Layout, turn
 from lightrec.export.quantize import TABLE
 
-GROUP = 64
-"""Items that the second pass takes or leaves together: one line of memory in each dimension."""
-BLOCK = 2**15
-"""Items that one node scores: their scores stay in the processor's cache until the best of each group is found."""
-SPARE = 32
-"""Groups taken to the second pass beyond those that could hold an answer if the first pass were exact."""
 CENTRE = 64
 """The unsigned code of a state's zero; codes lie within 63 of it."""
+SLACK = 4
+"""Added to the distance of the passes, in units of the first: what single precision itself rounds in the second."""
+LOWEST = -(2**24)
+"""Below every score of the first pass."""
 TABLE_FILE = "items.bin"
-
-Rows = Callable[[int, int], np.ndarray]
-"""Item vectors float32 ``[stop - start, d]`` of the items from ``start`` to ``stop``."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How the table lies in its file: blocks of items, in each the codes int8 ``[depth, items]``, one after another."""
-
-    n_items: int
-    """N; the last block is filled up to whole groups with zeros."""
-    width: int
-    """d."""
-    scale: float = 1.0
-    """A coordinate is its code times this."""
-    block: int = BLOCK
-    """Items of every block but the last."""
-
-    @property
-    def depth(self) -> int:
-        """Codes of an item: d + 1, filled up to a multiple of four."""
-        return -(-(self.width + 1) // 4) * 4
-
-    @property
-    def n_groups(self) -> int:
-        """All groups, the last one filled up."""
-        return -(-self.n_items // GROUP)
-
-    @property
-    def block_groups(self) -> list[int]:
-        """The number of groups of each block."""
-        whole = self.block // GROUP
-        return [min(whole, self.n_groups - first) for first in range(0, self.n_groups, whole)]
-
-
-def turn(width: int) -> np.ndarray:
-    """float64 ``[d, d + 1]`` with orthonormal rows, each of which sums to zero; close to the identity.
-
-    The first d rows of the reflection that takes the last axis to the direction of (1, ..., 1).
-    """
-    away = np.full(width + 1, -1 / np.sqrt(width + 1))
-    away[-1] += 1
-    return np.eye(width, width + 1) - 2 * np.outer(away[:-1], away) / (away @ away)
-
-
-def write_table(file: Path, rows: Rows, n_items: int, width: int, block: int = BLOCK) -> Layout:
-    """Quantize the item vectors block by block and write them; they are read twice, never all at once.
-
-    Args:
-        file: the file to write.
-        rows: gives the vectors.
-        n_items: N.
-        width: d.
-        block: items of a block, a multiple of 64.
-
-    Raises:
-        ModelError: if all vectors are zero or one is not finite.
-    """
-    rotation = turn(width).astype(np.float32)
-    largest = max(float(np.abs(part @ rotation).max()) for part in _parts(rows, n_items, block))
-    if not 0 < largest < np.inf:
-        raise ModelError("The item vectors are all zero, or one holds NaN or infinity: train the student again.")
-    layout = Layout(n_items, width, largest / 127, block)
-    with file.open("wb") as out:
-        for part in _parts(rows, n_items, block):
-            codes = np.zeros((-(-len(part) // GROUP) * GROUP, layout.depth), dtype=np.int8)
-            codes[: len(part), : width + 1] = balanced(part @ rotation / layout.scale)
-            out.write(np.ascontiguousarray(codes.T).tobytes())
-    return layout
-
-
-def balanced(values: np.ndarray) -> np.ndarray:
-    """``values [n, m]``, whose rows sum to zero, as int8 codes whose rows do: those nearest to the next code give way.
-
-    >>> balanced(np.array([[0.6, 0.7, -1.3]], dtype=np.float32)).tolist()
-    [[0, 1, -1]]
-    """
-    codes = np.clip(np.rint(values), -127, 127)
-    for _ in range(values.shape[1]):
-        excess = codes.sum(axis=1)
-        wrong = np.flatnonzero(excess)
-        if not len(wrong):
-            break
-        step = -np.sign(excess[wrong])[:, None]
-        cost = np.abs(codes[wrong] + step - values[wrong])
-        cost[np.abs(codes[wrong] + step) > 127] = np.inf
-        place = cost.argmin(axis=1)
-        codes[wrong, place] += step[:, 0]
-    return codes.astype(np.int8)
 
 
 def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE_FILE) -> onnx.ModelProto:
@@ -156,155 +63,152 @@ def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend([*kept, *tail.initializers])
-    model.graph.input.extend(tail.inputs)
+    model.graph.input.append(make_tensor_value_info(tail.lines, TensorProto.INT8, tail.shape))
     if not any(opset.domain == "" for opset in model.opset_import):
         raise ModelError("The encoder's graph names no opset: export it with lightrec's to_onnx.")
     return model
 
 
 class _Tail:
-    """Collects the nodes around the table. B users, T items of a history, G groups, C groups of the second pass."""
+    """Collects the nodes around the table: B users, T items of a history, H items to hide, G groups, C chosen ones."""
 
     def __init__(self, layout: Layout, location: str):
         self.layout = layout
-        self.location = location
         self.nodes: list[NodeProto] = []
-        self._count = 0
         self.initializers: list[TensorProto] = []
-        self.inputs: list[onnx.ValueInfoProto] = []
-        groups = sum(layout.block_groups)
-        self.lines = self._file("table.lines", [groups * layout.depth, GROUP], 0)
-        self.rotation = np.zeros((layout.width, layout.depth), dtype=np.float32)
-        self.rotation[:, : layout.width + 1] = turn(layout.width)
+        self._count = 0
+        self.shape = [layout.n_blocks * layout.depth * layout.block_groups, GROUP]
+        self.lines = self._file("table.lines", self.shape, location)
+        self.rotation = turn(layout.width).astype(np.float32)
+        self.last = self._const("table.last", [-1])
+        self.group = self._const("table.group", GROUP)
+        self.lowest = self._const("table.lowest", np.int32(LOWEST))
+        self.nothing = self._const("table.none", np.float32("-inf"))
 
     def read_rows(self, items: str, output: str) -> None:
         """The vectors ``[B, T, d]`` of ``items [B, T]``."""
-        group = self._add("Div", items, self._const("table.group", GROUP))
-        lane = self._add("Mod", items, self._const("table.group", GROUP))
-        axis = self._const("table.last", [-1])
-        number = self._line_numbers(group)  # [B, T, depth]
-        shape = self._add("Shape", self._add("Unsqueeze", number, axis))
-        lanes = self._add("Expand", self._add("Unsqueeze", lane, self._const("table.behind", [2, 3])), shape)
-        lines = self._add("Gather", self.lines, number)  # [B, T, depth, 64]
-        codes = self._add("Squeeze", self._add("GatherElements", lines, lanes, axis=3), axis)
-        codes = self._add("Cast", codes, to=TensorProto.FLOAT)
+        lane = self._add("Unsqueeze", self._add("Mod", items, self.group), self.last)
+        numbers = self._line_numbers(self._add("Div", items, self.group))  # [B, T, depth]
+        places = self._add("Add", self._add("Mul", numbers, self.group), lane)
+        codes = self._add("Gather", self._add("Reshape", self.lines, self.last), places)
         back = self._const("table.back", self.rotation.T * np.float32(self.layout.scale))
-        self.nodes.append(make_node("MatMul", [codes, back], [output]))
+        self.nodes.append(make_node("MatMul", [self._add("Cast", codes, to=TensorProto.FLOAT), back], [output]))
 
     def score(self, state: str) -> None:
         """From the state ``[B, d]`` to ``items`` and ``scores``."""
         turned = self._add("MatMul", state, self._const("table.turn", self.rotation))
-        groups = self._best_groups(self._rounded(turned))
-        lines = self._add("Gather", self.lines, self._line_numbers(groups))  # [B, C, depth, 64]
-        codes = self._add("Cast", lines, to=TensorProto.FLOAT)
-        scaled = self._add("Mul", turned, self._const("table.scale", np.float32(self.layout.scale)))
-        row = self._add("Unsqueeze", scaled, self._const("table.middle", [1, 2]))
-        scores = self._flat(self._add("MatMul", row, codes))  # [B, C * 64]
-        first = self._add("Mul", groups, self._const("table.group", GROUP))
-        lanes = self._const("table.lanes", np.arange(GROUP))
-        items = self._flat(self._add("Add", self._add("Unsqueeze", first, self._const("table.last", [-1])), lanes))
-        self._answer(self._masked(scores, items), items)
+        rounded, distance = self._rounded(turned)
+        best = self._best_of_groups(rounded)
+        hidden = self._hidden()
+        asked = self._add("Clip", "k", self._const("table.one", 1), self._const("table.items", self.layout.n_items))
+        chosen = self._chosen(best, distance, self._add("Div", hidden, self.group), asked)
+        scores = self._exact(turned, chosen)
+        self._answer(self._masked(scores, chosen, hidden), chosen, asked)
 
-    def _rounded(self, turned: str) -> str:
-        """The state in 7 unsigned bits, ``[B, depth]``, by a scale of its own; positive factors change no order."""
-        size = self._add("ReduceMax", self._add("Abs", turned), self._const("table.last", [-1]))
-        step = self._add(
-            "Div",
-            self._add("Max", size, self._const("table.tiny", np.float32(1e-30))),
-            self._const("table.steps", np.float32(CENTRE - 1)),
+    def _rounded(self, turned: str) -> tuple[str, str]:
+        """The state in 7 unsigned bits, ``[B, depth]``, by a step of its own, and how far apart two groups may be whose
+        order the rounding could turn round, int32 ``[B, 1]``."""
+        size = self._add("ReduceMax", self._add("Abs", turned), self.last)
+        size = self._add("Max", size, self._const("table.tiny", np.float32(1e-30)))
+        step = self._add("Div", size, self._const("table.steps", np.float32(CENTRE - 1)))
+        exact = self._add("Div", turned, step)
+        codes = self._add("Round", exact)
+        rest = self._add("ReduceL2", self._add("Sub", exact, codes), self.last)
+        twice = self._add("Mul", rest, self._const("table.longest", np.float32(2 * self.layout.longest)))
+        distance = self._add("Add", twice, self._const("table.slack", np.float32(SLACK)))
+        unsigned = self._add("Add", codes, self._const("table.centre", np.float32(CENTRE)))
+        return self._add("Cast", unsigned, to=TensorProto.UINT8), self._add("Cast", distance, to=TensorProto.INT32)
+
+    def _best_of_groups(self, rounded: str) -> str:
+        """The first pass: the best score of each group, int32 ``[B, G]``."""
+        layout = self.layout
+        shape = [layout.n_blocks, layout.depth, layout.block_items]
+        # The same memory in another shape: the runtime copies nothing.
+        blocks = self._add("Reshape", self.lines, self._const("table.blocks", shape))
+        products = self._add("MatMulInteger", rounded, blocks)  # [blocks, B, items]
+        by_group = self._const("table.by_group", [layout.n_blocks, -1, layout.block_groups, GROUP])
+        best = self._add("ReduceMax", self._add("Reshape", products, by_group), self.last, keepdims=0)
+        best = self._flat(self._add("Transpose", best, perm=[1, 0, 2]))
+        start, end, axis = self._const("table.start", [0]), self._const("table.groups", [layout.n_groups]), self.last
+        return self._add("Slice", best, start, end, axis)
+
+    def _hidden(self) -> str:
+        """What was seen or is excluded, and what fills the last group up: int64 ``[B, H]``."""
+        zero, one = self._const("table.zero", 0), self._const("table.one", 1)
+        first = self._add(
+            "Slice", "history", self._const("table.start", [0]), self._const("table.first", [1]), self.last
         )
-        codes = self._add("Round", self._add("Div", turned, step))
+        size = self._add("Squeeze", self._add("Shape", "history", start=1, end=2))
+        real = self._add("Less", self._add("Range", zero, size, one), self._add("Unsqueeze", "length", self.last))
+        # Where there is none, the first item of the history stands a second time.
+        seen = self._add("Where", real, "history", first)
+        excluded = self._add("Where", self._add("Less", "exclude", zero), first, "exclude")
+        users = self._add("Shape", "length")
+        fillers = np.arange(self.layout.n_items, self.layout.n_groups * GROUP)
+        shape = self._add("Concat", users, self._const("table.n_fillers", [len(fillers)]), axis=0)
         return self._add(
-            "Cast", self._add("Add", codes, self._const("table.centre", np.float32(CENTRE))), to=TensorProto.UINT8
+            "Concat", seen, excluded, self._add("Expand", self._const("table.fillers", fillers), shape), axis=1
         )
 
-    def _best_groups(self, rounded: str) -> str:
-        """The first pass: the numbers of the C best groups, ascending, int64 ``[B, C]``."""
-        best, first = [], 0
-        for number, groups in enumerate(self.layout.block_groups):
-            shape = [self.layout.depth, groups * GROUP]
-            block = self._file(f"table.block.{number}", shape, first * self.layout.depth * GROUP)
-            # A default value of an input is no constant to the runtime: it is used where it lies, in the mapped file.
-            self.inputs.append(make_tensor_value_info(block, TensorProto.INT8, shape))
-            products = self._add("MatMulInteger", rounded, block)
-            by_group = self._add("Reshape", products, self._const(f"table.shape.{groups}", [0, groups, GROUP]))
-            best.append(self._add("ReduceMax", by_group, self._const("table.last", [-1]), keepdims=0))
-            first += groups
-        found = self._add("Concat", *best, axis=1) if len(best) > 1 else best[0]
-        count = self._add(
-            "Min", self._add("Add", self._asked(), self._left_out()), self._const("table.groups", [first])
-        )
-        self.nodes.append(make_node("TopK", [found, count], ["table.best", "table.places"]))
-        # Ascending, so that of equal scores the lower index comes first.
-        self.nodes.append(make_node("TopK", ["table.places", count], ["table.chosen", "table.order"], largest=0))
+    def _chosen(self, best: str, distance: str, hidden_groups: str, asked: str) -> str:
+        """The groups that may hold an answer for any of the users, ascending: int64 ``[C]``."""
+        last, groups = self.last, self._const("table.groups", [self.layout.n_groups])
+        start, end = self._const("table.start", [0]), self._const("table.end", [2**31])
+        lowest = self._add("Expand", self.lowest, self._add("Shape", hidden_groups))
+        clean = self._add("ScatterElements", best, hidden_groups, lowest, axis=1)
+        self.nodes.append(make_node("TopK", [clean, self._add("Min", asked, groups)], ["table.best", "table.places"]))
+        promised = self._add("Slice", "table.best", last, end, last)  # [B, 1]
+        # Who asks for more items than there are groups gets them all scored.
+        promised = self._add("Where", self._add("LessOrEqual", asked, groups), promised, self.lowest)
+        near = self._add("GreaterOrEqual", best, self._add("Sub", promised, distance))
+        found = self._add("Slice", self._add("NonZero", near), self._const("table.first", [1]), end, start)  # [1, M]
+        self.nodes.append(make_node("Unique", [found], ["table.chosen"]))
         return "table.chosen"
 
-    def _asked(self) -> str:
-        one, most = self._const("table.one", 1), self._const("table.items", self.layout.n_items)
-        self._asked_name = self._add("Clip", "k", one, most)
-        return self._asked_name
+    def _exact(self, turned: str, chosen: str) -> str:
+        """The second pass: the scores of the items of the chosen groups, float32 ``[B, C * 64]``."""
+        lines = self._add("Gather", self.lines, self._line_numbers(chosen))  # [C, depth, 64]
+        codes = self._add("Cast", lines, to=TensorProto.FLOAT)
+        scaled = self._add("Mul", turned, self._const("table.scale", np.float32(self.layout.scale)))
+        return self._flat(self._add("Transpose", self._add("MatMul", scaled, codes), perm=[1, 0, 2]))
 
-    def _left_out(self) -> str:
-        """How many groups seen and excluded items could spoil, with the spare ones: int64 ``[1]``."""
-        self._hidden = self._add("Concat", "history", "exclude", axis=1)
-        width = self._add("Shape", self._hidden, start=1, end=2)
-        return self._add("Add", width, self._const("table.spare", [SPARE + 1]))
-
-    def _masked(self, scores: str, items: str) -> str:
-        """Minus infinity for what was seen or excluded, and for what fills the last group up."""
-        padded = self.layout.n_groups * GROUP + 1
-        # History behind its length and -1 go to the last place, which is no item.
-        steps = self._add("Range", self._const("table.zero", 0), self._size("history", 1), self._const("table.one", 1))
-        length = self._add("Unsqueeze", "length", self._const("table.last", [-1]))
-        real = self._add("Less", steps, length)
-        dummy = self._const("table.dummy", padded - 1)
-        seen = self._add("Where", real, "history", dummy)
-        excluded = self._add("Where", self._add("Less", "exclude", self._const("table.zero", 0)), dummy, "exclude")
-        hidden = self._add("Concat", seen, excluded, axis=1)
-        batch = self._add("Shape", hidden, start=0, end=1)
-        shape = self._add("Concat", batch, self._const("table.padded", [padded]), axis=0)
-        nothing = self._add("ConstantOfShape", shape, value=from_array(np.array([0], dtype=np.uint8)))
-        ones = self._add("ConstantOfShape", self._add("Shape", hidden), value=from_array(np.array([1], dtype=np.uint8)))
-        marks = self._add("ScatterElements", nothing, hidden, ones, axis=1)
-        marked = self._add("Cast", self._add("GatherElements", marks, items, axis=1), to=TensorProto.BOOL)
-        beyond = self._add("GreaterOrEqual", items, self._const("table.items", self.layout.n_items))
-        return self._add(
-            "Where", self._add("Or", marked, beyond), self._const("table.none", np.float32("-inf")), scores
+    def _masked(self, scores: str, chosen: str, hidden: str) -> str:
+        """Minus infinity for what is hidden, and 64 places more for what is hidden in other groups."""
+        count = self._add("Shape", chosen)
+        ranks = self._add(
+            "Range", self._const("table.zero", 0), self._add("Squeeze", count), self._const("table.one", 1)
         )
+        slots = self._add("Expand", count, self._const("table.groups", [self.layout.n_groups]))
+        slots = self._add("ScatterElements", slots, chosen, ranks)
+        slot = self._add("Gather", slots, self._add("Div", hidden, self.group))
+        place = self._add("Add", self._add("Mul", slot, self.group), self._add("Mod", hidden, self.group))
+        padded = self._add("Pad", scores, self._const("table.pads", [0, 0, 0, GROUP]), self.nothing)
+        nothing = self._add("Expand", self.nothing, self._add("Shape", hidden))
+        return self._add("ScatterElements", padded, place, nothing, axis=1)
 
-    def _answer(self, scores: str, items: str) -> None:
-        there = self._add("Shape", items, start=1, end=2)
-        asked = self._add("Min", self._asked_name, there)
+    def _answer(self, scores: str, chosen: str, asked: str) -> None:
+        """The k best of ``scores``, and none of those that are hidden."""
+        asked = self._add("Min", asked, self._add("Shape", scores, start=1, end=2))
         self.nodes.append(make_node("TopK", [scores, asked], ["table.top", "table.ranks"]))
-        found = self._add("GatherElements", items, "table.ranks", axis=1)
-        real = self._add("Greater", "table.top", self._const("table.none", np.float32("-inf")))
-        counts = self._add(
-            "ReduceSum", self._add("Cast", real, to=TensorProto.INT64), self._const("table.last", [-1]), keepdims=0
-        )
+        groups = self._add("Concat", chosen, self._const("table.start", [0]), axis=0)
+        group = self._add("Gather", groups, self._add("Div", "table.ranks", self.group))
+        lane = self._add("Mod", "table.ranks", self.group)
+        found = self._add("Add", self._add("Mul", group, self.group), lane)
+        real = self._add("Greater", "table.top", self.nothing)
+        counts = self._add("ReduceSum", self._add("Cast", real, to=TensorProto.INT64), self.last, keepdims=0)
         most = self._add("ReduceMax", counts, keepdims=1)
-        zero, one = self._const("table.start", [0]), self._const("table.axis", [1])
         kept = self._add("Where", real, found, self._const("table.nobody", -1))
-        self.nodes.append(make_node("Slice", [kept, zero, most, one], ["items"]))
-        self.nodes.append(make_node("Slice", ["table.top", zero, most, one], ["scores"]))
+        for tensor, output in ((kept, "items"), ("table.top", "scores")):
+            self.nodes.append(make_node("Slice", [tensor, self._const("table.start", [0]), most, self.last], [output]))
 
     def _line_numbers(self, groups: str) -> str:
-        """Where the codes of ``groups [B, n]`` lie, in lines of 64 bytes: int64 ``[B, n, depth]``."""
-        layout, last = self.layout, len(self.layout.block_groups) - 1
-        whole = self._const("table.whole", layout.block // GROUP)
-        block = self._add("Div", groups, whole)
-        column = self._add("Mod", groups, whole)
-        start = self._add("Mul", block, self._const("table.stride", layout.block // GROUP * layout.depth))
-        is_last = self._add("Equal", block, self._const("table.last_block", last))
-        width = self._add("Where", is_last, self._const("table.rest", layout.block_groups[-1]), whole)
-        axis = self._const("table.last", [-1])
-        rows = self._add(
-            "Mul", self._add("Unsqueeze", width, axis), self._const("table.depths", np.arange(layout.depth))
-        )
-        return self._add("Add", self._add("Unsqueeze", self._add("Add", start, column), axis), rows)
-
-    def _size(self, name: str, axis: int) -> str:
-        shape = self._add("Shape", name, start=axis, end=axis + 1)
-        return self._add("Squeeze", shape)
+        """Where the codes of ``groups [...]`` lie, in lines of 64 bytes: int64 ``[..., depth]``."""
+        layout, block_groups = self.layout, self._const("table.block_groups", self.layout.block_groups)
+        block, column = self._add("Div", groups, block_groups), self._add("Mod", groups, block_groups)
+        size = self._const("table.block_lines", layout.block_groups * layout.depth)
+        first = self._add("Add", self._add("Mul", block, size), column)
+        steps = self._const("table.line_steps", np.arange(layout.depth) * layout.block_groups)
+        return self._add("Add", self._add("Unsqueeze", first, self.last), steps)
 
     def _flat(self, name: str) -> str:
         return self._add("Reshape", name, self._const("table.flat", [0, -1]))
@@ -320,17 +224,12 @@ class _Tail:
             self.initializers.append(from_array(np.asarray(value), name))
         return name
 
-    def _file(self, name: str, shape: list[int], offset: int) -> str:
+    def _file(self, name: str, shape: list[int], location: str) -> str:
         tensor = TensorProto(name=name, data_type=TensorProto.INT8, dims=shape, data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", self.location), ("offset", offset), ("length", int(np.prod(shape)))):
+        for key, value in (("location", location), ("offset", 0), ("length", int(np.prod(shape)))):
             tensor.external_data.add(key=key, value=str(value))
         self.initializers.append(tensor)
         return name
-
-
-def _parts(rows: Rows, n_items: int, block: int) -> Iterator[np.ndarray]:
-    for start in range(0, n_items, block):
-        yield rows(start, min(start + block, n_items))
 
 
 def _ancestors(nodes: Sequence[NodeProto], name: str) -> list[NodeProto]:

@@ -22,7 +22,8 @@ from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, w
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, LightrecError
 from lightrec.export.golden import golden_cases, tolerance
-from lightrec.export.large_catalogue import TABLE_FILE, Rows
+from lightrec.export.large_catalogue import TABLE_FILE
+from lightrec.export.large_table import Rows
 from lightrec.export.to_large import FEW, LARGE, to_large
 from lightrec.export.to_onnx import OPSET
 from lightrec.export.to_onnxruntime import to_onnxruntime

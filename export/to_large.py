@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from lightrec.errors import ModelError
-from lightrec.export.large_catalogue import TABLE_FILE, Rows, attach_table, write_table
+from lightrec.export.large_catalogue import TABLE_FILE, attach_table
+from lightrec.export.large_table import Rows, write_table
 from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.models.student import Student
 

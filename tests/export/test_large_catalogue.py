@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightrec.errors import ModelError
-from lightrec.export.large_catalogue import attach_table, balanced, turn, write_table
+from lightrec.export.large_catalogue import attach_table
+from lightrec.export.large_table import balanced, turn, write_table
 from lightrec.export.to_large import to_large, with_few_items
 from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
@@ -71,14 +72,11 @@ def pair(request, tmp_path_factory):
 
 def stored(file, layout):
     """The vectors in the file, float32 ``[N, d]``."""
-    codes, blocks = np.fromfile(file, dtype=np.int8), []
-    for groups in layout.block_groups:
-        size = layout.depth * groups * 64
-        blocks.append(codes[:size].reshape(layout.depth, -1).T)
-        codes = codes[size:]
-    assert not len(codes)
-    vectors = np.concatenate(blocks)[:N, : D + 1] * layout.scale @ turn(D).T
-    return vectors.astype(np.float32)
+    blocks = np.fromfile(file, dtype=np.int8).reshape(-1, layout.depth, layout.block_items)
+    assert len(blocks) == layout.n_blocks
+    codes = blocks.transpose(0, 2, 1).reshape(-1, layout.depth)
+    assert not codes[N:].any()
+    return (codes[:N] * layout.scale @ turn(D).T).astype(np.float32)
 
 
 @pytest.mark.parametrize("k", [1, 10, 299, 1000])
@@ -107,7 +105,7 @@ def test_it_answers_as_the_student_with_that_table(pair, k):
 def test_the_file_is_the_table_once_and_the_graph_is_small(tmp_path):
     model = spread(Sasrec, SasrecConfig)
     assert to_large(model, tmp_path) == ("model.onnx", "items.bin")
-    assert (tmp_path / "items.bin").stat().st_size == 320 * 20  # 5 groups of 64, 17 codes filled up to 20
+    assert (tmp_path / "items.bin").stat().st_size == 320 * 17  # 5 groups of 64
     assert (tmp_path / "model.onnx").stat().st_size < 100_000
 
 
