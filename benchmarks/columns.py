@@ -117,7 +117,7 @@ _QUALITY = (
     Figure("Quality", "HR@10", ("quality", "hr@10", "value"), "{:.4f}".format, max),
     Figure("Quality", "top 10 shared with the reference", ("agreement", "overlap@10"), "{:.1%}".format, max),
 )
-_SPEEDUP = Figure("Speed-up", "speed-up of one request", ("latency_ms", "recommend", "speedup", "value"), times, max)
+_SPEEDUP = Figure("Speed", "speed-up of one request", ("latency_ms", "recommend", "speedup", "value"), times, max)
 _LATENCY = (
     *(_latency(f"one request, {name}", "latency_ms", "recommend", key) for name, key in (
         ("least", "min"), ("p50", "p50"), ("mean", "mean"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")

@@ -117,15 +117,16 @@ def _timed(figure: str, probe: str) -> Measure:
         calls = [value(row, "latency_ms", probe) for row in (before, after)]
         if not all(calls):
             return None
-        medians = [call["p50"] for call in calls]
+        a, b = (call["p50"] for call in calls)
         found = shift(*(call["round_medians"] for call in calls))
         if found is None:
-            return Change(variant, figure, *medians, medians[1] / medians[0] - 1, None, None, "same")
+            return Change(variant, figure, a, b, b / a - 1, None, None, "same")
         drift = machine_drift(before, after)
         verdicts = []
         for middle, low, high in (found, [ratio / drift for ratio in found]):
             verdicts.append("same" if low <= 1 <= high else _verdict(middle - 1, tolerance))
-        return Change(variant, figure, *medians, *(ratio - 1 for ratio in found), _least(verdicts))
+        middle, low, high = (ratio - 1 for ratio in found)
+        return Change(variant, figure, a, b, middle, low, high, _least(verdicts))
 
     return of
 

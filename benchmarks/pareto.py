@@ -151,21 +151,23 @@ def _labels(
         if found is None:
             unnamed.append(points[i])
         else:
-            taken += [found[0], *(leader(*places[i], found[0]) if found[2] else [])]
-            parts.append(_label(*places[i], texts, *found))
+            box, anchor, far = found
+            taken += [box, *(leader(*places[i], box) if far else [])]
+            parts.append(_label(places[i], texts, box, anchor, far))
     return parts, unnamed
 
 
-def _label(x: float, y: float, texts: Sequence[str], box: Box, anchor: str, far: bool) -> str:
+def _label(place: tuple[float, float], texts: Sequence[str], box: Box, anchor: str, far: bool) -> str:
     """Lines of text in a box, joined to their point if it lies far away."""
+    x, y = place
     text_x = {"start": box.left, "middle": (box.left + box.right) / 2, "end": box.right}[anchor]
     drawing = ""
     if far:
         edge_x, edge_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
         drawing = f'<line class="leader" x1="{x}" y1="{y}" x2="{edge_x:.1f}" y2="{edge_y:.1f}"/>'
     for number, (text, css) in enumerate(zip(texts, ("name", "detail"), strict=True)):
-        place = f'x="{text_x:.1f}" y="{box.top + 12 + 15 * number:.1f}" text-anchor="{anchor}"'
-        drawing += f'<text class="{css}" {place}>{escape(text)}</text>'
+        start = f'<text class="{css}" x="{text_x:.1f}" y="{box.top + 12 + 15 * number:.1f}" text-anchor="{anchor}">'
+        drawing += f"{start}{escape(text)}</text>"
     return drawing
 
 

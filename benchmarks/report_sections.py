@@ -65,7 +65,7 @@ def pareto_section(named: Named) -> str:
     found, limit = points(named), quality_limit(named)
     if len(found) < 2:
         return ""
-    (wide, unnamed), (narrow, _) = (pareto_chart(found, *size, limit, named) for *size, named in _SIZES)
+    (wide, unnamed), (narrow, _) = (pareto_chart(found, width, height, limit, named) for width, height, named in _SIZES)
     note = (
         "Up is better, left is faster; the larger a mark, the larger the model. What lies in the tinted area is beaten "
         "in both by a variant on its edge. The ring marks the recommended variant."
@@ -91,7 +91,7 @@ def latency_section(named: Named) -> str:
     ]
     for label, path in (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")):
         if any(call.get(path) is not None for call in calls):
-            head = f"{label}, ms"
+            head = f"{label},\u00a0ms"
             columns.append((head, best_cells(head, [call.get(path) for call in calls], milliseconds, min)))
     speedups = [value(call, "speedup") for call in calls]
     if any(speedups):
@@ -206,7 +206,8 @@ def _quality_note(rows: Sequence[Row]) -> str:
 def _facts(row: Row) -> dict[str, str]:
     """What must be known to judge or repeat a row; empty where it is not known."""
     machine = row.get("machine") or {}
-    packages = ", ".join(f"{name} {version}" for name, version in (machine.get("packages") or {}).items())
+    packages = machine.get("packages") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if name != "lightrec")
     checksum = value(row, "data", "checksum")
     return {
         "Machine": machine_line(row) if machine else "",
@@ -214,11 +215,12 @@ def _facts(row: Row) -> dict[str, str]:
         **{name: _plain(machine.get(key)) for name, key in _MORE.items()},
         "Threads": _plain(row.get("threads")),
         "Limits": _limits(row),
-        "Versions": f"lightrec {row.get('lightrec_version')}, Python {machine.get('python')}, {packages}",
+        "Versions": f"Python {machine.get('python')}, {versions}" if versions else "",
+        "lightrec": row.get("lightrec_version") or "",
         "Commit": row.get("commit") or "not in a checkout",
         "Bundle": f"{row.get('bundle')}: {row.get('model_type')}, {row['n_items']:,} items" if "n_items" in row else "",
         "Data": value(row, "data", "name") + (f", checksum {checksum[:12]}" if checksum else ""),
-        "Measured": row.get("time") or "",
+        "Measured": (row.get("time") or "").replace("T", " ").replace("+00:00", " UTC"),
     }
 
 
@@ -239,7 +241,9 @@ def _plain(fact: Any) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in fact.items() if part is not None)
     if isinstance(fact, list):
         return ", ".join(map(_plain, fact))
-    return "" if fact is None else str(fact)
+    if isinstance(fact, float):
+        return f"{fact:,g}"
+    return "" if fact is None else f"{fact:,}" if isinstance(fact, int) else str(fact)
 
 
 def _limits(row: Row) -> str:
@@ -247,7 +251,7 @@ def _limits(row: Row) -> str:
     memory = limits.get("memory_bytes")
     parts = [
         limits.get("profile") or "",
-        f"{limits['cores']} cores" if limits.get("cores") else "",
+        f"{limits['cores']} core{'' if limits['cores'] == 1 else 's'}" if limits.get("cores") else "",
         f"{megabytes(memory)} MB of memory" if memory else "",
         f"enforced by {_plain(limits['enforced_by'])}" if limits.get("enforced_by") else "",
     ]

@@ -176,7 +176,7 @@ def test_every_section_is_there_with_its_figures(full_rows, tmp_path):
     assert headings(page) == SECTIONS
     drawn = ("Throughput by batch", "Latency under load", "Parallel streams", "Latency by catalogue size", "by threads")
     text = Tree(page).text
-    for words in (*drawn, "99% of torch fp32", "bound: 10.0 ms", "edge, 1 cores, 512.0 MB of memory", "cores affinity"):
+    for words in (*drawn, "99% of torch fp32", "bound: 10.0 ms", "edge, 1 core, 512.0 MB of memory", "cores affinity"):
         assert words in text
     assert not re.search(r"https?:|//|url\(|@import|\bsrc=|\bhref=|<script|<link", page)
 
