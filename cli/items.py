@@ -1,4 +1,4 @@
-"""``lightrec items``: new items for a bundle, without training again."""
+"""``lightrec items``: items come and go, and change their titles, without training again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from lightrec.data.item_texts import ItemTexts
 
-app = typer.Typer(no_args_is_help=True, help="Give new items a place in a bundle, from their texts alone.")
+app = typer.Typer(
+    no_args_is_help=True, help="Add items to a bundle, remove some, or change their titles, without training again."
+)
 
 BaseOption = Annotated[
     str | None, typer.Option("--base", help="Language model that reads the texts: a local path or a hub id.")
@@ -129,6 +131,86 @@ def add_command(
         "golden cases verified in every runtime.",
         highlight=False,
     )
+
+
+@app.command("remove")
+def remove_command(
+    bundle: BundleArgument,
+    out: OutOption,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[IDS]", help="Items to remove, separated by commas.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one id a line, besides IDS.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a bundle without some items, without training again.
+
+    Their rows leave the item table, their ids and titles the bundle; items that stay keep vectors, scores and order. A
+    removed item is unknown afterwards, in histories too. To hide an item and still read it in histories, block it
+    when asking: Recommender.load(..., block=[...]) or lightrec serve --block. Needs the extra export.
+
+    **Examples**
+
+    ```
+    lightrec items remove bundles/student 50,181 --out bundles/student-monday
+    lightrec items remove bundles/student --file withdrawn.txt --out bundles/student
+    ```
+    """
+    from lightrec.errors import DataError
+    from lightrec.export.remove_items import remove_items
+
+    items = [item.strip() for value in ids or [] for item in value.split(",")]
+    if file is not None:
+        try:
+            items += [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError):
+            raise DataError(f"{file} given to --file is missing or no UTF-8 text: list one id a line.") from None
+    named = list(dict.fromkeys(filter(None, items)))
+    manifest = remove_items(bundle, out, named)
+    if json:
+        print_json({"path": str(out), "removed": len(named), "items": manifest.n_items})
+        return
+    console.print(
+        f"[bold green]✓[/] {out}: {len(named):,} items removed, {manifest.n_items:,} left; their answers unchanged, "
+        "golden cases verified in every runtime.",
+        highlight=False,
+    )
+
+
+@app.command("retitle")
+def retitle_command(
+    bundle: BundleArgument,
+    titles: Annotated[Path, typer.Argument(metavar="TITLES", help="Table with item_id and title.")],
+    out: OutOption,
+    item_column: Annotated[str | None, typer.Option(help="Column with the item ids.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column with the title.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a bundle with other titles for some items; an empty title takes the old one away.
+
+    Models, scores and golden cases stay as they are, byte for byte.
+
+    **Examples**
+
+    ```
+    lightrec items retitle bundles/student titles.csv --out bundles/student
+    ```
+    """
+    from lightrec.bundle import retitle_bundle
+    from lightrec.data.columns import ColumnFlags
+    from lightrec.data.item_texts import read_item_texts
+    from lightrec.data.readers import Table
+    from lightrec.errors import DataError
+
+    columns = ColumnFlags(item=item_column, text=() if text_column is None else (text_column,))
+    items = read_item_texts(Table(titles), columns)
+    if items.duplicates:
+        raise DataError(f"{titles} names {items.duplicates} items twice: leave one row for each.")
+    retitle_bundle(bundle, out, dict(zip(items.ids.to_list(), items.titles.to_list(), strict=True)))
+    if json:
+        print_json({"path": str(out), "retitled": len(items.ids)})
+        return
+    console.print(f"[bold green]✓[/] {out}: {len(items.ids):,} titles changed.", highlight=False)
 
 
 def _from_texts(

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from lightrec.bundle import (
-    FORMAT_VERSION,
-    MANIFEST,
-    TEXT_PROJECTION,
-    Catalogue,
-    Manifest,
-    ModelRecord,
-    read_catalogue,
-    read_golden,
-    verify_hashes,
-    write_catalogue,
-    write_golden,
-    write_manifest,
-)
-from lightrec.errors import BundleError, ConfigError, DataError, ParityError
-from lightrec.export.golden import answer, golden_cases, tolerance
-from lightrec.export.grow_graph import grow_onnx, grow_openvino
-from lightrec.export.to_parts import share_weights
+from lightrec.bundle import Catalogue, Manifest, read_catalogue, read_golden, verify_hashes, write_catalogue
+from lightrec.errors import DataError, ParityError
+from lightrec.export.changed_bundle import change_models, entry, finish, open_models, require_place
+from lightrec.export.golden import answer
+from lightrec.export.resize_graph import grow_onnx, grow_openvino
 from lightrec.files import new_folder
-from lightrec.runtime.backends import Backend, open_backend
-from lightrec.runtime.verify import compare, verify_bundle
+from lightrec.runtime.backends import Backend
+from lightrec.runtime.verify import compare
 
 
 def add_items(
@@ -63,8 +47,7 @@ def add_items(
         ParityError: if an old item would be ranked otherwise than before. Nothing is written.
     """
     bundle, out = Path(bundle), Path(out)
-    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not a bundle: choose another folder for --out.")
+    require_place(out)
     old = verify_hashes(bundle)
     catalogue = read_catalogue(bundle, old)
     vectors = np.asarray(vectors, dtype=np.float32)
@@ -72,28 +55,22 @@ def add_items(
     if vectors.shape[1] != old.hidden_size:
         raise DataError(f"The vectors are {vectors.shape[1]} wide, not {old.hidden_size} like the student.")
     with new_folder(out) as folder:
-        for model in old.models:
-            _grow(model, bundle, folder, old, vectors)
+        change_models(
+            bundle,
+            folder,
+            old,
+            lambda graph: grow_onnx(graph, vectors, old.n_items),
+            lambda source, target: grow_openvino(source, target, old.n_items, vectors),
+        )
         write_catalogue(folder, _extended(catalogue, item_ids, titles))
-        if (bundle / TEXT_PROJECTION).is_file():
-            shutil.copyfile(bundle / TEXT_PROJECTION, folder / TEXT_PROJECTION)
-        addition = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "items": len(item_ids),
-            **(source or {}),
-        }
         manifest = dataclasses.replace(
             old,
             n_items=old.n_items + len(item_ids),
-            additions=(*old.additions, addition),
-            format_version=FORMAT_VERSION,
+            additions=(*old.additions, entry(len(item_ids), **(source or {}))),
         )
-        graphs = [open_backend(folder, manifest, model.backend, precision=model.precision) for model in old.models]
+        graphs = open_models(folder, manifest)
         _require_old_answers(bundle, graphs, np.arange(old.n_items, manifest.n_items))
-        cases = golden_cases(graphs[0], _weights(old.n_items, len(item_ids)), old.max_length, old.k_limit)
-        write_golden(folder, cases, tolerance(cases, old.models[0].precision, graphs[1:]))
-        manifest = write_manifest(folder, manifest)
-        verify_bundle(folder).require()
+        manifest = finish(folder, manifest, graphs, _weights(old.n_items, len(item_ids)))
     return manifest
 
 
@@ -125,23 +102,6 @@ def _extended(catalogue: Catalogue, item_ids: Sequence[str], titles: Sequence[st
         np.concatenate([catalogue.popularity, np.arange(n_items, n_items + len(item_ids))]),
         None if catalogue.titles is None else [*catalogue.titles, *(titles or [None] * len(item_ids))],
     )
-
-
-def _grow(model: ModelRecord, bundle: Path, folder: Path, manifest: Manifest, vectors: np.ndarray) -> None:
-    file = model.files[0]
-    if model.backend == "openvino":
-        grow_openvino(bundle / file, folder / file, manifest.n_items, vectors)
-    elif file.endswith(".ort"):
-        raise BundleError(f"{bundle} is in ONNX Runtime's own format, which cannot grow: export with --format onnx.")
-    elif model.backend == "onnxruntime":
-        for name in (file, *(part for part in model.parts.values() if (bundle / part).is_file())):
-            graph = onnx.load(bundle / name)
-            grow_onnx(graph, vectors, manifest.n_items)
-            if name != file:
-                share_weights(graph, model.files, folder)
-            onnx.save(graph, folder / name)
-    else:
-        raise BundleError(f"{bundle} holds a model for {model.backend}, which this lightrec cannot grow: upgrade it.")
 
 
 def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarray) -> None:

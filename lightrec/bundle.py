@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError
+from lightrec.errors import BundleError, BundleIntegrityError, BundleVersionError, DataError
 from lightrec.files import new_folder, sha256_file, write_json
 from lightrec.packed import (
     PackedIds,
@@ -43,7 +43,7 @@ from lightrec.packed import (
     write_strings,
 )
 
-FORMAT_VERSION = "2.0"
+FORMAT_VERSION = "2.1"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
@@ -67,7 +67,7 @@ PARTS = ("step", "score", "candidates")
 """Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
 OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
-LATER_KEYS = ("history_lengths", "text_projection", "additions")
+LATER_KEYS = ("history_lengths", "text_projection", "additions", "removals")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
 SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
 """Everything but the model and what is mapped: checked each time a bundle is loaded."""
@@ -129,6 +129,8 @@ class Manifest:
     """Whose texts :data:`TEXT_PROJECTION` reads and how it was fitted; None if the bundle has none."""
     additions: tuple[Mapping[str, Any], ...] = ()
     """One entry for each time that items were added without retraining: how many, when, from what."""
+    removals: tuple[Mapping[str, Any], ...] = ()
+    """One entry for each time that items were removed: how many, when."""
     files: Mapping[str, FileRecord] = dataclasses.field(default_factory=dict)
     """Every file but the manifest, by name; :func:`write_manifest` fills it in."""
     format_version: str = FORMAT_VERSION
@@ -344,6 +346,40 @@ def copy_bundle(source: str | Path, target: str | Path) -> Manifest:
     return manifest
 
 
+def retitle_bundle(source: str | Path, target: str | Path, titles: Mapping[str, str | None]) -> Manifest:
+    """Write a copy of a bundle with other titles for some items; ``target`` appears whole or not at all.
+
+    Args:
+        source: a bundle.
+        target: where to write; a bundle already there, ``source`` itself included, is replaced at the end.
+        titles: the new title by item id, None for no title.
+
+    Raises:
+        BundleError: if ``source`` is damaged, or ``target`` is something else than a bundle.
+        DataError: if an id is not in the bundle.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise BundleError(f"{target} exists and is not a bundle: choose a new folder.")
+    manifest = verify_hashes(source)
+    catalogue = read_catalogue(source, manifest)
+    places = dict(zip(titles, catalogue.find(list(titles)), strict=True))
+    unknown = [item for item, place in places.items() if place is None]
+    if unknown:
+        raise DataError(f"{source} holds no item {unknown[0]!r} ({len(unknown)} such): leave out what is not there.")
+    changed = [None] * manifest.n_items if catalogue.titles is None else list(catalogue.titles)
+    for item, place in places.items():
+        changed[place] = titles[item]  # type: ignore[index]
+    with new_folder(target) as folder:
+        for name in manifest.files:
+            if name not in (ITEMS, OLD_ITEMS, *PACKED_ITEMS, *TITLE_FILES) and (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        packed = PACKED_ITEMS[0] in manifest.files
+        write_catalogue(folder, Catalogue(catalogue.item_ids, catalogue.popularity, changed), packed)
+        manifest = write_manifest(folder, dataclasses.replace(manifest, format_version=FORMAT_VERSION))
+    return manifest
+
+
 def deployed_bytes(path: str | Path) -> int:
     """Size of all that a device needs: the manifest and every file but :data:`OPTIONAL_FILES`."""
     names = [name for name in read_manifest(path).files if name not in OPTIONAL_FILES]
@@ -392,7 +428,7 @@ def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
     known = {name: values[name] for name in fields if name in values}
     try:
         known["models"] = tuple(_model(model) for model in values["models"])
-        known["additions"] = tuple(values.get("additions", ()))
+        known |= {name: tuple(values.get(name, ())) for name in ("additions", "removals")}
         known["files"] = {name: FileRecord(f["sha256"], f["bytes"]) for name, f in values["files"].items()}
         problem = _problem(Manifest(**known))
     except (KeyError, TypeError, AttributeError) as error:
