@@ -46,6 +46,8 @@ K = 10
 BATCHES = (32, 256)
 SIZES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 """Rows of made-up catalogues."""
+PEERS = {"replay", "teacher"}
+"""Contestants that are told every id and title; a bundle holds its own."""
 MOST_FOR_REPLAY = 1_000_000
 """RePlay keeps its table in single precision, twice while it compiles: beyond this it is not asked."""
 
@@ -93,12 +95,10 @@ class Bench:
         assert bundle is not None
         manifest = read_manifest(bundle)
         catalogue = read_catalogue(bundle, manifest)
-        ids = list(catalogue.item_ids)
-        lists = {
-            "histories": [[ids[item] for item in h] for h in self.histories(row, manifest.n_items)],
-            "item_ids": ids,
-            "titles": list(catalogue.titles or [None] * len(ids)),
-        }
+        ids = catalogue.item_ids
+        lists = {"histories": [[ids[item] for item in h] for h in self.histories(row, manifest.n_items)]}
+        if PEERS & set(names):
+            lists |= {"item_ids": list(ids), "titles": list(catalogue.titles or [None] * len(ids))}
         request = {
             "bundle": str(bundle),
             "run": str(self.given.teacher),
