@@ -88,7 +88,9 @@ def entry(items: int, **facts: Any) -> dict[str, Any]:
 
 def _require_changeable(model: ModelRecord, bundle: Path) -> None:
     if model.backend not in ("onnxruntime", "openvino"):
-        raise BundleError(f"{bundle} holds a model for {model.backend}, which this lightrec cannot change: upgrade it.")
+        raise BundleError(
+            f"{bundle} holds a model for {model.backend}, whose item table cannot change: export it anew."
+        )
     if model.files[0].endswith(".ort"):
         raise BundleError(f"{bundle} is in ONNX Runtime's own format, which cannot change: export with --format onnx.")
     if model.backend == "onnxruntime" and len(model.files) > 1:
