@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lightrec.benchmarks.axes import short
 from lightrec.benchmarks.tables import drop, megabytes, milliseconds, per_second, times
 
 Row = dict[str, Any]
@@ -136,7 +137,7 @@ def _throughput(rows: Sequence[Row]) -> list[Figure]:
     group = "Throughput, histories a second"
     found = [Figure(group, f"batch {batch}", ("per_second", batch), per_second, max) for batch in batches]
     bounds = sorted({bound for row in rows if (bound := value(row, "server", "p99_bound_ms")) is not None})
-    words = f"p99 at most {' or '.join(milliseconds(bound) for bound in bounds)} ms"
+    words = f"p99 at most {' or '.join(map(short, bounds))} ms"
     return [*found, Figure(group, f"served, {words}", ("server", "max_rate"), per_second, max)]
 
 

@@ -19,6 +19,9 @@ Measure = Callable[[str, Row, Row, float], "Change | None"]
 NOTED_DRIFT = 0.03
 """A change of the machine's own speed beyond this share is told."""
 
+MEMORY_NOISE = 0.01
+"""What the peak memory of one program differs by from run to run."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Change:
@@ -144,15 +147,16 @@ def _start(variant: str, before: Row, after: Row, tolerance: float) -> Change | 
     return Change(variant, "start to first answer, ms", a["median"], b["median"], change, *bounds, verdict)
 
 
-def _megabytes(figure: str, *path: str) -> Measure:
-    """Bytes, of which less is better; they have no spread."""
+def _megabytes(figure: str, *path: str, noise: float = 0.0) -> Measure:
+    """Bytes, of which less is better; relative changes up to ``noise`` are none."""
 
     def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
         a, b = value(before, *path), value(after, *path)
         if not a or b is None:
             return None
         change = b / a - 1
-        return Change(variant, figure, a / 1e6, b / 1e6, change, None, None, _verdict(change, tolerance))
+        verdict = "same" if abs(change) <= noise else _verdict(change, tolerance)
+        return Change(variant, figure, a / 1e6, b / 1e6, change, None, None, verdict)
 
     return of
 
@@ -162,7 +166,7 @@ _MEASURES = (
     _timed("graph alone, ms", "graph"),
     _start,
     _megabytes("size, MB", "size_bytes"),
-    _megabytes("peak memory, MB", "memory_bytes", "peak"),
+    _megabytes("peak memory, MB", "memory_bytes", "peak", noise=MEMORY_NOISE),
 )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from lightrec.benchmarks.axes import Axis, short
 from lightrec.benchmarks.charts import COLOURS
 
+TICK_GAP = 0.2
+"""Least distance of two labels below a drawing, as a share of its width."""
+
 
 def ci_bar(value: dict[str, Any], limit: float) -> str:
     """A bar from 0 to the value, with its interval as a whisker.
@@ -48,11 +51,14 @@ def distribution(call: dict[str, Any], axis: Axis, style: int) -> str:
 
 
 def tick_row(axis: Axis) -> str:
-    """The labels of an axis below drawings that share it."""
+    """The labels of an axis below drawings that share it: as many as fit into a narrow column."""
+    shown: list[float] = []
+    for tick in axis.ticks:
+        near = shown and axis.at(tick) - axis.at(shown[-1]) < TICK_GAP
+        if not near and 0.03 < axis.at(tick) < 0.97:
+            shown.append(tick)
     marks = "".join(
-        f'<text x="{_percent(axis.at(tick), 1)}" y="70%" text-anchor="middle">{short(tick)}</text>'
-        for tick in axis.ticks
-        if 0.03 < axis.at(tick) < 0.97
+        f'<text x="{_percent(axis.at(tick), 1)}" y="70%" text-anchor="middle">{short(tick)}</text>' for tick in shown
     )
     return f'<svg class="plot ticks" aria-hidden="true">{marks}</svg>'
 

@@ -102,7 +102,7 @@ def _drawing(
     radii = [_radius(point.size_bytes, largest) for point in points]
     for point, radius in sorted(zip(points, radii, strict=True), key=lambda pair: -pair[1]):
         x, y = frame.px(point.latency_ms), frame.py(point.quality)
-        ring = f'<circle class="ring" cx="{x}" cy="{y}" r="{radius * 1.3 + 5:.1f}"/>' if point.chosen else ""
+        ring = f'<circle class="ring" cx="{x}" cy="{y}" r="{_ring(radius):.1f}"/>' if point.chosen else ""
         parts.append(
             f'<g class="c{point.style % COLOURS}"><title>{escape(facts(point))}</title>{ring}'
             f"{mark(point.style, x, y, radius)}</g>"
@@ -134,7 +134,8 @@ def _labels(
     """Names beside the points, none over another, the recommended first; and the points without room for theirs."""
     area = Box(frame.left + 2, frame.top - 10, frame.width - 2, frame.height - frame.bottom - 2)
     places = [(frame.px(point.latency_ms), frame.py(point.quality)) for point in points]
-    taken = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, radii, strict=True)]
+    reach = [_ring(radius) if point.chosen else radius for point, radius in zip(points, radii, strict=True)]
+    taken = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, reach, strict=True)]
     lines = []  # better not covered, either
     if limit is not None:
         y, end = frame.py(limit[0]), frame.width - frame.right
@@ -145,7 +146,7 @@ def _labels(
     for i in sorted(range(len(points)), key=lambda i: (not points[i].chosen, points[i] not in best, places[i])):
         texts = (points[i].label, _detail(points[i]))
         width = max(text_width(texts[0], 13), text_width(texts[1], 11.5))
-        clear = radii[i] + (8 if points[i].chosen else 4)
+        clear = reach[i] + 4
         found = place_label(*places[i], clear, width, 30, [*taken, *lines], area)
         found = found or place_label(*places[i], clear, width, 30, taken, area)
         if found is None:
@@ -174,6 +175,11 @@ def _label(place: tuple[float, float], texts: Sequence[str], box: Box, anchor: s
 def _radius(size: float, largest: float) -> float:
     """The mark's area stands for the size; the smallest can still be seen."""
     return max(3.5, 12 * math.sqrt(size / largest))
+
+
+def _ring(radius: float) -> float:
+    """Of the ring around a mark, whose corners reach beyond its radius."""
+    return radius * 1.3 + 5
 
 
 def _detail(point: Point) -> str:

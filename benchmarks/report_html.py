@@ -7,6 +7,9 @@ from html import escape
 
 from lightrec.benchmarks.charts import COLOURS, mark
 
+SHORT = 24
+"""Names up to this length are not broken into lines."""
+
 
 def section(title: str, note: str, content: str) -> str:
     """A part of the page; title and note are text, the content is HTML. Notes may hold HTML of this module."""
@@ -42,7 +45,8 @@ def table(caption: str, columns: Sequence[tuple[str, list[str]]], more: str = ""
 
 def name_cell(name: str, style: int | None = None) -> str:
     """The head of a line, with the mark that stands for it in drawings."""
-    return f'<th scope="row">{swatch(style) if style is not None else ""}{escape(name)}</th>'
+    css = ' class="short"' if len(name) <= SHORT else ""
+    return f'<th scope="row"{css}>{swatch(style) if style is not None else ""}{escape(name)}</th>'
 
 
 def swatch(style: int) -> str:

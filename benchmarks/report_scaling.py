@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightrec.benchmarks.axes import linear_axis, log_axis
+from lightrec.benchmarks.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.charts import Line, legend, line_chart
 from lightrec.benchmarks.columns import value
 from lightrec.benchmarks.report_html import best_cells, cell, figure, name_cell, section, table
@@ -55,7 +55,7 @@ def _load(named: Named) -> tuple[str, set[int]]:
         named, [[(point["rate"], point["p99"]) for point in curve if point["p99"]] for curve in curves],
         "Latency under load", "requests arrive at random, whether or not earlier ones are answered",
         "requests a second", "p99, ms", milliseconds,
-        limit=None if bound is None else (bound, f"bound: {milliseconds(bound)} ms"),
+        limit=None if bound is None else (bound, f"bound: {short(bound)} ms"),
     )  # fmt: skip
 
 

@@ -63,18 +63,11 @@ def absent_lines(rows: Sequence[Row]) -> list[str]:
 def milliseconds(value: float) -> str:
     """Three digits that count.
 
-    >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(1234.5)
-    ('0.063', '1.23', '1,234')
+    >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(9.997), milliseconds(1234.5)
+    ('0.063', '1.23', '10.0', '1,234')
     """
-    return (
-        f"{value:.3f}"
-        if value < 1
-        else f"{value:.2f}"
-        if value < 10
-        else f"{value:.1f}"
-        if value < 100
-        else f"{value:,.0f}"
-    )
+    decimals = next((digits for limit, digits in ((0.9995, 3), (9.995, 2), (99.95, 1)) if value < limit), 0)
+    return f"{value:,.{decimals}f}"
 
 
 def megabytes(size: float) -> str:
