@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 
@@ -69,17 +70,19 @@ def start(
     Raises:
         ModelError: if it fails or prints nothing; its last words are in the message.
     """
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        list(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
-    )
-    (limits or Limits()).apply(process.pid)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    milliseconds = (time.perf_counter() - begin) * 1e3
-    more, said = process.communicate()
-    if process.returncode or not line:
-        raise ModelError(f"{name} failed: {(said.strip().splitlines() or ['it said nothing'])[-1]}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        begin = time.perf_counter()
+        process = subprocess.Popen(list(command), stdout=subprocess.PIPE, stderr=said, text=True, env=_environment())
+        (limits or Limits()).apply(process.pid)
+        with process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            milliseconds = (time.perf_counter() - begin) * 1e3
+            more = process.stdout.read()
+        if process.returncode or not line:
+            said.seek(0)
+            words = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise ModelError(f"{name} failed: {words}")
     return milliseconds, line, more
 
 

@@ -21,6 +21,9 @@ from lightrec.bundle import read_catalogue, read_manifest
 
 Row = dict[str, Any]
 
+LAYERS, HEADS = 2, 2
+"""Of a peer's model, where the bundle does not tell those of its own."""
+
 COLD_ANSWERS = 100
 """Histories that a fresh process answers before its memory is read."""
 
@@ -52,8 +55,8 @@ class Lab:
         self.manifest = read_manifest(bundle)
         self.rank_limit = rank_limit(self.manifest.k_limit, self.manifest.n_items)
         """How far the workers rank."""
-        ids = read_catalogue(bundle, self.manifest).item_ids
-        self._first = [[ids[item] for item in history] for history in traffic.histories[:COLD_ANSWERS]]
+        self._catalogue = read_catalogue(bundle, self.manifest)
+        self._first = self._raw(traffic.histories[:COLD_ANSWERS])
         np.save(folder / "histories.npy", np.concatenate(traffic.histories))
         np.save(folder / "cuts.npy", np.cumsum([len(history) for history in traffic.histories])[:-1])
 
@@ -79,6 +82,7 @@ class Lab:
             # The torch student is not what was exported: its scores differ by more than a golden case allows.
             "golden": "run" not in variant.how,
             "batches": batches,
+            **(self._peer_request() if variant.peer else {}),
         }
         file = self._write(variant, request | {"threads": threads}, f"request-{threads}")
         return Contestant(variant.name, [*variant.command, file], threads, self.plan.limits)
@@ -93,6 +97,29 @@ class Lab:
         """What a worker ranked, int64 ``[C, rank_limit]``; None for peers."""
         file = self._rankings(variant)
         return np.load(file) if file.exists() else None
+
+    def _peer_request(self) -> Row:
+        """The shape of the bundle's model, and what a worker needs that cannot read bundles."""
+        config = self.manifest.training.get("config", {})
+        ids = list(self._catalogue.item_ids)
+        lists = {
+            "histories": self._raw(self.traffic.histories),
+            "item_ids": ids,
+            "titles": list(self._catalogue.titles or [None] * len(ids)),
+        }
+        for name, values in lists.items():
+            (self.folder / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
+        return {
+            "hidden_size": self.manifest.hidden_size,
+            "max_length": self.manifest.max_length,
+            "num_layers": config.get("num_layers", LAYERS),
+            "num_heads": config.get("num_heads", HEADS),
+            **{name: str(self.folder / f"{name}.json") for name in lists},
+        }
+
+    def _raw(self, histories: Sequence[np.ndarray]) -> list[list[str]]:
+        ids = self._catalogue.item_ids
+        return [[ids[item] for item in history] for history in histories]
 
     def _write(self, variant: Variant, request: Row, kind: str) -> str:
         common = {"bundle": str(self.bundle.resolve()), "threads": self.plan.threads, "k": self.plan.k}

@@ -92,9 +92,16 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def usable_cores() -> tuple[int, ...]:
+    """Numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
 def _choose(cores: int) -> tuple[int, ...]:
     """The last of the usable cores: the first has most of the system's own work."""
-    usable = sorted(os.sched_getaffinity(0))
+    usable = usable_cores()
     if not 1 <= cores <= len(usable):
         raise ConfigError(f"--cores is {cores}: choose from 1 to {len(usable)}.")
-    return tuple(usable[-cores:])
+    return usable[-cores:]

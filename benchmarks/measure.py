@@ -25,7 +25,7 @@ from lightrec.benchmarks.scaling import scaling
 from lightrec.benchmarks.timing import histogram, per_second, speedup, summarise
 from lightrec.benchmarks.torch_backend import torch_variants
 from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
-from lightrec.benchmarks.variants import Absent, Variant, bundle_variants
+from lightrec.benchmarks.variants import Absent, Variant, bundle_variants, peer_variants
 from lightrec.bundle import Manifest, read_catalogue, read_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
 from lightrec.runtime.doctor import diagnose
@@ -43,6 +43,8 @@ def bench(
     cases: int = 1000,
     device: str | None = None,
     compiled: bool = False,
+    replay: Path | None = None,
+    rectools: Path | None = None,
     command: Sequence[str] = (),
     progress: Progress = lambda step: None,
 ) -> list[Row]:
@@ -57,6 +59,8 @@ def bench(
         cases: most histories to use.
         device: only variants on this device; all devices if None.
         compiled: the torch student with torch.compile as well.
+        replay: interpreter of an environment with RePlay, whose compiled SasRec is measured as well.
+        rectools: interpreter of one with RecTools, likewise.
         command: the words of the command line, for the rows.
         progress: called with a few words at the beginning of each step.
 
@@ -72,7 +76,7 @@ def bench(
         raise ConfigError(f"--cases is {cases}: at least one history is needed.")
     plan, bundle = plan or Plan(), Path(bundle)
     manifest = read_manifest(bundle)
-    found = _find_variants(bundle, manifest, run, device, compiled)
+    found = _find_variants(bundle, manifest, run, device, compiled) + peer_variants(replay, rectools)
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]
     if not variants:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.limits import usable_cores
+
 SAMPLES = 5
 """Times that the loop is run between two rounds."""
 STEPS = 20_000
@@ -29,7 +31,7 @@ class NoiseMeter:
     def __init__(self, processes: Sequence[int] = ()):
         self.processes = processes
         self._taken: list[int] = []
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._cores = usable_cores()
         self._begin = self._times()
 
     def sample(self) -> None:

@@ -6,11 +6,11 @@ import contextlib
 from typing import Any
 
 from lightrec.benchmarks.lab import Lab
+from lightrec.benchmarks.limits import usable_cores
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.race import race, warm_up
 from lightrec.benchmarks.timing import per_second, summarise
 from lightrec.benchmarks.variants import Variant
-from lightrec.runtime.doctor import diagnose
 
 Row = dict[str, Any]
 
@@ -22,7 +22,7 @@ BATCH = 32
 
 def scaling(lab: Lab, variant: Variant, plan: Plan) -> list[Row]:
     """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns."""
-    most = len(plan.limits.cores) if plan.limits.cores else int(diagnose().usable_cores)
+    most = len(plan.limits.cores or usable_cores())
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
     turn = plan.stream_seconds / (2 * ROUNDS * len(counts))
     with contextlib.ExitStack() as stack:

@@ -53,10 +53,15 @@ def probes(plan: Plan, contestant: Contestant) -> list[str]:
 
 
 def warm(contestant: Contestant, plan: Plan) -> Taken:
-    """Uncounted turns at every probe until it is stable."""
+    """Uncounted turns at every probe until it is stable; one for batches, whose calls are long and many in one."""
     names = probes(plan, contestant)
-    turn = _turn(plan, names) / 2
-    return Taken({name: [] for name in names}, {name: warm_up(contestant, name, turn) for name in names})
+    turn, warmups = _turn(plan, names) / 2, {}
+    for name in names:
+        if name.startswith("batch"):
+            contestant.turn(name, 0, turn)
+        else:
+            warmups[name] = warm_up(contestant, name, turn)
+    return Taken({name: [] for name in names}, warmups)
 
 
 def rounds(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightrec.benchmarks.race import worker
 from lightrec.bundle import MANIFEST, TITLE_FILES, Manifest, ModelRecord
 from lightrec.runtime.backends import BACKENDS
 from lightrec.runtime.doctor import Diagnosis
@@ -90,6 +91,25 @@ def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
     models = {name for model in manifest.models for name in model.files}
     names = [name for name in manifest.files if name not in models and name not in TITLE_FILES]
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
+
+
+def peer_variants(replay: Path | None, rectools: Path | None) -> list[Variant | Absent]:
+    """Other libraries' models of the bundle's shape with random weights, each in an environment of its own.
+
+    Args:
+        replay: interpreter that has ``replay-rec[torch]``, ``openvino`` and ``onnx``.
+        rectools: interpreter that has ``rectools[torch]``.
+    """
+    asked = {"RePlay SasRec compiled": ("replay", replay), "RecTools SASRec": ("rectools", rectools)}
+    found: list[Variant | Absent] = []
+    for label, (backend, interpreter) in asked.items():
+        if interpreter is None:
+            found.append(Absent(label, f"give an interpreter that has it with --{backend} PYTHON"))
+            continue
+        # Isolated: the folder of the worker holds modules whose names are those of other packages.
+        command = (str(interpreter), "-I", str(worker(f"{backend}_serving")))
+        found.append(Variant(backend, "fp32", None, command=command, label=label, peer=True))
+    return found
 
 
 def _of_model(bundle: Path, manifest: Manifest, model: ModelRecord, machine: Diagnosis) -> Iterator[Variant | Absent]:

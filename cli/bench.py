@@ -60,6 +60,13 @@ def bench(
     compiled: Annotated[
         bool, typer.Option("--compile", help="The torch student compiled as well.", rich_help_panel=MEASURED)
     ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="Python with replay-rec[torch], openvino, onnx: a peer.", rich_help_panel=MEASURED),
+    ] = None,
+    rectools: Annotated[
+        Path | None, typer.Option(help="Python with rectools[torch]: another peer.", rich_help_panel=MEASURED)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.", rich_help_panel=MEASURED)] = 0,
     threads: Annotated[
         int | None,
@@ -131,6 +138,8 @@ def bench(
             cases=cases,
             device=device,
             compiled=compiled or full,
+            replay=replay,
+            rectools=rectools,
             command=["lightrec", *sys.argv[1:]],
             progress=status.update,
         )

@@ -1,12 +1,15 @@
 """Arrivals that wait for nobody, and calls from several threads."""
 
+import sys
 import time
 
 import numpy as np
 import pytest
 
+from lightrec.benchmarks.fresh import start
 from lightrec.benchmarks.scenarios import best_rate, drift, next_rate
 from lightrec.benchmarks.turns import concurrent_calls, open_loop, time_calls
+from lightrec.errors import ModelError
 
 
 def stalling(every=200, stall=0.1):
@@ -66,3 +69,12 @@ def test_the_search_for_the_highest_rate(curve, best, following):
 
 def test_drift_is_of_quarters():
     assert drift([1, 1, 5, 5, 5, 5, 2, 2]) == 1.0
+
+
+def test_a_fresh_process_says_its_first_line_and_all_that_follows():
+    code = "import sys; sys.stderr.write('words ' * 50_000); print('ready'); print('{}')"
+    for _ in range(3):
+        milliseconds, line, more = start([sys.executable, "-c", code])
+        assert (line, more) == ("ready\n", "{}\n") and milliseconds > 1
+    with pytest.raises(ModelError, match="the variant failed: ZeroDivisionError"):
+        start([sys.executable, "-c", "print('ready', flush=True); 1 / 0"], name="the variant")
