@@ -34,6 +34,8 @@ SLACK = 4
 """Added to the distance of the passes, in units of the first: what single precision itself rounds in the second."""
 LOWEST = -(2**24)
 """Below every score of the first pass."""
+LINES = "table.lines"
+"""The graph's input that the table is the default value of, int8 ``[lines, 64]``."""
 TABLE_FILE = "items.bin"
 
 
@@ -78,7 +80,7 @@ class _Tail:
         self.initializers: list[TensorProto] = []
         self._count = 0
         self.shape = [layout.n_blocks * layout.depth * layout.block_groups, GROUP]
-        self.lines = self._file("table.lines", self.shape, location)
+        self.lines = self._file(LINES, self.shape, location)
         self.rotation = turn(layout.width).astype(np.float32)
         self.last = self._const("table.last", [-1])
         self.group = self._const("table.group", GROUP)

@@ -24,7 +24,7 @@ BLOCK = 2**15
 """Most items of a block: their scores stay in the processor's cache, their rows are long enough to be read ahead."""
 
 Rows = Callable[[int, int], np.ndarray]
-"""Item vectors float32 ``[stop - start, d]`` of the items from ``start`` to ``stop``."""
+"""Item vectors float32 ``[stop - start, d]`` (or codes, where it is said) of the items from ``start`` to ``stop``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +93,37 @@ def write_table(file: Path, rows: Rows, n_items: int, width: int, block: int = B
     """
     layout = Layout(n_items, width, block=block)
     rotation = turn(width).astype(np.float32)
-    largest = max(float(np.abs(part @ rotation).max()) for part in _parts(rows, layout))
+    largest = max(float(np.abs(rows(*part) @ rotation).max()) for part in _parts(layout))
     if not 0 < largest < np.inf:
         raise ModelError("The item vectors are all zero, or one holds NaN or infinity: train the student again.")
-    scale, longest = largest / 127, 0.0
-    with file.open("wb") as out:
-        for part in _parts(rows, layout):
-            codes = np.zeros((layout.block_items, layout.depth), dtype=np.int8)
-            codes[: len(part)] = balanced(part @ rotation / scale)
-            longest = max(longest, float(np.linalg.norm(codes.astype(np.float32), axis=1).max()))
-            out.write(np.ascontiguousarray(codes.T).tobytes())
+    scale = largest / 127
+    longest = write_codes(file, layout, lambda start, stop: balanced(rows(start, stop) @ rotation / scale))
     return dataclasses.replace(layout, scale=scale, longest=longest)
+
+
+def write_codes(file: Path, layout: Layout, codes: Rows) -> float:
+    """Write the items' codes, int8 ``[stop - start, d + 1]``, by blocks; returns the largest length of an item's."""
+    longest = 0.0
+    with file.open("wb") as out:
+        for start, stop in _parts(layout):
+            block = np.zeros((layout.block_items, layout.depth), dtype=np.int8)
+            block[: stop - start] = codes(start, stop)
+            longest = max(longest, float(np.linalg.norm(block.astype(np.float32), axis=1).max()))
+            out.write(np.ascontiguousarray(block.T).tobytes())
+    return longest
+
+
+def read_codes(file: Path, layout: Layout) -> Rows:
+    """The codes that lie in a file, as :func:`write_codes` takes them; the file is mapped."""
+    shape = (layout.n_blocks, layout.depth, layout.block_items)
+    blocks = np.memmap(file, dtype=np.int8, mode="r", shape=shape)
+
+    def codes(start: int, stop: int) -> np.ndarray:
+        first, last = start // layout.block_items, (stop - 1) // layout.block_items
+        found = np.concatenate([block.T for block in blocks[first : last + 1]])
+        return found[start - first * layout.block_items :][: stop - start]
+
+    return codes
 
 
 def balanced(values: np.ndarray) -> np.ndarray:
@@ -126,6 +146,7 @@ def balanced(values: np.ndarray) -> np.ndarray:
     return codes.astype(np.int8)
 
 
-def _parts(rows: Rows, layout: Layout) -> Iterator[np.ndarray]:
+def _parts(layout: Layout) -> Iterator[tuple[int, int]]:
+    """The first item of each block, and the one behind its last."""
     for start in range(0, layout.n_items, layout.block_items):
-        yield rows(start, min(start + layout.block_items, layout.n_items))
+        yield start, min(start + layout.block_items, layout.n_items)
