@@ -66,6 +66,8 @@ def place_label(
         the label's box, how its text is aligned (``start``, ``middle`` or ``end``), and whether it lies so far away
         that a line should join it to its point; None where there is no room.
     """
+    point = Box(x - 1, y - 1, x + 1, y + 1)
+    around = [other for other in taken if not point.meets(other)]  # a line may leave what its point lies in
     for gap in GAPS:
         for across, down in ALONG:
             reach = clear + gap
@@ -73,8 +75,9 @@ def place_label(
             diagonal = reach * 0.4 if across and down else reach
             top = y + diagonal if down > 0 else y - diagonal - height if down < 0 else y - height / 2
             box = Box(left, top, left + width, top + height)
-            line = leader(x, y, box)[2:] if gap > NEAR else []
-            if box.within(area) and not any(part.meets(other) for other in taken for part in (box, *line)):
+            line = leader(x, y, box) if gap > NEAR else []
+            free = not any(box.meets(other) for other in taken)
+            if free and box.within(area) and not any(part.meets(other) for other in around for part in line):
                 return box, ("start", "middle", "end")[1 - across], gap > NEAR
     return None
 

@@ -100,7 +100,7 @@ def _drawing(
         parts.append(f'<line class="limit" x1="{frame.left}" x2="{end}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="limit-label" x="{end}" y="{y + 15}" text-anchor="end">{escape(limit[1])}</text>')
     radii = [_radius(point.size_bytes, largest) for point in points]
-    for point, radius in sorted(zip(points, radii, strict=True), key=lambda pair: -pair[1]):
+    for point, radius in sorted(zip(points, radii, strict=True), key=lambda pair: (pair[0].chosen, -pair[1])):
         x, y = frame.px(point.latency_ms), frame.py(point.quality)
         ring = f'<circle class="ring" cx="{x}" cy="{y}" r="{_ring(radius):.1f}"/>' if point.chosen else ""
         parts.append(

@@ -97,12 +97,16 @@ def latency_section(named: Named) -> str:
     if any(speedups):
         spreads = [_spread(speedup, row) for speedup, (_, row) in zip(speedups, named, strict=True)]
         numbers = [value(speedup, "value") for speedup in speedups]
-        columns.append(("speed-up", best_cells("speed-up", numbers, times, max, spreads)))
+        columns.append((_SPEEDUP, best_cells(_SPEEDUP, numbers, times, max, spreads)))
     graphs = [value(row, "latency_ms", "graph", "p50") for _, row in named]
     if any(graph is not None for graph in graphs):
-        columns.append(("graph p50, ms", best_cells("graph p50, ms", graphs, milliseconds, min)))
+        columns.append((_GRAPH, best_cells(_GRAPH, graphs, milliseconds, min)))
     ticks = f'<tr class="axis-row" aria-hidden="true"><td></td><td class="chart">{tick_row(axis)}</td></tr>'
     return section("Latency", _latency_note(named[0][1], calls), table("Latency of one request", columns, ticks))
+
+
+_SPEEDUP, _GRAPH = "speed\u2011up", "graph p50,\u00a0ms"
+"""Heads that break only where they may."""
 
 
 def footprint_section(named: Named) -> str:
