@@ -83,7 +83,7 @@ def package_for_triton(
 def package_for_ovms(
     bundle: str | Path, out: str | Path, precision: str | None = None, name: str | None = None
 ) -> ModelRepository:
-    """Write a folder for OpenVINO Model Server (``ovms --config_path OUT/config.json``); else :func:`package_for_triton`.
+    """Write a folder for OpenVINO Model Server (``ovms --config_path OUT/config.json``); see above for the arguments.
 
     It asks the server to compute in 32-bit floats: on some processors OpenVINO's default changes rankings.
     """
