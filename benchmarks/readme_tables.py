@@ -22,10 +22,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrec.benchmarks.report import summary
+from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.rows import read_rows
 from lightrec.benchmarks.speed_goals import cells
-from lightrec.benchmarks.tables import drop, machine_line, megabytes, milliseconds, per_second, threads, times
+from lightrec.benchmarks.tables import (
+    drop,
+    latency,
+    machine_line,
+    megabytes,
+    milliseconds,
+    per_second,
+    speedup,
+    threads,
+    times,
+)
 from lightrec.errors import DataError, LightrecError
 from lightrec.files import write_text
 
@@ -106,19 +116,25 @@ def speed_table(rows: Sequence[Row]) -> str:
     latest = {(row["bundle"], row["data"]["name"], row["variant"], row["threads"]): row for row in rows}
     lines = []
     for row in latest.values():
-        call, graph = row["latency_ms"]["recommend"], row["latency_ms"]["graph"]
         ndcg = f"{row['quality']['ndcg@10']['value']:.4f} ({drop(row['quality'])})" if row["quality"] else ""
-        figures = [milliseconds(value) for value in (call["p50"], call["p99"], graph["p50"])]
         cells = [
-            times(call["speedup"]["value"]),
-            per_second(row["per_second"]["256"]),
-            megabytes(row["size_bytes"]),
-            ndcg,
+            *(_written(latency(row, *place), milliseconds) for place in _LATENCIES),
+            _written(speedup(row, "recommend"), times),
+            _written((row["per_second"] or {}).get("256"), per_second),
+            _written(row["size_bytes"], megabytes),
         ]
-        lines.append([row["bundle"], row["variant"], *figures, *cells])
+        lines.append([row["bundle"], row["variant"], *cells, ndcg])
     head = ["bundle", "variant", "p50, ms", "p99, ms", "graph p50, ms", "×", "per s, batch 256", "MB", "NDCG@10"]
     machines = dict.fromkeys(f"{machine_line(row)}; {threads(row)}" for row in latest.values())
     return _markdown(head, lines, left=2) + f"\nMeasured on {' and on '.join(machines)}.\n"
+
+
+_LATENCIES = (("recommend", "p50"), ("recommend", "p99"), ("graph", "p50"))
+
+
+def _written(value: float | None, write: Callable[[float], str]) -> str:
+    """Nothing for what was not measured."""
+    return "" if value is None else write(value)
 
 
 def goals_table(rows: Sequence[Row]) -> str:

@@ -40,7 +40,9 @@ def ndcg(row: Row) -> float | None:
 def summary(rows: Sequence[Row]) -> str:
     """The recommendation in one sentence: the fastest variant that keeps the quality."""
     row = choose(rows)
-    name = labels(rows)[next(place for place, other in enumerate(rows) if other is row)]
+    name = row["variant"]
+    if sum(other["variant"] == name for other in rows) > 1:
+        name = labels(rows)[next(place for place, other in enumerate(rows) if other is row)]
     call = row["latency_ms"]["recommend"]
     facts = [f"{milliseconds(call['p50'])} ms from ids to titles"]
     over, reference = value(call, "speedup", "over"), value(row, "quality", "compared_with")

@@ -8,7 +8,7 @@ from typing import Any
 from lightrec.benchmarks.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.charts import Line, legend, line_chart
 from lightrec.benchmarks.columns import value
-from lightrec.benchmarks.report_html import best_cells, cell, figure, name_cell, section, table
+from lightrec.benchmarks.report_html import best_cells, figure, name_cell, section, table
 from lightrec.benchmarks.tables import milliseconds, per_second
 
 Row = dict[str, Any]
@@ -126,4 +126,4 @@ def _data_table(
         found = dict(line.points)
         cells = best_cells(line.label, [found.get(place) for place in places], write, None)
         columns.append((line.label, cells))
-    return f'<div class="scroll" tabindex="0" role="region">{table(title, columns)}</div>' if columns else cell("")
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{table(title, columns)}</div>'

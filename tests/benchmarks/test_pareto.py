@@ -1,6 +1,6 @@
 import xml.etree.ElementTree as ElementTree
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.benchmarks.axes import Axis, linear_axis, log_axis
@@ -21,6 +21,7 @@ def test_the_front_is_what_nothing_beats():
     assert [point.label for point in found] == ["variant 0", "variant 1", "variant 5"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(shapes, min_size=1, max_size=20))
 def test_every_point_is_on_the_front_or_beaten_by_one_of_it(places):
     every = points(*places)
@@ -32,6 +33,7 @@ def test_every_point_is_on_the_front_or_beaten_by_one_of_it(places):
     assert qualities == sorted(set(qualities))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 800), st.floats(0, 400), st.floats(10, 200)), max_size=25))
 def test_labels_lie_over_nothing_and_within_the_drawing(places):
     area = Box(0, 0, 800, 400)
@@ -83,6 +85,7 @@ def test_the_file_is_svg_that_needs_nothing_else():
     assert "prefers-color-scheme: dark" in page
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=10))
 def test_axes_hold_their_values_and_ticks(values):
     for axis in (linear_axis(values, ""), linear_axis(values, "", zero=True), log_axis(values, "")):
