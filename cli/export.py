@@ -20,14 +20,15 @@ def export(
         list[str] | None,
         typer.Option(
             "--format",
-            help="onnx, openvino or ort (ONNX Runtime's own, for phones); repeatable.  [default: onnx]",
+            help="onnx, openvino; for phones ort (ONNX Runtime's), litert, executorch; repeatable.  [default: onnx]",
             show_default=False,
         ),
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "int8", "int4", "auto"],
         typer.Option(
-            help="How the weights are stored (int4: onnx alone); auto takes the fastest here that keeps its quality."
+            help="How the weights are stored (int4: onnx alone; litert, executorch: fp32 alone); auto takes the "
+            "fastest here that keeps its quality."
         ),
     ] = "int8",
     max_ndcg_drop: Annotated[

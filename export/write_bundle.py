@@ -68,7 +68,7 @@ def export_bundle(
     Args:
         run: a run folder of ``lightrec train`` or ``lightrec distill``.
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
-        formats: "onnx", "openvino" or both: one model file each. The first is the default of the bundle.
+        formats: some of :data:`FORMATS`: one model file each. The first is the default of the bundle.
         precision: "fp32", "fp16", "int8" or, for ONNX, "int4", of every model file; or "auto": for each format the
             fastest on this machine that keeps within ``max_ndcg_drop``, with a report of the choice in the bundle.
         data: the prepared data set; if None, the one that the run was trained on, where it was then.
@@ -188,7 +188,8 @@ def _check_arguments(out: Path, formats: tuple[str, ...], precision: str, max_nd
         raise ConfigError("--format onnx and --format ort are for the same runtime: choose one, and export twice.")
     without = [name for name in formats if precision not in (*FORMAT_PRECISIONS[name], "auto")]
     if without:
-        raise ConfigError(f"--format {without[0]} cannot be written in {precision}: choose int8 for it, or auto.")
+        written = ", ".join(FORMAT_PRECISIONS[without[0]])
+        raise ConfigError(f"--format {without[0]} cannot be written in {precision}: choose --precision {written}.")
     if not 0 <= max_ndcg_drop <= 1:
         raise ConfigError(f"--max-ndcg-drop is {max_ndcg_drop}: it is a share, from 0 to 1.")
     if k_limit < 1:

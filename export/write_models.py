@@ -10,6 +10,7 @@ import onnx
 
 from lightrec.bundle import ModelRecord
 from lightrec.export.quantize import to_fp16, to_int4, to_int8
+from lightrec.export.to_fixed import to_executorch, to_litert
 from lightrec.export.to_large import LARGE, to_large
 from lightrec.export.to_onnx import OPSET, to_onnx
 from lightrec.export.to_onnxruntime import to_onnxruntime
@@ -17,7 +18,7 @@ from lightrec.export.to_openvino import to_openvino
 from lightrec.export.to_ort import to_ort
 from lightrec.models.student import Student
 
-FORMATS: tuple[str, ...] = ("onnx", "openvino", "ort")
+FORMATS: tuple[str, ...] = ("onnx", "openvino", "ort", "litert", "executorch")
 PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda graph: graph,
     "fp16": to_fp16,
@@ -29,11 +30,15 @@ FORMAT_PRECISIONS: dict[str, tuple[str, ...]] = {
     "onnx": tuple(PRECISIONS),
     "openvino": ("fp32", "fp16", "int8"),
     "ort": tuple(PRECISIONS),
+    "litert": ("fp32",),
+    "executorch": ("fp32",),
 }
 """The precisions that each format can be written in."""
 ONNX_FILE = "model.onnx"
-RUNTIMES: dict[str, str] = {"onnx": "onnxruntime", "openvino": "openvino", "ort": "onnxruntime"}
+RUNTIMES: dict[str, str] = {name: "onnxruntime" if name in ("onnx", "ort") else name for name in FORMATS}
 """The runtime that reads each format."""
+FIXED: dict[str, Callable[[Student, Path], str]] = {"litert": to_litert, "executorch": to_executorch}
+"""Formats of fixed shapes, and what writes each."""
 
 
 class Graphs:
@@ -76,6 +81,8 @@ def write_models(
         elif name == "ort":
             file = to_ort(PRECISIONS[precision](graphs.onnxruntime), folder)
             records.append(ModelRecord("onnxruntime", precision, (file,), OPSET))
+        elif name in FIXED:
+            records.append(ModelRecord(name, precision, (FIXED[name](graphs.model, folder),)))
         else:
             records.append(ModelRecord("openvino", precision, tuple(to_openvino(graphs.traced, precision, folder))))
     return tuple(records)

@@ -15,10 +15,16 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }
 """For each extra of the package, the modules that it brings and that lightrec imports."""
 
+PHONES: dict[str, tuple[str, ...]] = {
+    "litert": ("litert_torch", "ai_edge_litert"),
+    "executorch": ("executorch",),
+}
+"""The same for the extras that ``lightrec[all]`` leaves out: converters for phones, larger than all the rest."""
+
 
 def missing_modules(extra: str) -> list[str]:
     """The modules of ``extra`` that are not installed, in order; empty if the extra is complete."""
-    return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]
+    return [module for module in {**EXTRAS, **PHONES}[extra] if importlib.util.find_spec(module) is None]
 
 
 def require_extra(extra: str, purpose: str) -> None:

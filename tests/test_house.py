@@ -35,6 +35,8 @@ FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "confi
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
+PHONES = {"ai_edge_litert", "litert_torch", "executorch"}
+"""Runtimes for phones and what writes their files."""
 ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web", "serve"}
 
 RULES = {
@@ -49,7 +51,11 @@ RULES = {
     "download": Rule({"errors", "files"}, deferred={"rich"}),
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
-    "runtime": Rule({"errors", "bundle", "download", "extras", "web"}, {"numpy", "onnxruntime"}, {"openvino"}),
+    "runtime": Rule(
+        {"errors", "bundle", "download", "extras", "web"},
+        {"numpy", "onnxruntime"},
+        {"openvino", *PHONES, "torch"},  # each inside its backend; ExecuTorch takes torch's tensors
+    ),
     "serve": Rule(
         {"errors", "files", "bundle", "runtime"},
         {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn"},
@@ -60,6 +66,7 @@ RULES = {
     "export": Rule(
         {"models", "runtime", "evaluation", "data", *FOUNDATION},
         {*LEARNING, "onnx", "onnxruntime", "onnxscript", "openvino", "optimum", "nncf"},
+        PHONES,
     ),
     "benchmarks": Rule(
         {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras"},
@@ -163,8 +170,8 @@ def test_only_the_command_line_imports_the_command_line_and_the_benchmarks():
     [
         ("runtime", "import torch", ["line 1: torch"]),
         ("runtime", "import openvino", ["line 1: openvino"]),
-        ("runtime", "def f():\n    import openvino, torch", ["line 2: torch"]),
-        ("runtime", "class A:\n    def f(self):\n        from torch import nn", ["line 3: torch"]),
+        ("runtime", "def f():\n    import openvino, transformers", ["line 2: transformers"]),
+        ("runtime", "class A:\n    def f(self):\n        from transformers import X", ["line 3: transformers"]),
         ("models", "from lightrec.cli.app import app", ["line 1: lightrec.cli.app"]),
         ("models", "from lightrec import errors, data", ["line 1: lightrec.data"]),
         ("models", "from lightrec import Recommender, __version__", ["line 1: lightrec.Recommender"]),

@@ -39,6 +39,8 @@ class Backend(ABC):
 
     name: str
     """As in the manifest."""
+    module: str
+    """The module that it needs."""
 
     def __init__(self, record: ModelRecord):
         self.record = record

@@ -11,6 +11,7 @@ import numpy as np
 from lightrec.bundle import Manifest, ModelRecord
 from lightrec.errors import BundleError, ConfigError, LightrecError
 from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Settings
+from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
 from lightrec.runtime.openvino_backend import OpenVinoBackend
 from lightrec.runtime.parts import Parts
 
@@ -20,7 +21,7 @@ __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "Op
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime; part of the base installation. On the CPU unless other providers are asked for."""
 
-    name = "onnxruntime"
+    name = module = "onnxruntime"
 
     def __init__(self, record: ModelRecord, file: Path, settings: Settings):
         import onnxruntime
@@ -62,15 +63,19 @@ def _require_providers(asked: Sequence[str] | None) -> list[str]:
     return providers
 
 
-BACKENDS: dict[str, type[OnnxRuntimeBackend] | type[OpenVinoBackend]] = {
-    backend.name: backend for backend in (OnnxRuntimeBackend, OpenVinoBackend)
+Kind = type[OnnxRuntimeBackend] | type[OpenVinoBackend] | type[LiteRtBackend] | type[ExecuTorchBackend]
+BACKENDS: dict[str, Kind] = {
+    "onnxruntime": OnnxRuntimeBackend,
+    "openvino": OpenVinoBackend,
+    "litert": LiteRtBackend,
+    "executorch": ExecuTorchBackend,
 }
-"""By name; the name is also that of the module that it needs."""
+"""By name; where a bundle holds several, ONNX Runtime goes before the others."""
 
 
 def is_installed(backend: str) -> bool:
     """Whether the runtime ``backend`` can be imported here."""
-    return importlib.util.find_spec(backend) is not None
+    return importlib.util.find_spec(BACKENDS[backend].module) is not None
 
 
 def choose_model(path: str | Path, manifest: Manifest, backend: str | None, precision: str | None) -> ModelRecord:
@@ -111,7 +116,7 @@ def open_backend(
     Args:
         path: the bundle.
         manifest: its manifest.
-        backend: "onnxruntime" or "openvino"; if None, the one that ``device``, ``compute`` or ``providers`` belongs to,
+        backend: one of :data:`BACKENDS`; if None, the one that ``device``, ``compute`` or ``providers`` belongs to,
             or ONNX Runtime where the bundle has a model for it.
         threads: compute threads; one if None, which is fastest for single requests to a small model.
         precision: "fp32", "fp16", "int8" or "int4"; the first in the bundle if None.

@@ -36,7 +36,7 @@ class OpenVinoBackend(Backend):
     everything else by the one with free shapes, which is no slower for short histories.
     """
 
-    name = "openvino"
+    name = module = "openvino"
 
     def __init__(self, record: ModelRecord, file: Path, settings: Settings):
         require_extra("openvino", "The OpenVINO backend")
