@@ -149,5 +149,7 @@ def _footprint(rows: Sequence[Row]) -> list[Figure]:
         Figure(group, "peak memory, MB", ("memory_bytes", "peak"), megabytes),
         Figure(group, "peak memory of a start, MB", ("cold_start", "peak_bytes"), megabytes),
         Figure(group, "processor time a call, ms", ("cpu_ms_per_call",), milliseconds),
+        Figure(group, "change of latency without rest", ("soak", "p50_drift"), "{:+.1%}".format),
+        Figure(group, "change of memory without rest", ("soak", "memory_drift"), "{:+.1%}".format),
         Figure(group, "energy a call, mJ", ("energy_mj_per_call",), milliseconds),
     ]

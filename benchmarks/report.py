@@ -14,13 +14,13 @@ from lightrec.benchmarks.charts import STYLE
 from lightrec.benchmarks.columns import labels
 from lightrec.benchmarks.pareto import pareto_file
 from lightrec.benchmarks.recommendation import summary
-from lightrec.benchmarks.report_scaling import scaling_section, throughput_section
+from lightrec.benchmarks.report_machine import machine_section
+from lightrec.benchmarks.report_scaling import scaling_section, soak_section, throughput_section
 from lightrec.benchmarks.report_sections import (
     absent_section,
     figures_section,
     footprint_section,
     latency_section,
-    machine_section,
     pareto_section,
     points,
     quality_limit,
@@ -133,6 +133,7 @@ def _speed_sections(speed: Sequence[Row], rows: Sequence[Row]) -> list[str]:
         latency_section(named),
         throughput_section(named),
         scaling_section(named, [row for row in rows if row["kind"] == "catalogue"]),
+        soak_section(named),
         footprint_section(named),
         figures_section(named),
         absent_section([row for row in rows if row["kind"] == "absent"]),

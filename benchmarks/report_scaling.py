@@ -29,6 +29,18 @@ def scaling_section(named: Named, catalogue: Sequence[Row]) -> str:
     return _curves("Scaling", every, [_catalogue(every, catalogue), _threads(named)])
 
 
+def soak_section(named: Named) -> str:
+    """Latency and memory through minutes without rest; empty if that was not measured."""
+    return _curves(
+        "Without rest",
+        named,
+        [
+            _slices(named, "p50_ms", 1.0, "Latency over time", "calls without a pause", "p50, ms", milliseconds),
+            _slices(named, "rss_bytes", 1e6, "Memory over time", "of the process", "MB", "{:.1f}".format),
+        ],
+    )
+
+
 def _curves(title: str, named: Named, figures: Sequence[tuple[str, set[int]]]) -> str:
     """A section of the figures that there are, under one legend of the variants that they show."""
     shown = set().union(*(styles for _, styles in figures))
@@ -85,6 +97,17 @@ def _threads(named: Named) -> tuple[str, set[int]]:
         named, points, "Latency by threads", "one request; less is better", "threads", "p50, ms", milliseconds,
         ticked=True,
     )  # fmt: skip
+
+
+def _slices(
+    named: Named, key: str, unit: float, title: str, note: str, label: str, write: Callable[[float], str]
+) -> tuple[str, set[int]]:
+    """One value for each slice of the time, drawn at its end."""
+    points = []
+    for _, row in named:
+        values, seconds = value(row, "soak", key) or [], value(row, "soak", "seconds")
+        points.append([(seconds * (i + 1) / len(values), v / unit) for i, v in enumerate(values) if v is not None])
+    return _figure(named, points, title, note, "seconds", label, write)
 
 
 def _figure(

@@ -1,4 +1,4 @@
-"""The report's parts but for the curves: quality, the front, latency, size, all figures, the absent, the machine."""
+"""The report's parts but for the curves: quality, the front, latency, size, all figures, what was absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightrec.benchmarks.pareto import Point, facts, pareto_chart
 from lightrec.benchmarks.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
 from lightrec.benchmarks.report_html import best_cells, cell, key, name_cell, section, swatch, table
 from lightrec.benchmarks.report_scaling import Named
-from lightrec.benchmarks.tables import machine_line, megabytes, milliseconds, times
+from lightrec.benchmarks.tables import megabytes, milliseconds, times
 
 Row = dict[str, Any]
 
@@ -160,25 +160,6 @@ def absent_section(absent: Sequence[Row]) -> str:
     return section("Not measured here", "", f"<dl>{items}</dl>")
 
 
-def machine_section(rows: Sequence[Row]) -> str:
-    """The fingerprints of the machines and runs, and the commands."""
-    machines: dict[str, list[Row]] = {}
-    for row in rows:
-        machines.setdefault(str(row.get("machine")), []).append(row)
-    lists = []
-    for own in machines.values():
-        facts = [_facts(row) for row in own]
-        merged = {name: "; ".join(dict.fromkeys(fact[name] for fact in facts if fact[name])) for name in facts[0]}
-        pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in merged.items() if words)
-        lists.append(f"<dl>{pairs}</dl>")
-    commands = "\n".join(dict.fromkeys(row["command"] for row in rows if row.get("command")))
-    note = (
-        "The variants of a command take turns, round by round, after a warm-up, on the same histories; nothing is left "
-        "out. Ratios are taken within each round: their median, with the quartiles."
-    )
-    return section("How it was measured", note, f"{''.join(lists)}<pre>{escape(commands)}</pre>")
-
-
 def _figure_line(figure: Figure, rows: Sequence[Row]) -> str:
     details = [quality_change(row) for row in rows] if figure.label == "NDCG@10" else None
     cells = best_cells(figure.label, [figure.of(row) for row in rows], figure.write, figure.best, details)
@@ -205,61 +186,6 @@ def _quality_note(rows: Sequence[Row]) -> str:
         f"NDCG@10 of {quality['cases']:,} test cases, with its change from {quality['compared_with']}. "
         "The best of each line stands out."
     )
-
-
-def _facts(row: Row) -> dict[str, str]:
-    """What must be known to judge or repeat a row; empty where it is not known."""
-    machine = row.get("machine") or {}
-    packages = machine.get("packages") or {}
-    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if name != "lightrec")
-    checksum = value(row, "data", "checksum")
-    return {
-        "Machine": machine_line(row) if machine else "",
-        "Processor features": ", ".join(machine.get("features") or []),
-        **{name: _plain(machine.get(key)) for name, key in _MORE.items()},
-        "Threads": _plain(row.get("threads")),
-        "Limits": _limits(row),
-        "Versions": f"Python {machine.get('python')}, {versions}" if versions else "",
-        "lightrec": row.get("lightrec_version") or "",
-        "Commit": row.get("commit") or "not in a checkout",
-        "Bundle": f"{row.get('bundle')}: {row.get('model_type')}, {row['n_items']:,} items" if "n_items" in row else "",
-        "Data": value(row, "data", "name") + (f", checksum {checksum[:12]}" if checksum else ""),
-        "Measured": (row.get("time") or "").replace("T", " ").replace("+00:00", " UTC"),
-    }
-
-
-_MORE = {
-    "Frequency policy": "governor",
-    "MHz": "mhz",
-    "Graphics processors": "gpus",
-    "Container": "container",
-    "Hypervisor": "virtual",
-    "Power": "power",
-}
-"""Further facts of a machine, by their name in rows."""
-
-
-def _plain(fact: Any) -> str:
-    """A fact as text: the entries of dictionaries and lists one after the other."""
-    if isinstance(fact, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in fact.items() if part is not None)
-    if isinstance(fact, list):
-        return ", ".join(map(_plain, fact))
-    if isinstance(fact, float):
-        return f"{fact:,g}"
-    return "" if fact is None else f"{fact:,}" if isinstance(fact, int) else str(fact)
-
-
-def _limits(row: Row) -> str:
-    limits = row.get("limits") or {}
-    memory = limits.get("memory_bytes")
-    parts = [
-        limits.get("profile") or "",
-        f"{limits['cores']} core{'' if limits['cores'] == 1 else 's'}" if limits.get("cores") else "",
-        f"{megabytes(memory)} MB of memory" if memory else "",
-        f"enforced by {_plain(limits['enforced_by'])}" if limits.get("enforced_by") else "",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def _range(value: Row) -> str:

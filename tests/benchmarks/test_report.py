@@ -116,8 +116,8 @@ def test_no_rows_are_refused(tmp_path):
 
 
 SECTIONS = [
-    "Quality against latency", "Latency", "Throughput and load", "Scaling", "Size and memory", "All figures",
-    "Not measured here", "How it was measured",
+    "Quality against latency", "Latency", "Throughput and load", "Scaling", "Without rest", "Size and memory",
+    "All figures", "Not measured here", "How it was measured",
 ]  # fmt: skip
 
 
@@ -141,6 +141,13 @@ def full_rows(speed_row):
             "server": {"p99_bound_ms": 10.0, "max_rate": 876.0, "curve": curve},
             "streams": [{"streams": n, "per_second": 900.0 * n, "p50": p50, "p99": p50} for n in (1, 2)],
             "threads_scaling": [{"threads": n, "p50": p50 / n, "per_second": 1.0} for n in (1, 2)],
+            "soak": {
+                "seconds": 9,
+                "p50_ms": [p50] * 3,
+                "rss_bytes": [5e7] * 3,
+                "p50_drift": 0.01,
+                "memory_drift": 0.02,
+            },
             "agreement": {"overlap@10": 0.9912, "wrong_items": False, "flag": None},
             "noise": {"warning": None},
             "limits": {
@@ -195,6 +202,7 @@ def test_what_was_not_measured_is_a_dash(full_rows, tmp_path):
         "server",
         "streams",
         "threads_scaling",
+        "soak",
         "per_second",
     )
     peer = full_rows[1] | dict.fromkeys((*nothing, "size_bytes", "load_ms", "agreement", "energy_mj_per_call"))
@@ -213,7 +221,7 @@ def numbers_of(value):
     if isinstance(value, bool) or not isinstance(value, int | float):
         return set()
     written = {milliseconds(value), megabytes(value), per_second(value), times(value), f"{value:.4f}"}
-    return written | {f"{value:.1%}", f"{-100 * value:+.2f}%", "0.00%"}
+    return written | {f"{value:.1%}", f"{value:+.1%}", f"{-100 * value:+.2f}%", "0.00%"}
 
 
 def test_every_number_of_the_table_stems_from_a_row(full_rows, tmp_path):
@@ -222,7 +230,7 @@ def test_every_number_of_the_table_stems_from_a_row(full_rows, tmp_path):
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
     shown = [re.sub("<small>|</?strong[^>]*>|</small>", " ", cell).split() for cell in cells]
     known = numbers_of(full_rows)
-    assert len(shown) == 2 * 26
+    assert len(shown) == 2 * 28
     assert {number for cell in shown for number in cell} <= known
     for line, values in [
         ("one request, p99.9", ["3.00", "0.375"]),
