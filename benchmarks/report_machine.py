@@ -71,7 +71,7 @@ def _plain(fact: Any) -> str:
     if isinstance(fact, list):
         return ", ".join(map(_plain, fact))
     if isinstance(fact, float):
-        return f"{fact:,g}"
+        return f"{fact:,.0f}" if fact >= 100 else f"{fact:g}"
     return "" if fact is None else f"{fact:,}" if isinstance(fact, int) else str(fact)
 
 

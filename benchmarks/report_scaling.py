@@ -8,7 +8,7 @@ from typing import Any
 from lightrec.benchmarks.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.charts import Line, legend, line_chart
 from lightrec.benchmarks.columns import value
-from lightrec.benchmarks.report_html import best_cells, figure, name_cell, section, table
+from lightrec.benchmarks.report_html import best_cells, cell, figure, name_cell, section, table
 from lightrec.benchmarks.tables import milliseconds, per_second
 
 Row = dict[str, Any]
@@ -136,17 +136,32 @@ def _figure(
     ticks = places if ticked and len(places) <= 7 else ()
     x = log_axis(places, x_label, air=1.15, least=1.5, ticks=ticks) if spread or ticks else linear_axis(places, x_label)
     words = f"{y_label} against {x_label} of {', '.join(line.label for line in lines)}."
-    data = _data_table(title, x_label, lines, places, write)
+    data = _data_table(title, (x_label, y_label), lines, places, write)
     return figure(title, note, line_chart(title, words, lines, x, y, limit), data), {line.style for line in lines}
 
 
 def _data_table(
-    title: str, x_label: str, lines: Sequence[Line], places: Sequence[float], write: Callable[[float], str]
+    title: str, labels: tuple[str, str], lines: Sequence[Line], places: Sequence[float], write: Callable[[float], str]
 ) -> str:
-    """The figures of a drawing: one line a place, one column a variant."""
-    columns = [(x_label, [name_cell(f"{place:,.6g}" if place < 1e6 else f"{place:,.0f}") for place in places])]
-    for line in lines:
-        found = dict(line.points)
-        cells = best_cells(line.label, [found.get(place) for place in places], write, None)
-        columns.append((line.label, cells))
+    """The figures of a drawing: one line a place and one column a variant, or one line each where few places agree."""
+    if 2 * sum(len(line.points) for line in lines) > len(lines) * len(places):
+        columns = [(labels[0], [name_cell(_number(place)) for place in places])]
+        for line in lines:
+            found = dict(line.points)
+            columns.append((line.label, best_cells(line.label, [found.get(place) for place in places], write, None)))
+    else:
+        columns = [
+            ("variant", [name_cell(line.label, line.style) for line in lines for _ in line.points]),
+            (labels[0], [cell(_number(x)) for line in lines for x, _ in line.points]),
+            (labels[1], [cell(write(y)) for line in lines for _, y in line.points]),
+        ]
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{table(title, columns)}</div>'
+
+
+def _number(place: float) -> str:
+    """A place on the horizontal axis, with three digits that count or all of a whole number.
+
+    >>> _number(256.0), _number(1_000_000.0), _number(122.0434), _number(1220.43)
+    ('256', '1,000,000', '122', '1,220')
+    """
+    return f"{place:,.0f}" if place >= 100 or place == int(place) else f"{place:.3g}"
