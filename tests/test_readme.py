@@ -88,7 +88,7 @@ QUICK = {
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run_in_order(tmp_path, tiny_dataset):
-    """On miniature data, and with the demo, which has tests of its own, left out."""
+    """On miniature data, and with the demo and the service, which have tests of their own, left out."""
     from mini_language_model import save_bert
 
     from lightrec.web.package import RUNTIME_FILES
@@ -99,7 +99,7 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path, tiny_dataset):
         (tmp_path / "onnxruntime-web" / name).touch()
     for line in dict.fromkeys(COMMANDS):
         words, options = shlex.split(line)[1:], parsed(line)
-        if words[0] == "demo" or words[-1] in ("--help", "--version"):
+        if words[0] in ("demo", "serve") or words[-1] in ("--help", "--version"):
             continue
         if words[:2] == ["data", "get"]:
             shutil.copytree(tiny_dataset.path, tmp_path / options["out"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hmac
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import lightrec
@@ -20,6 +21,9 @@ from lightrec.serve.open_inference import add_open_inference
 from lightrec.serve.questions import Answer, BatchAnswer, BatchQuestion, Problem, Question, answer, sentence
 from lightrec.serve.service import Service
 from lightrec.serve.workers import QueueFullError
+
+PAGE = Path(__file__).with_name("page.html")
+"""Reads openapi.json and needs nothing else."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "The body is too large."},
@@ -49,6 +53,8 @@ def make_app(service: Service) -> FastAPI:
         description="The next items for a user, from a lightrec bundle.",
         lifespan=lifespan,
         responses=PROBLEMS,
+        docs_url=None,  # FastAPI's own page loads its program from elsewhere
+        redoc_url=None,
     )
     _add_recommend(app, service)
     _add_operations(app, service)
@@ -88,6 +94,10 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/health/ready", summary="Requests are answered; 503 otherwise")
     async def ready() -> Response:
         return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return FileResponse(PAGE, media_type="text/html")
 
     @app.get("/metrics", summary="For Prometheus", response_class=Response)
     async def metrics() -> Response:

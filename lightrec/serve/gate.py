@@ -48,7 +48,8 @@ class Gate:
             await self._too_large(send)
             return
         try:
-            body = await asyncio.wait_for(self._body(receive), self.timeout)
+            async with asyncio.timeout(self.timeout):
+                body = await self._body(receive)
         except TimeoutError:
             await refuse(send, 408, f"The body did not arrive within {self.timeout:g} seconds: send it again.")
             return

@@ -40,6 +40,7 @@ OUTPUTS: dict[str, tuple[Datatype, list[int]]] = {
     "scores": ("FP32", [-1, -1]),
     "fallback": ("BOOL", [-1]),
 }
+REFERENCE = "#/components/schemas/{model}"
 NO_SCORE = float(np.finfo(np.float32).min)
 """Stands where there is no item, and for the items that popularity gave: JSON has no infinity."""
 
@@ -80,7 +81,9 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
         _require(name, model, version)
         return JSONResponse({"name": name, "ready": service.ready}, 200 if service.ready else 503)
 
-    schema = {"requestBody": {"content": {"application/json": {"schema": InferRequest.model_json_schema()}}}}
+    schema = {
+        "requestBody": {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="InferRequest")}}}}
+    }
 
     @app.post("/v2/models/{model}/infer", tags=["v2"], summary="The next items for a batch", openapi_extra=schema)
     @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
@@ -90,6 +93,17 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
         histories, excludes, k = _histories(tensors)
         found = await service.ask(lambda recommender: recommender.recommend_batch(histories, k, excludes))
         return _answer(name, question, _outputs(found))
+
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        """With the schema of a body that FastAPI does not read."""
+        page = describe()
+        request = InferRequest.model_json_schema(ref_template=REFERENCE)
+        page["components"]["schemas"] |= {**request.pop("$defs"), "InferRequest": request}
+        return page
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _require(name: str, model: str, version: str) -> None:

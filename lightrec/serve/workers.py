@@ -44,7 +44,8 @@ class Workers:
             self.pending += 1
         future = self._pool.submit(work)
         future.add_done_callback(self._leave)
-        return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+        async with asyncio.timeout(timeout):
+            return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Wait for what has begun and end the threads."""

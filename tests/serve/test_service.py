@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
+import re
 import signal
 import struct
 import subprocess
@@ -132,9 +133,12 @@ def test_health_metrics_and_the_page(server):
     assert 'lightrec_requests_total{route="/recommend",status="200"}' in text
     assert 'lightrec_request_seconds_bucket{le="0.001",route="/recommend"}' in text
     assert "lightrec_bundle_items{" in text and "strange" not in text
-    paths = server.ask("/openapi.json")[2]["paths"]
+    page = server.ask("/openapi.json")[2]
+    assert set(re.findall(r"#/components/schemas/(\w+)", json.dumps(page))) <= set(page["components"]["schemas"])
+    paths = page["paths"]
     assert {"/recommend", "/recommend/batch", "/health", "/reload", "/v2/models/{model}/infer"} <= set(paths)
-    assert server.ask("/docs")[0] == 200
+    status, _, page = server.ask("/docs")
+    assert status == 200 and b"openapi.json" in page and b"http" not in page  # it loads nothing from elsewhere
 
 
 def test_open_inference_tells_what_it_takes(server):
