@@ -367,7 +367,7 @@ def retitle_bundle(source: str | Path, target: str | Path, titles: Mapping[str, 
     unknown = [item for item, place in places.items() if place is None]
     if unknown:
         raise DataError(f"{source} holds no item {unknown[0]!r} ({len(unknown)} such): leave out what is not there.")
-    changed = [None] * manifest.n_items if catalogue.titles is None else list(catalogue.titles)
+    changed: list[str | None] = list(catalogue.titles or [None] * manifest.n_items)
     for item, place in places.items():
         changed[place] = titles[item]  # type: ignore[index]
     with new_folder(target) as folder:

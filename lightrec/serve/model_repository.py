@@ -13,8 +13,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightrec.bundle import GOLDEN, ITEMS, PACKED_ITEMS, POPULARITY, TITLE_FILES, Manifest, ModelRecord, verify_hashes
 from lightrec.errors import BundleError, ConfigError
@@ -26,7 +27,7 @@ MARK = "README.txt"
 """Tells a folder of this module from any other, and people what it is."""
 BESIDE = (ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
 
-TENSORS = {
+TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "input": {
         "history": ("TYPE_INT64", (-1, -1)),
         "length": ("TYPE_INT64", (-1,)),
@@ -130,7 +131,12 @@ def _choose(bundle: Path, manifest: Manifest, backend: str, suffix: str, precisi
 
 
 def _write(
-    bundle: Path, out: Path, manifest: Manifest, model: ModelRecord, name: str, configs: dict[str, object]
+    bundle: Path,
+    out: Path,
+    manifest: Manifest,
+    model: ModelRecord,
+    name: str,
+    configs: Mapping[str, str | Mapping[str, Any]],
 ) -> ModelRepository:
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII):
         raise ConfigError(
@@ -142,7 +148,10 @@ def _write(
         _copy(bundle, model.files, folder / name / VERSION)
         _copy(bundle, BESIDE, folder / name)
         for file, content in configs.items():
-            (write_text if isinstance(content, str) else write_json)(folder / file, content)  # type: ignore[operator]
+            if isinstance(content, str):
+                write_text(folder / file, content)
+            else:
+                write_json(folder / file, content)
         facts = {"name": name, "model_type": manifest.model_type, "precision": model.precision}
         write_text(folder / MARK, README.format(**facts))
         files = {
