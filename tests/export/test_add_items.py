@@ -32,7 +32,10 @@ def table(sasrec) -> np.ndarray:
     return sasrec.item_table.detach().numpy()
 
 
-@pytest.fixture(scope="module", params=["fp32", "fp16", "int8"])
+EXPORTED_ANEW = [pytest.param(precision, marks=pytest.mark.slow) for precision in ("fp16", "int8")]
+
+
+@pytest.fixture(scope="module", params=["fp32", *EXPORTED_ANEW])
 def old(request, sasrec_run, sasrec_bundle, tmp_path_factory) -> Path:
     """The student in one precision for both runtimes."""
     if request.param == "fp32":

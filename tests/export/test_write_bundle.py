@@ -120,6 +120,7 @@ def test_auto_keeps_the_fastest_precision_and_says_why(sasrec_run, tmp_path):
     assert verify_bundle(tmp_path / "b").passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", [("onnx", "openvino"), ("openvino", "ort")])
 def test_auto_chooses_for_each_format_by_itself(sasrec_run, tmp_path, formats):
     report = export_bundle(sasrec_run, tmp_path / "b", formats=formats, precision="auto", max_ndcg_drop=0.5)
@@ -157,6 +158,7 @@ def test_what_cannot_be_written_is_no_choice(sasrec_run, tmp_path, monkeypatch):
     assert report.manifest.models[0].precision != "fp16"
 
 
+@pytest.mark.slow
 def test_the_manifest_says_whether_openvinos_smaller_copy_is_faster(sasrec_run, tmp_path):
     report = export_bundle(sasrec_run, tmp_path / "b", ("openvino",), "int8", max_ndcg_drop=0.2)
     speed = read_manifest(tmp_path / "b").gate["models"][0]["speed"]
