@@ -14,6 +14,7 @@ from lightrec.errors import DataError, ParityError
 from lightrec.export.changed_bundle import change_models, entry, finish, open_models, require_place
 from lightrec.export.golden import answer
 from lightrec.export.resize_graph import grow_onnx, grow_openvino
+from lightrec.export.resize_table import grow_table
 from lightrec.files import new_folder
 from lightrec.runtime.backends import Backend
 from lightrec.runtime.verify import compare
@@ -61,6 +62,7 @@ def add_items(
             old,
             lambda graph: grow_onnx(graph, vectors, old.n_items),
             lambda source, target: grow_openvino(source, target, old.n_items, vectors),
+            lambda source, target, files: grow_table(source, target, files, vectors),
         )
         write_catalogue(folder, _extended(catalogue, item_ids, titles))
         manifest = dataclasses.replace(

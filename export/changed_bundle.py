@@ -24,6 +24,7 @@ from lightrec.bundle import (
 )
 from lightrec.errors import BundleError, ConfigError
 from lightrec.export.golden import golden_cases, tolerance
+from lightrec.export.large_catalogue import TABLE_FILE
 from lightrec.export.to_parts import share_weights
 from lightrec.runtime.backends import Backend, open_backend
 from lightrec.runtime.verify import verify_bundle
@@ -32,6 +33,8 @@ ChangeOnnx = Callable[[onnx.ModelProto], None]
 """Changes a graph in place."""
 ChangeOpenvino = Callable[[Path, Path], None]
 """Reads a graph from one .xml file and writes it changed to another."""
+ChangeTable = Callable[[Path, Path, Sequence[str]], None]
+"""Reads a graph and the table beside it, of these names, from one folder and writes both changed to another."""
 
 
 def require_place(out: Path) -> None:
@@ -41,7 +44,12 @@ def require_place(out: Path) -> None:
 
 
 def change_models(
-    bundle: Path, folder: Path, manifest: Manifest, change_onnx: ChangeOnnx, change_openvino: ChangeOpenvino
+    bundle: Path,
+    folder: Path,
+    manifest: Manifest,
+    change_onnx: ChangeOnnx,
+    change_openvino: ChangeOpenvino,
+    change_table: ChangeTable,
 ) -> None:
     """Write every model of ``bundle`` into ``folder``, changed, and what lies beside them and stays as it is.
 
@@ -53,6 +61,8 @@ def change_models(
     for model in manifest.models:
         if model.backend == "openvino":
             change_openvino(bundle / model.files[0], folder / model.files[0])
+        elif TABLE_FILE in model.files:
+            change_table(bundle, folder, model.files)
         else:
             _change_onnx(model, bundle, folder, change_onnx)
     for name in (TEXT_PROJECTION, PRECISION_REPORT):
@@ -93,11 +103,6 @@ def _require_changeable(model: ModelRecord, bundle: Path) -> None:
         )
     if model.files[0].endswith(".ort"):
         raise BundleError(f"{bundle} is in ONNX Runtime's own format, which cannot change: export with --format onnx.")
-    if model.backend == "onnxruntime" and len(model.files) > 1:
-        raise BundleError(
-            f"The item table of {bundle} lies in a file of its own, laid out for speed, which cannot change: export "
-            "a run with the other items; items are also hidden by lightrec serve --block."
-        )
 
 
 def _change_onnx(model: ModelRecord, bundle: Path, folder: Path, change: ChangeOnnx) -> None:

@@ -18,6 +18,7 @@ from lightrec.errors import DataError, ParityError
 from lightrec.export.changed_bundle import change_models, entry, finish, open_models, require_place
 from lightrec.export.golden import answer, golden_cases, tolerance
 from lightrec.export.resize_graph import shrink_onnx, shrink_openvino
+from lightrec.export.resize_table import shrink_table
 from lightrec.files import new_folder
 from lightrec.runtime.backends import Backend
 from lightrec.runtime.verify import compare
@@ -57,6 +58,7 @@ def remove_items(bundle: str | Path, out: str | Path, item_ids: Sequence[str]) -
             old,
             lambda graph: shrink_onnx(graph, kept, old.n_items),
             lambda source, target: shrink_openvino(source, target, old.n_items, kept),
+            lambda source, target, files: shrink_table(source, target, files, kept),
         )
         write_catalogue(folder, _without(catalogue, kept))
         manifest = dataclasses.replace(
