@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 
 import pytest
@@ -11,6 +12,8 @@ from mini_bundle import write_bundle
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
+from lightrec.errors import ConfigError
+from lightrec.serve import server
 from lightrec.serve.app import make_app
 from lightrec.serve.service import ServeSettings, Service
 from lightrec.serve.workers import QueueFullError, Workers
@@ -79,6 +82,16 @@ def test_a_request_that_waits_too_long_is_never_begun(make_service):
 def test_a_body_that_does_not_arrive_is_given_up(make_service):
     status, headers, answer = asyncio.run(post(make_app(make_service(timeout=0.05)), QUESTION, delay=9))
     assert status == 408 and headers["connection"] == "close" and "did not arrive" in answer["error"]
+
+
+def test_the_listener_names_its_protocol_so_that_answers_are_not_held_back():
+    listener = server._listen("127.0.0.1", 0)
+    connection = socket.create_connection(listener.getsockname())
+    assert listener.accept()[0].proto == socket.IPPROTO_TCP
+    connection.close()
+    with pytest.raises(ConfigError, match=r"cannot be listened at .*: choose another --port"):
+        server._listen("127.0.0.1", listener.getsockname()[1])
+    listener.close()
 
 
 def test_workers_count_what_they_do():
