@@ -88,8 +88,8 @@ class Lab:
         return Contestant(variant.name, [*variant.command, file], threads, self.plan.limits)
 
     def cold_command(self, variant: Variant) -> list[str] | None:
-        """Starts a fresh process that answers the first histories; None for peers, which cannot."""
-        if variant.peer:
+        """Starts a fresh process that answers the first histories; None for peers and browsers, which cannot."""
+        if variant.peer or variant.backend == "browser":
             return None
         return [*variant.command, self._write(variant, {"first_histories": self._first}, "cold")]
 

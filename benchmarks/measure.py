@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks import scenarios
+from lightrec.benchmarks.browser import browser_variants
 from lightrec.benchmarks.catalogues import catalogue_rows
 from lightrec.benchmarks.energy import EnergyMeter
 from lightrec.benchmarks.fingerprint import fingerprint
@@ -45,6 +46,7 @@ def bench(
     compiled: bool = False,
     replay: Path | None = None,
     rectools: Path | None = None,
+    browser: bool = False,
     command: Sequence[str] = (),
     progress: Progress = lambda step: None,
 ) -> list[Row]:
@@ -61,6 +63,7 @@ def bench(
         compiled: the torch student with torch.compile as well.
         replay: interpreter of an environment with RePlay, whose compiled SasRec is measured as well.
         rectools: interpreter of one with RecTools, likewise.
+        browser: in headless Chromium as well.
         command: the words of the command line, for the rows.
         progress: called with a few words at the beginning of each step.
 
@@ -77,6 +80,7 @@ def bench(
     plan, bundle = plan or Plan(), Path(bundle)
     manifest = read_manifest(bundle)
     found = _find_variants(bundle, manifest, run, device, compiled) + peer_variants(replay, rectools)
+    found += browser_variants(bundle, manifest) if browser else []
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]
     if not variants:
@@ -135,7 +139,7 @@ def measure_variants(
             progress(f"Loading {variant.name}")
             try:
                 contestant = stack.enter_context(lab.contestant(variant))
-                processes.append(contestant.process)
+                processes += [contestant.process, *contestant.facts.get("processes", [])]
                 progress(f"Warming up {variant.name}")
                 running.append(Running(variant, contestant, scenarios.warm(contestant, plan)))
             except ModelError as error:
@@ -227,7 +231,7 @@ def _kept(lab: Lab, running: Sequence[Running], plan: Plan) -> list[Row]:
     for one in running:
         lists = lab.rankings(one.variant)
         measured.append(None if lists is None else quality(lists, lab.traffic, lab.manifest.n_items, plan.k, plan.seed))
-    rows = []
+    rows: list[Row] = []
     for one, own in zip(running, measured, strict=True):
         lists = lab.rankings(one.variant)
         if lists is None or reference is None:

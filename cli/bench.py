@@ -58,7 +58,7 @@ def bench(
         typer.Option(help="Also time random bundles of these sizes: 1000,10000.", rich_help_panel=MEASURED),
     ] = "",
     compiled: Annotated[
-        bool, typer.Option("--compile", help="The torch student compiled as well.", rich_help_panel=MEASURED)
+        bool, typer.Option("--compile", help="The torch student compiled as well: minutes.", rich_help_panel=MEASURED)
     ] = False,
     replay: Annotated[
         Path | None,
@@ -67,6 +67,9 @@ def bench(
     rectools: Annotated[
         Path | None, typer.Option(help="Python with rectools[torch]: another peer.", rich_help_panel=MEASURED)
     ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="In headless Chromium as well.", rich_help_panel=MEASURED)
+    ] = False,
     seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.", rich_help_panel=MEASURED)] = 0,
     threads: Annotated[
         int | None,
@@ -137,9 +140,10 @@ def bench(
             plan=plan,
             cases=cases,
             device=device,
-            compiled=compiled or full,
+            compiled=compiled,
             replay=replay,
             rectools=rectools,
+            browser=browser,
             command=["lightrec", *sys.argv[1:]],
             progress=status.update,
         )

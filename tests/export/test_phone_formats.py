@@ -38,9 +38,7 @@ def test_it_answers_as_onnx_runtime_does(name, run, sasrec_run, gru4rec_run, tmp
 
 @PHONE
 def test_only_single_precision_is_written(name, sasrec_run, tmp_path):
-    with pytest.raises(
-        ConfigError, match=f"--format {name} cannot be written in int8: choose --precision fp32"
-    ):
+    with pytest.raises(ConfigError, match=f"--format {name} cannot be written in int8: choose --precision fp32"):
         export_bundle(sasrec_run, tmp_path / "bundle", formats=(name,), precision="int8")
 
 
