@@ -36,8 +36,6 @@ RISE = 1.5
 """Each rate is so many times the one before, until one is too high."""
 REFINEMENTS = 4
 """Rates tried between the last that held and the first that did not."""
-AHEAD = 2e-3
-"""Seconds before an arrival from which on the client waits without sleeping: a sleep may end a millisecond late."""
 PATIENCE = 10.0
 """Seconds after which an answer counts as none."""
 
@@ -62,6 +60,8 @@ class Client:
     async def ask(self, number: int) -> int:
         """The status of request ``number``; 0 if there was no answer."""
         connection = await self._free.get()
+        if connection[0].at_eof():  # closed by the service while it was idle
+            connection = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             status = await asyncio.wait_for(self._exchange(*connection, number), PATIENCE)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
@@ -97,11 +97,19 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> Row:
         else:
             errors[str(status)] = errors.get(str(status), 0) + 1
 
-    asked = []
-    for number, after in enumerate(due):
-        while (left := begin + after - clock()) > 0:
-            await asyncio.sleep(0 if left < AHEAD else left - AHEAD)
-        asked.append(asyncio.create_task(one(number, begin + after)))
+    loop = asyncio.get_running_loop()
+    asked: list[asyncio.Task[None]] = []
+
+    def start(number: int, arrival: float) -> None:
+        asked.append(loop.create_task(one(number, arrival)))
+
+    def arrive() -> None:
+        """In a thread: the event loop's own timers are a millisecond late, and waiting awake would take a core."""
+        for number, after in enumerate(due):
+            time.sleep(max(0.0, begin + after - clock()))
+            loop.call_soon_threadsafe(start, number, begin + after)
+
+    await asyncio.to_thread(arrive)
     await asyncio.gather(*asked)
     row: Row = {"rate": rate, "requests": len(due), "dropped": sum(errors.values()), "errors": errors}
     row["achieved"] = len(taken) / (clock() - begin)

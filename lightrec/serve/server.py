@@ -16,6 +16,8 @@ from lightrec.serve.service import Service
 
 PATIENCE = 10
 """Seconds beyond the timeout of a request after which a stopping service leaves those that have not ended."""
+KEEP_ALIVE = 65
+"""Seconds that an idle connection stays open: longer than the pools of clients and proxies keep theirs."""
 
 
 def run(service: Service, host: str, port: int, started: Callable[[int], None]) -> None:
@@ -38,12 +40,14 @@ def run(service: Service, host: str, port: int, started: Callable[[int], None]) 
         access_log=False,
         timeout_graceful_shutdown=patience,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops, then raises the signal once more for whoever handled it before: that is nobody here.
         signal.signal(number, lambda *_: None)
     started(listener.getsockname()[1])
-    asyncio.run(_serve(uvicorn.Server(config), service, listener))
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(uvicorn.Server(config), service, listener))
 
 
 async def _serve(server: uvicorn.Server, service: Service, listener: socket.socket) -> None:
