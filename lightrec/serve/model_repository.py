@@ -17,7 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrec.bundle import GOLDEN, ITEMS, PACKED_ITEMS, POPULARITY, TITLE_FILES, Manifest, ModelRecord, verify_hashes
+from lightrec.bundle import (
+    GOLDEN,
+    ITEMS,
+    OLD_ITEMS,
+    PACKED_ITEMS,
+    POPULARITY,
+    TITLE_FILES,
+    Manifest,
+    ModelRecord,
+    verify_hashes,
+)
 from lightrec.errors import BundleError, ConfigError
 from lightrec.files import new_folder, write_json, write_text
 
@@ -25,7 +35,7 @@ VERSION = "1"
 """Of the model; the servers take the highest."""
 MARK = "README.txt"
 """Tells a folder of this module from any other, and people what it is."""
-BESIDE = (ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
+BESIDE = (ITEMS, OLD_ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
 
 TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "input": {

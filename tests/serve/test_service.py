@@ -61,7 +61,7 @@ def served(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(served):
-    server = Server(served, "--max-body", "2000", "--workers", "2")
+    server = Server(served, "--max-body", "2000", "--workers", "2", "--timeout", "10")
     yield server
     assert server.stop() == 0
 
@@ -236,6 +236,32 @@ def test_no_request_fails_while_the_bundle_is_exchanged(tmp_path):
     assert status == 422 and "model.onnx" in answer["error"]
     assert server.ask("/recommend", {"history": ["a"], "k": 1})[2]["items"][0]["id"] == "d"
     assert server.stop() == 0
+
+
+def test_stopping_answers_what_has_begun_and_takes_nothing_new(server):
+    """The last test of this file: it stops the server of the others."""
+    body = json.dumps({"history": ["a"], "k": 1}).encode()
+    begun = server.connect()
+    begun.putrequest("POST", "/recommend")
+    begun.putheader("Content-Type", "application/json")
+    begun.putheader("Content-Length", str(len(body)))
+    begun.endheaders()
+    begun.send(body[:9])
+    assert server.ask("/health/ready")[0] == 200  # by now the first request has been seen
+    server.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: refused(server))
+    begun.send(body[9:])
+    answer = begun.getresponse()
+    assert answer.status == 200 and json.loads(answer.read())["items"][0]["id"] == "b"
+    assert server.process.wait(20) == 0
+
+
+def refused(server) -> bool:
+    try:
+        server.connect().connect()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def wait_until(true, seconds: float = 10) -> None:
