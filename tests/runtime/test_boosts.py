@@ -13,7 +13,7 @@ ITEMS = [f"i{number}" for number in range(12)]
 SCORES = np.random.default_rng(3).normal(size=(12, 12)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+@pytest.fixture(scope="module", params=["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def recommender(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("boosts") / "bundle"
     write_bundle(folder, SCORES, ITEMS, popularity=range(12), titles=None, openvino=request.param == "openvino")
