@@ -132,7 +132,7 @@ def measure_variants(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         lab = Lab(bundle, traffic, plan, folder)
         processes: list[int] = []
-        noise = NoiseMeter(processes)
+        noise = NoiseMeter(processes, plan.limits.cores)
         running: list[Running] = []
         failed: list[Row] = []
         for variant in variants:

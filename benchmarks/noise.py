@@ -26,20 +26,26 @@ class NoiseMeter:
 
     Args:
         processes: ids of the running processes that belong to the benchmark; a list that may grow.
+        cores: numbers of those that they run on; all usable ones if None.
     """
 
-    def __init__(self, processes: Sequence[int] = ()):
+    def __init__(self, processes: Sequence[int] = (), cores: Sequence[int] | None = None):
         self.processes = processes
         self._taken: list[int] = []
-        self._cores = usable_cores()
+        self._cores = cores or usable_cores()
+        self._elsewhere = usable_cores() if cores else None
         self._begin = self._times()
 
     def sample(self) -> None:
         """Run the loop a few times; to be called between the rounds, while all workers wait."""
+        if self._elsewhere:
+            os.sched_setaffinity(0, self._cores)
         for _ in range(SAMPLES):
             begin = time.perf_counter_ns()
             _fixed_work()
             self._taken.append(time.perf_counter_ns() - begin)
+        if self._elsewhere:
+            os.sched_setaffinity(0, self._elsewhere)
 
     def report(self) -> dict[str, Any]:
         """What a row says; to be called before the workers end. See docs/bench.md."""

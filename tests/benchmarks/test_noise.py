@@ -40,6 +40,15 @@ def test_other_processes_are_seen():
     assert found["calibration_ms"]["low"] <= found["calibration_ms"]["p50"] <= found["calibration_ms"]["high"]
 
 
+@LINUX
+def test_the_loop_runs_on_the_cores_of_the_workers():
+    usable = os.sched_getaffinity(0)
+    meter = NoiseMeter(cores=[max(usable)])
+    meter.sample()
+    assert meter.report()["calibration_ms"]["p50"] > 0
+    assert os.sched_getaffinity(0) == usable
+
+
 def test_a_quiet_machine_is_not_warned_of():
     assert warning({"spread": 0.1, "others": 0.1, "steal": 0.02}) is None
     assert warning({"spread": 0.11, "others": None, "steal": None}).startswith(
