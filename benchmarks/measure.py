@@ -114,7 +114,7 @@ def bench(
         raise BundleError(f"Nothing in {bundle} runs here ({rows[0]['variant']}: {rows[0]['reason']}).")
     # The noise of the whole run stands in the rows of the variants.
     noise = next(row["noise"] for row in rows if row["kind"] == "speed")
-    return [{**row, **context, "noise": noise} for row in rows]
+    return [{**context, **row, "noise": noise} for row in rows]  # a catalogue's row has a size of its own
 
 
 def measure_variants(

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from lightrec.benchmarks import measure
 from lightrec.cli.app import main
 
 SHORT = ("--scenario", "single-stream", "--scenario", "offline")
@@ -41,10 +42,15 @@ def test_bench_prints_a_table_stores_rows_and_writes_the_report(bench, tiny_data
     assert "lightrec bench: chain" in report.read_text()
 
 
-def test_bench_prints_json_alone(bench):
-    code, out, _ = bench("--json", "--cases", 5)
+def test_bench_prints_json_alone(bench, monkeypatch):
+    of_another_size = {"kind": "catalogue", "n_items": 100}
+    monkeypatch.setattr(measure, "catalogue_rows", lambda *given: [of_another_size])
+    code, out, _ = bench("--json", "--cases", 5, "--catalogue-sizes", 100)
+    rows = json.loads(out)
     assert code == 0
-    assert {row["data"]["name"] for row in json.loads(out)} == {"synthetic"}
+    assert {row["data"]["name"] for row in rows} == {"synthetic"}
+    assert {row["n_items"] for row in rows if row["kind"] != "catalogue"} == {30}
+    assert [row["n_items"] for row in rows if row["kind"] == "catalogue"] == [100]
 
 
 def test_wrong_input_is_one_sentence(bench, tmp_path):
