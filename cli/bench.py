@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,6 +71,13 @@ def bench(
     browser: Annotated[
         bool, typer.Option("--browser", help="In headless Chromium as well.", rich_help_panel=MEASURED)
     ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Measure on user@board instead, over ssh, without torch.", rich_help_panel=MEASURED),
+    ] = None,
+    host_python: Annotated[
+        str, typer.Option(help="Python there, with what pip install lightrec brings.", rich_help_panel=MEASURED)
+    ] = "python3",
     seed: Annotated[int, typer.Option(help="Makes the drawn histories repeatable.", rich_help_panel=MEASURED)] = 0,
     threads: Annotated[
         int | None,
@@ -100,6 +108,7 @@ def bench(
     lightrec bench bundles/student --data prepared/ml-100k --run runs/student
     lightrec bench bundles/student --data prepared/ml-100k --full --out results.jsonl --report report.html
     lightrec bench bundles/student --profile edge
+    lightrec bench bundles/student --host user@board --out results.jsonl
     lightrec bench bundles/student --scenario server --p99-ms 5
     lightrec bench bundles/student --scenario soak --seconds 600 --json
     ```
@@ -109,9 +118,8 @@ def bench(
     from lightrec.benchmarks import measure
     from lightrec.benchmarks import plan as plans
     from lightrec.benchmarks.limits import make_limits
-    from lightrec.benchmarks.report import check_format, write_rows_report
-    from lightrec.benchmarks.rows import append_rows
-    from lightrec.benchmarks.tables import absent_lines, speed_table
+    from lightrec.benchmarks.remote import bench_there
+    from lightrec.benchmarks.report import check_format
     from lightrec.errors import ConfigError
 
     for flag, path in (("--out", out), ("--report", report)):
@@ -119,6 +127,31 @@ def bench(
             raise ConfigError(f"{flag} is the folder {path}: name a file in it.")
     if report is not None:
         check_format(report)
+    if host is not None:
+        more: dict[str, Any] = {
+            "--run": run,
+            "--replay": replay,
+            "--rectools": rectools,
+            "--catalogue-sizes": catalogue_sizes,
+        }
+        more |= {"--full": full, "--compile": compiled, "--browser": browser}
+        if any(more.values()):
+            given = ", ".join(flag for flag, value in more.items() if value)
+            raise ConfigError(f"--host measures with the base package alone: leave out {given}.")
+        asked: dict[str, Any] = {
+            "--scenario": scenario,
+            "--device": device,
+            "--cases": cases,
+            "--seconds": seconds,
+            "--p99-ms": p99_ms,
+        }
+        asked |= {"--scaling": scaling, "--seed": seed, "--threads": threads, "--cores": cores}
+        asked |= {"--memory": memory, "--profile": profile}
+        command = shlex.join(["lightrec", *sys.argv[1:]])
+        with Console(stderr=True).status("Connecting") as status:
+            rows = bench_there(host, bundle, data, asked, python=host_python, progress=status.update)
+        _tell([{**row, "host": host, "command": command} for row in rows], out, report, as_json)
+        return
     limits = make_limits(cores, memory, profile)
     sizes = plans.parse_sizes(catalogue_sizes)
     plan = plans.Plan(
@@ -147,6 +180,15 @@ def bench(
             command=["lightrec", *sys.argv[1:]],
             progress=status.update,
         )
+    _tell(rows, out, report, as_json)
+
+
+def _tell(rows: list[dict[str, Any]], out: Path | None, report: Path | None, as_json: bool) -> None:
+    """Store the rows and print them, as JSON or as the table."""
+    from lightrec.benchmarks.report import write_rows_report
+    from lightrec.benchmarks.rows import append_rows
+    from lightrec.benchmarks.tables import absent_lines, speed_table
+
     if out is not None:
         append_rows(out, rows)
     if report is not None:
