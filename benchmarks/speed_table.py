@@ -96,7 +96,9 @@ class Bench:
         manifest = read_manifest(bundle)
         catalogue = read_catalogue(bundle, manifest)
         ids = catalogue.item_ids
-        lists = {"histories": [[ids[item] for item in h] for h in self.histories(row, manifest.n_items)]}
+        lists: dict[str, list] = {
+            "histories": [[ids[item] for item in h] for h in self.histories(row, manifest.n_items)]
+        }
         if PEERS & set(names):
             lists |= {"item_ids": list(ids), "titles": list(catalogue.titles or [None] * len(ids))}
         request = {

@@ -162,7 +162,7 @@ def test_streams_the_server_and_a_soak(chain_bundle, traffic):
 
 @pytest.mark.slow
 def test_the_server_shows_the_queue_behind_a_stall(chain_bundle, traffic):
-    plan = Plan(scenarios=("server",), seconds=8.0, p99_ms=50.0)
+    plan = Plan(scenarios=("server",), seconds=6.0, p99_ms=50.0)
     (stalling,) = measure_variants([variant("stalling")], chain_bundle, traffic, plan)
     calls, capacity = stalling["latency_ms"]["recommend"], 1e3 / stalling["latency_ms"]["recommend"]["mean"]
     # One call in a hundred stalls for 0.1 s: calls one after the other hardly show it. Well below the rate that they
@@ -175,7 +175,7 @@ def test_the_server_shows_the_queue_behind_a_stall(chain_bundle, traffic):
 
 @pytest.mark.slow
 def test_a_thing_does_not_differ_from_itself(chain_bundle, traffic):
-    plan = Plan(scenarios=("single-stream",), seconds=1.0)
+    plan = Plan(scenarios=("single-stream",), seconds=0.4)
     same = [dataclasses.replace(variant("good"), label=name) for name in ("one", "other")]
     alike = sum(
         not measure_variants(same, chain_bundle, traffic, plan)[1]["latency_ms"]["recommend"]["speedup"]["differs"]
