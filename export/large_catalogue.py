@@ -2,7 +2,7 @@
 
 Beyond some hundred thousand items a query costs what reading the item table costs, and memory what its copies cost.
 So the table is stored once, in 8 bits (:mod:`lightrec.export.large_table`); ONNX Runtime maps the file and copies
-nothing, because the table is the default value of a graph input, which the runtime neither folds nor repacks.
+nothing, because pieces of the table are default values of graph inputs, which the runtime neither folds nor repacks.
 
 Scoring has two passes, and the answer is exact. The first is in integers alone: the state in 7 unsigned bits (nothing
 overflows then on processors without integer dot products) times the table. For every group of 64 neighbouring items
@@ -34,8 +34,8 @@ SLACK = 4
 """Added to the distance of the passes, in units of the first: what single precision itself rounds in the second."""
 LOWEST = -(2**24)
 """Below every score of the first pass."""
-LINES = "table.lines"
-"""The graph's input that the table is the default value of, int8 ``[lines, 64]``."""
+LINES = "table.lines."
+"""The graph's inputs, with a number behind, that pieces of the table are default values of, int8 ``[lines, 64]``."""
 TABLE_FILE = "items.bin"
 
 
@@ -65,7 +65,7 @@ def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend([*kept, *tail.initializers])
-    model.graph.input.append(make_tensor_value_info(tail.lines, TensorProto.INT8, tail.shape))
+    model.graph.input.extend(make_tensor_value_info(piece, TensorProto.INT8, tail.shape) for piece in tail.pieces)
     if not any(opset.domain == "" for opset in model.opset_import):
         raise ModelError("The encoder's graph names no opset: export it with lightrec's to_onnx.")
     return model
@@ -79,8 +79,8 @@ class _Tail:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self._count = 0
-        self.shape = [layout.n_blocks * layout.depth * layout.block_groups, GROUP]
-        self.lines = self._file(LINES, self.shape, location)
+        self.shape = [layout.piece_blocks * layout.depth * layout.block_groups, GROUP]
+        self.pieces = [self._piece(number, location) for number in range(layout.n_pieces)]
         self.rotation = turn(layout.width).astype(np.float32)
         self.last = self._const("table.last", [-1])
         self.group = self._const("table.group", GROUP)
@@ -89,12 +89,23 @@ class _Tail:
 
     def read_rows(self, items: str, output: str) -> None:
         """The vectors ``[B, T, d]`` of ``items [B, T]``."""
-        lane = self._add("Unsqueeze", self._add("Mod", items, self.group), self.last)
-        numbers = self._line_numbers(self._add("Div", items, self.group))  # [B, T, depth]
+        flat = self._add("Reshape", items, self.last)
+        # Ascending, as the pieces lie, and back into their order afterwards.
+        self.nodes.append(
+            make_node("TopK", [flat, self._add("Shape", flat)], ["table.sorted", "table.from"], largest=0)
+        )
+        self.nodes.append(
+            make_node("TopK", ["table.from", self._add("Shape", flat)], ["table.all", "table.to"], largest=0)
+        )
+        lane = self._add("Unsqueeze", self._add("Mod", "table.sorted", self.group), self.last)
+        numbers, piece = self._line_numbers(self._add("Div", "table.sorted", self.group))
         places = self._add("Add", self._add("Mul", numbers, self.group), lane)
-        codes = self._add("Gather", self._add("Reshape", self.lines, self.last), places)
+        codes = self._from_pieces([self._add("Reshape", piece, self.last) for piece in self.pieces], places, piece)
+        codes = self._add("Cast", self._add("Gather", codes, "table.to"), to=TensorProto.FLOAT)
+        depth = self._const("table.depth", [self.layout.depth])
+        codes = self._add("Reshape", codes, self._add("Concat", self._add("Shape", items), depth, axis=0))
         back = self._const("table.back", self.rotation.T * np.float32(self.layout.scale))
-        self.nodes.append(make_node("MatMul", [self._add("Cast", codes, to=TensorProto.FLOAT), back], [output]))
+        self.nodes.append(make_node("MatMul", [codes, back], [output]))
 
     def score(self, state: str) -> None:
         """From the state ``[B, d]`` to ``items`` and ``scores``."""
@@ -123,16 +134,16 @@ class _Tail:
 
     def _best_of_groups(self, rounded: str) -> str:
         """The first pass: the best score of each group, int32 ``[B, G]``."""
-        layout = self.layout
-        shape = [layout.n_blocks, layout.depth, layout.block_items]
-        # The same memory in another shape: the runtime copies nothing.
-        blocks = self._add("Reshape", self.lines, self._const("table.blocks", shape))
-        products = self._add("MatMulInteger", rounded, blocks)  # [blocks, B, items]
-        by_group = self._const("table.by_group", [layout.n_blocks, -1, layout.block_groups, GROUP])
-        best = self._add("ReduceMax", self._add("Reshape", products, by_group), self.last, keepdims=0)
-        best = self._flat(self._add("Transpose", best, perm=[1, 0, 2]))
+        layout, best = self.layout, []
+        shape = self._const("table.blocks", [layout.piece_blocks, layout.depth, layout.block_items])
+        by_group = self._const("table.by_group", [layout.piece_blocks, -1, layout.block_groups, GROUP])
+        for piece in self.pieces:
+            # The same memory in another shape: the runtime copies nothing.
+            products = self._add("MatMulInteger", rounded, self._add("Reshape", piece, shape))  # [blocks, B, items]
+            best.append(self._add("ReduceMax", self._add("Reshape", products, by_group), self.last, keepdims=0))
+        joined = self._flat(self._add("Transpose", self._add("Concat", *best, axis=0), perm=[1, 0, 2]))
         start, end, axis = self._const("table.start", [0]), self._const("table.groups", [layout.n_groups]), self.last
-        return self._add("Slice", best, start, end, axis)
+        return self._add("Slice", joined, start, end, axis)
 
     def _hidden(self) -> str:
         """What was seen or is excluded, and what fills the last group up: int64 ``[B, H]``."""
@@ -169,7 +180,7 @@ class _Tail:
 
     def _exact(self, turned: str, chosen: str) -> str:
         """The second pass: the scores of the items of the chosen groups, float32 ``[B, C * 64]``."""
-        lines = self._add("Gather", self.lines, self._line_numbers(chosen))  # [C, depth, 64]
+        lines = self._from_pieces(self.pieces, *self._line_numbers(chosen))  # [C, depth, 64]
         codes = self._add("Cast", lines, to=TensorProto.FLOAT)
         scaled = self._add("Mul", turned, self._const("table.scale", np.float32(self.layout.scale)))
         return self._flat(self._add("Transpose", self._add("MatMul", scaled, codes), perm=[1, 0, 2]))
@@ -203,14 +214,30 @@ class _Tail:
         for tensor, output in ((kept, "items"), ("table.top", "scores")):
             self.nodes.append(make_node("Slice", [tensor, self._const("table.start", [0]), most, self.last], [output]))
 
-    def _line_numbers(self, groups: str) -> str:
-        """Where the codes of ``groups [...]`` lie, in lines of 64 bytes: int64 ``[..., depth]``."""
-        layout, block_groups = self.layout, self._const("table.block_groups", self.layout.block_groups)
-        block, column = self._add("Div", groups, block_groups), self._add("Mod", groups, block_groups)
-        size = self._const("table.block_lines", layout.block_groups * layout.depth)
-        first = self._add("Add", self._add("Mul", block, size), column)
+    def _line_numbers(self, groups: str) -> tuple[str, str]:
+        """Where the codes of ``groups [n]`` lie: the lines of their pieces, int64 ``[n, depth]``, and the pieces."""
+        layout = self.layout
+        size = self._const("table.piece_groups", layout.piece_blocks * layout.block_groups)
+        piece, inside = self._add("Div", groups, size), self._add("Mod", groups, size)
+        width = self._const("table.block_groups", layout.block_groups)
+        block, column = self._add("Div", inside, width), self._add("Mod", inside, width)
+        lines = self._const("table.block_lines", layout.block_groups * layout.depth)
+        first = self._add("Add", self._add("Mul", block, lines), column)
         steps = self._const("table.line_steps", np.arange(layout.depth) * layout.block_groups)
-        return self._add("Add", self._add("Unsqueeze", first, self.last), steps)
+        return self._add("Add", self._add("Unsqueeze", first, self.last), steps), piece
+
+    def _from_pieces(self, pieces: Sequence[str], places: str, piece: str) -> str:
+        """What stands at ``places [n, depth]`` of the ascending ``piece [n]``."""
+        if len(pieces) == 1:
+            return self._add("Gather", pieces[0], places)
+        every = self._const("table.pieces", np.arange(len(pieces)))
+        own = self._add(
+            "Cast", self._add("Equal", self._add("Unsqueeze", piece, self.last), every), to=TensorProto.INT64
+        )
+        counts = self._add("ReduceSum", own, self._const("table.start", [0]), keepdims=0)
+        parts = [f"{places}.{number}" for number in range(len(pieces))]
+        self.nodes.append(make_node("Split", [places, counts], parts, axis=0))
+        return self._add("Concat", *map(self._add, ["Gather"] * len(parts), pieces, parts), axis=0)
 
     def _flat(self, name: str) -> str:
         return self._add("Reshape", name, self._const("table.flat", [0, -1]))
@@ -226,12 +253,14 @@ class _Tail:
             self.initializers.append(from_array(np.asarray(value), name))
         return name
 
-    def _file(self, name: str, shape: list[int], location: str) -> str:
-        tensor = TensorProto(name=name, data_type=TensorProto.INT8, dims=shape, data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", location), ("offset", 0), ("length", int(np.prod(shape)))):
+    def _piece(self, number: int, location: str) -> str:
+        size = int(np.prod(self.shape))
+        tensor = TensorProto(name=f"{LINES}{number}", data_type=TensorProto.INT8, dims=self.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", location), ("offset", number * size), ("length", size)):
             tensor.external_data.add(key=key, value=str(value))
         self.initializers.append(tensor)
-        return name
+        return tensor.name
 
 
 def _ancestors(nodes: Sequence[NodeProto], name: str) -> list[NodeProto]:

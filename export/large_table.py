@@ -21,7 +21,9 @@ from lightrec.errors import ModelError
 GROUP = 64
 """Items that a query scores exactly together or not at all: one line of memory in each dimension."""
 BLOCK = 2**15
-"""Most items of a block: their scores stay in the processor's cache, their rows are long enough to be read ahead."""
+"""Most items of a block: their sums stay in the processor's cache, their rows are long enough to be read ahead."""
+PIECE = 8
+"""Most blocks of a piece, which the graph scores at once: their scores stay in the cache until groups are compared."""
 
 Rows = Callable[[int, int], np.ndarray]
 """Item vectors float32 ``[stop - start, d]`` (or codes, where it is said) of the items from ``start`` to ``stop``."""
@@ -53,9 +55,19 @@ class Layout:
         return -(-self.n_items // GROUP)
 
     @property
+    def n_pieces(self) -> int:
+        """P: as few as possible."""
+        return -(-self._least_blocks // PIECE)
+
+    @property
+    def piece_blocks(self) -> int:
+        """Blocks of each piece."""
+        return -(-self._least_blocks // self.n_pieces)
+
+    @property
     def n_blocks(self) -> int:
-        """As few as possible."""
-        return -(-self.n_groups // (self.block // GROUP))
+        """Of all pieces."""
+        return self.n_pieces * self.piece_blocks
 
     @property
     def block_groups(self) -> int:
@@ -66,6 +78,10 @@ class Layout:
     def block_items(self) -> int:
         """Items of each block."""
         return self.block_groups * GROUP
+
+    @property
+    def _least_blocks(self) -> int:
+        return -(-self.n_groups // (self.block // GROUP))
 
 
 def turn(width: int) -> np.ndarray:

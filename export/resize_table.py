@@ -70,11 +70,11 @@ def detach_table(file: Path) -> tuple[onnx.ModelProto, Layout]:
     layout = Layout(n_items, blocks[1] - 1, scale, longest / 2, blocks[2])
 
     nodes, tables = list(model.graph.node), [node for node in model.graph.node if _is_tables(node)]
-    ids = next(node.input[0] for node in tables if node.op_type == "Mod")
+    ids = next(n.input[0] for n in tables if n.op_type == "Reshape" and not n.input[0].startswith("table."))
     read = next(node for node in tables if "table.back" in node.input)
     state = next(node.input[0] for node in tables if "table.turn" in node.input)
     reader = make_node("Gather", [TABLE, ids], read.output)
-    inputs = [value for value in model.graph.input if value.name != LINES]
+    inputs = [value for value in model.graph.input if not value.name.startswith(LINES)]
     weights = [tensor for tensor in model.graph.initializer if not tensor.name.startswith("table.")]
     del model.graph.node[:], model.graph.input[:], model.graph.initializer[:]
     model.graph.input.extend(inputs)

@@ -13,8 +13,8 @@ from lightrec.export.large_catalogue import attach_table
 from lightrec.export.large_table import read_codes, turn, write_table
 from lightrec.export.quantize import TABLE
 
-N, D, BLOCK = 12_345, 16, 2048
-"""Seven blocks of 28 groups; the last group is not full, and there are groups behind it that hold nothing."""
+N, D, BLOCK = 12_345, 16, 512
+"""Four pieces of seven blocks of seven groups; the last group is not full, and there are groups behind it that hold nothing."""
 WIDTHS = {"history": ["B", "T"], "length": ["B"], "exclude": ["B", "E"], "k": [1]}
 
 
