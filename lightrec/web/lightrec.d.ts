@@ -16,7 +16,7 @@ export interface Recommendation {
 export interface Recommendations {
   /** Best first. */
   items: Recommendation[];
-  /** Ids among history, exclude and candidates that the bundle does not know; they were skipped. */
+  /** Ids among history, exclude, candidates and boosts that the bundle does not know; they were skipped. */
   unknown: string[];
   /** True if the history held no known item, so that the most popular items are returned. */
   fallback: boolean;
@@ -36,6 +36,8 @@ export interface RecommendOptions {
   exclude?: Iterable<ItemId>;
   /** If given, only these may be returned. */
   candidates?: Iterable<ItemId> | null;
+  /** Added to the scores of these items before the whole catalogue is ranked; Math.LN2 makes an item twice as likely. */
+  boost?: Record<ItemId, number> | Map<ItemId, number> | null;
 }
 
 /** What a manifest.json says; docs/format.md explains every key. */

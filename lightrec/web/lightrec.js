@@ -86,10 +86,10 @@ export class Recommender {
   }
 
   /** The items to show next to one user, best first; a history without a known item is answered by popularity. */
-  async recommend(history, { k, exclude, candidates } = {}) {
+  async recommend(history, { k, exclude, candidates, boost } = {}) {
     const unknown = new Set();
     const seen = this.#indices(history, "history", unknown);
-    return this.#answer(seen, unknown, { k, exclude, candidates }, (...asked) => this.rank(...asked));
+    return this.#answer(seen, unknown, { k, exclude, candidates, boost }, (...asked) => this.rank(...asked));
   }
 
   /** A user's history that grows item by item; each recommendation reads only what is new. */
@@ -137,7 +137,7 @@ export class Recommender {
   }
 
   /** The items of `seen`, and `options` in ids, to an answer in ids; `rank` ranks by index. */
-  async #answer(seen, unknownIds, { k = 10, exclude = [], candidates }, rank) {
+  async #answer(seen, unknownIds, { k = 10, exclude = [], candidates, boost }, rank) {
     const unknown = new Set(unknownIds);
     let leftOut = this.#indices(exclude, "exclude", unknown);
     if (candidates !== undefined && candidates !== null) {
@@ -145,13 +145,49 @@ export class Recommender {
       leftOut = leftOut.concat([...this.itemIds.keys()].filter((index) => !allowed.has(index)));
     }
     const fallback = seen.length === 0;
-    const answer = fallback ? this.#popular(k, leftOut) : await rank(seen, { k, exclude: leftOut });
+    const boosts = this.#boosts(boost, unknown);
+    const ask = boosts.size ? (...asked) => this.#boosted(rank, boosts, ...asked) : rank;
+    const answer = fallback ? this.#popular(k, leftOut) : await ask(seen, { k, exclude: leftOut });
     const items = answer.items.map((index, place) => ({
       id: this.itemIds[index],
       title: this.#titles?.[index] ?? null,
       score: answer.scores[place],
     }));
     return { items, unknown: [...unknown], fallback };
+  }
+
+  /**
+   * The ranking of all boosted scores. Among the best k + boosts there are k without a boost, or all that remain: of
+   * the others only those that a boost raises can come among the best k, and these are scored apart.
+   */
+  async #boosted(rank, boosts, seen, { k, exclude }) {
+    const most = wholeK(k) + boosts.size;
+    const { items, scores } = await rank(seen, { k: most, exclude });
+    const found = new Map(items.map((index, place) => [index, scores[place]]));
+    const raised = [...boosts].filter(([index, amount]) => amount > 0 && !found.has(index));
+    const outside = new Set(raised.map(([index]) => index));
+    if (items.length === most && outside.size) {
+      const others = [...this.itemIds.keys()].filter((index) => !outside.has(index));
+      const more = await rank(seen, { k: outside.size, exclude: exclude.concat(others) });
+      more.items.forEach((index, place) => found.set(index, more.scores[place]));
+    }
+    const ranked = [...found].map(([index, score]) => [index, score + (boosts.get(index) ?? 0)]);
+    const best = ranked.sort(([a, x], [b, y]) => y - x || a - b).slice(0, k);
+    return { items: best.map(([index]) => index), scores: best.map(([, score]) => score) };
+  }
+
+  /** A caller's boosts, an object or a Map, by index. */
+  #boosts(boost, unknown) {
+    const boosts = new Map();
+    for (const [id, amount] of boost instanceof Map ? boost : Object.entries(boost ?? {})) {
+      if (!Number.isFinite(amount)) {
+        throw new LightrecError(`The boost of item ${id} is ${amount}: give a finite number.`);
+      }
+      const index = this.#index.get(String(id));
+      if (index === undefined) unknown.add(String(id));
+      else boosts.set(index, amount);
+    }
+    return boosts;
   }
 
   #tensor(values, shape) {
@@ -215,10 +251,10 @@ export class Session {
   }
 
   /** The items to show next. What is added while an answer is on its way belongs to the next one. */
-  async recommend({ k, exclude, candidates } = {}) {
+  async recommend({ k, exclude, candidates, boost } = {}) {
     const [seen, unknown] = [this.#history, new Set(this.#unknown)];
     const rank = this.incremental ? (...asked) => this.#rank(...asked) : this.#of.rank;
-    const answer = this.#turn.then(() => this.#of.answer(seen, unknown, { k, exclude, candidates }, rank));
+    const answer = this.#turn.then(() => this.#of.answer(seen, unknown, { k, exclude, candidates, boost }, rank));
     this.#turn = answer.catch(() => {}); // one step after the other, also after a mistake
     return answer;
   }

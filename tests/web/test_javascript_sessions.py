@@ -42,6 +42,9 @@ def plays(ids, window, count=6):
         for _ in range(window):
             step = {"items": some(4), "k": int(rng.integers(1, 12))}
             steps.append({**step, "exclude": some(3)} if number % 3 else step)
+        if number % 2:
+            steps[-2]["boost"] = {item: float(rng.normal(scale=8)) for item in some(9)}
+            steps[-1]["boost"] = {item: 50.0 for item in ids[:2]}
         if number % 4 == 0:
             steps[-1]["candidates"] = some(15)
         yield {"start": some(6), "steps": steps}
