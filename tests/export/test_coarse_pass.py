@@ -14,7 +14,7 @@ from lightrec.export.large_table import read_codes, turn, write_table
 from lightrec.export.quantize import TABLE
 
 N, D, BLOCK = 12_345, 16, 512
-"""Four pieces of seven blocks of seven groups; the last group is not full, and there are groups behind it that hold nothing."""
+"""Four pieces of seven blocks of seven groups; the last group is not full, and groups behind it hold nothing."""
 WIDTHS = {"history": ["B", "T"], "length": ["B"], "exclude": ["B", "E"], "k": [1]}
 
 
