@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightrec.errors import BundleError
+
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
@@ -55,10 +57,17 @@ class Parts:
         """The scores float32 ``[C]`` of the items int64 ``[C]`` under the state float32 ``[1, d]``."""
         return self._graph("candidates").run(None, {"state": state, "candidates": candidates[None]})[0][0]
 
+    def _open(self, file: Path) -> InferenceSession:
+        try:
+            return self._open_graph(file)
+        except Exception as error:  # those of ONNX Runtime have no base of their own
+            reason = str(error).strip().splitlines()[0]
+            raise BundleError(f"onnxruntime cannot load {file} ({reason}): copy or export the bundle again.") from None
+
     def _graph(self, part: str) -> InferenceSession:
         graph = self._graphs.get(part)
         if graph is None:
             with self._lock:
-                graph = self._graphs.get(part) or self._open_graph(self._files[part])
+                graph = self._graphs.get(part) or self._open(self._files[part])
                 self._graphs[part] = graph
         return graph

@@ -133,7 +133,10 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
     check = _judged(model.backend, model.precision, cases, answers, tolerance)
     if backend.parts is None or check.status == "failed":
         return check
-    answers = [_replay_in_steps(backend.parts, case) for case in cases]
+    try:
+        answers = [_replay_in_steps(backend.parts, case) for case in cases]
+    except BundleError as error:
+        return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
     in_steps = _judged(model.backend, model.precision, cases, answers, tolerance)
     return (
         check if in_steps.status == "passed" else dataclasses.replace(in_steps, detail=f"in steps, {in_steps.detail}")

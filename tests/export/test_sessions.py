@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec import Recommender
-from lightrec.bundle import PARTS
-from lightrec.errors import DataError
+from lightrec.bundle import PARTS, read_manifest, write_manifest
+from lightrec.errors import BundleError, DataError
 from lightrec.export.write_bundle import export_bundle
+from lightrec.runtime.verify import verify_bundle
 
 ITEMS = [f"i{number:02d}" for number in range(30)]
 MAX_LENGTH = 8
@@ -127,6 +128,17 @@ def test_without_a_step_graph_sessions_recompute_and_say_so(sasrec_bundle, tmp_p
         same(session.recommend(5, candidates=ITEMS[10:]), recommender.recommend(history, 5, candidates=ITEMS[10:]))
         later = recommender.session(["i01"], state=session.export())
         same(later.recommend(3), recommender.recommend([*history, "i01"], 3))
+
+
+def test_a_step_graph_that_cannot_be_loaded_is_one_sentence(sasrec_bundle, tmp_path):
+    bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    (bundle / "step.onnx").write_bytes(b"no graph")
+    write_manifest(bundle, read_manifest(bundle))
+    session = Recommender.load(bundle).session(ITEMS[:4])
+    with pytest.raises(BundleError, match=r"cannot load .*step\.onnx \([^\n]*\): copy or export the bundle again\.$"):
+        session.recommend()
+    [check, _] = verify_bundle(bundle).models
+    assert check.status == "failed" and "step.onnx" in check.detail
 
 
 def test_parts_store_no_weight_again(sasrec_bundle):
