@@ -44,7 +44,7 @@ def plays(ids, window, count=6):
             steps.append({**step, "exclude": some(3)} if number % 3 else step)
         if number % 2:
             steps[-2]["boost"] = {item: float(rng.normal(scale=8)) for item in some(9)}
-            steps[-1]["boost"] = {item: 50.0 for item in ids[:2]}
+            steps[-1]["boost"] = dict.fromkeys(ids[:2], 50.0)
         if number % 4 == 0:
             steps[-1]["candidates"] = some(15)
         yield {"start": some(6), "steps": steps}
