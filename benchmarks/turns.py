@@ -7,6 +7,7 @@ so that every contestant is timed by the same lines.
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import sys
@@ -106,6 +107,9 @@ def own_channel() -> TextIO:
     """The standard output for answers alone; what libraries print from now on goes to the standard error."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Words kept back until the end would come after the error that ended the process.
+        sys.stdout.reconfigure(line_buffering=True)
     return channel
 
 
