@@ -1,8 +1,8 @@
 """examples/c/recommend.c, compiled against the C library of ONNX Runtime, answers as Python does."""
 
 import json
-import re
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
