@@ -56,8 +56,11 @@ def points(named: Named) -> list[Point]:
 def quality_limit(named: Named) -> tuple[float, str] | None:
     """The least quality of the recommended variant, and its name in the picture."""
     limit = least_quality([row for _, row in named])
-    over = next((over for _, row in named if (over := value(row, "quality", "compared_with"))), None)
-    return None if limit is None or over is None else (limit, f"{1 - ALLOWED_DROP:.0%} of {over}")
+    over = list(dict.fromkeys(over for _, row in named if (over := value(row, "quality", "compared_with"))))
+    if limit is None or not over:
+        return None
+    # Rows of several bundles are compared with a reference each; the best of them counts.
+    return limit, f"{1 - ALLOWED_DROP:.0%} of {over[0] if len(over) == 1 else 'the best reference'}"
 
 
 def pareto_section(named: Named) -> str:
