@@ -31,7 +31,7 @@ class Rule:
     """Rooms and libraries that may be imported only inside a function, or for type checkers."""
 
 
-FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "config", "download"}
+FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "config", "download", "telemetry"}
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
@@ -43,6 +43,7 @@ RULES = {
     "errors": Rule(),
     "recipes": Rule(),
     "files": Rule(),
+    "telemetry": Rule(),
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),
     "metrics": Rule(libraries={"numpy"}),
@@ -52,7 +53,7 @@ RULES = {
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule(
-        {"errors", "bundle", "download", "extras", "web"},
+        {"errors", "bundle", "download", "extras", "telemetry", "web"},
         {"numpy", "onnxruntime"},
         {"openvino", *PHONES, "torch"},  # each inside its backend; ExecuTorch takes torch's tensors
     ),

@@ -11,6 +11,7 @@ from pathlib import Path
 from lightrec.errors import LightrecError
 from lightrec.extras import EXTRAS, missing_modules
 from lightrec.runtime.backends import is_installed
+from lightrec.telemetry import keep_openvino_silent
 
 PACKAGES = (
     "lightrec",
@@ -127,6 +128,7 @@ def _openvino_devices(problems: list[str]) -> dict[str, str]:
     if not is_installed("openvino"):
         return {}
     try:
+        keep_openvino_silent()
         import openvino
 
         core = openvino.Core()
