@@ -11,6 +11,9 @@ from rich.text import Text
 
 Row = dict[str, Any]
 
+MIN_NAME = 14
+"""Columns that a name has at least."""
+
 
 def speed_table(rows: Sequence[Row]) -> Table:
     """Two lines a variant: the whole call, throughput, size and quality; below, the graph alone and the load time.
@@ -18,7 +21,8 @@ def speed_table(rows: Sequence[Row]) -> Table:
     Args:
         rows: of :func:`lightrec.benchmarks.measure.bench`, of one bundle or several on the same data.
 
-    The best of each column is bold. Absent variants are left to :func:`absent_lines`.
+    The best of each column is bold. Figures are never cut: where it is narrow, names take two lines. Absent variants
+    are left to :func:`absent_lines`.
     """
     measured = [row for row in rows if row["kind"] == "speed"]
     first = measured[0]
@@ -34,15 +38,14 @@ def speed_table(rows: Sequence[Row]) -> Table:
         show_edge=False,
         pad_edge=False,
     )
-    table.add_column("whole call\n[dim]graph alone[/]", no_wrap=True)
+    table.add_column("whole call\n[dim]graph alone[/]", min_width=MIN_NAME, vertical="bottom")
     for title in (
         "p50\nms",
         "p90\nms",
         "p99\nms",
         "×",
-        "per s\n1",
-        "per s\n32",
-        "per s\n256",
+        "per s\n1 by 1",
+        "by 32\n[dim]by 256[/]",
         "MB\n[dim]load[/]",
         "NDCG\n[dim]change[/]",
     ):
@@ -118,7 +121,7 @@ def _columns(rows: Sequence[Row]) -> list[list[Text]]:
     ]
     speedups = _cells([speedup(row, "recommend") for row in rows], times, max)
     throughputs = [
-        _cells([(row["per_second"] or {}).get(batch) for row in rows], per_second, max) for batch in ("1", "32", "256")
+        _cells([(row["per_second"] or {}).get(batch) for row in rows], per_second, max) for batch in ("1", "32")
     ]
     sizes = _cells([row["size_bytes"] for row in rows], megabytes, min)
     ndcg = _cells([row["quality"] and row["quality"]["ndcg@10"]["value"] for row in rows], "{:.4f}".format, max)
@@ -133,8 +136,8 @@ def _lower_columns(rows: Sequence[Row]) -> list[list[Text]]:
     speedups = _cells([speedup(row, "graph") for row in rows], times, max, "dim")
     loads = _cells([row["load_ms"] for row in rows], milliseconds, min, "dim")
     changes = [Text(drop(row["quality"]), style="dim") for row in rows]
-    empty = [Text("") for _ in rows]
-    return [*latencies, speedups, empty, empty, empty, loads, changes]
+    throughput = _cells([(row["per_second"] or {}).get("256") for row in rows], per_second, max, "dim")
+    return [*latencies, speedups, [Text("") for _ in rows], throughput, loads, changes]
 
 
 def _cells(
@@ -165,7 +168,7 @@ def _caption(row: Row) -> str:
     over = row["latency_ms"]["recommend"]["speedup"]["over"]
     lines = [
         f"{data['histories']:,} histories, median length {data['median_length']:g}: {data['source']}.",
-        f"×: how many times as fast as {over}. Load in ms. Per s: histories, in batches of 1, 32, 256.",
+        f"×: times as fast as {over}. Load in ms. Per s: histories, 1, 32 or 256 a call.",
     ]
     if quality:
         lines.append(f"NDCG@10 on {quality['cases']:,} test cases; change from {quality['compared_with']}.")
