@@ -91,4 +91,5 @@ def _print_package(written: WebPackage) -> None:
         f"{written.path}: {written.own_bytes / 1e6:.2f} MB of bundle ({written.precision}), library and page, and "
         f"{written.runtime_bytes / 1e6:.1f} MB of ONNX Runtime."
     )
-    console.print(f"Look at it:  python -m http.server --directory {written.path}  and open http://localhost:8000")
+    look = f"Look at it:  python -m http.server --directory {written.path}  and open http://localhost:8000"
+    console.print(look, soft_wrap=True)

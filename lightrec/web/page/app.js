@@ -14,6 +14,8 @@ const times = [];
 const state = { history: [], hidden: [] }; // item ids, oldest first
 
 start().catch((error) => {
+  document.querySelector(".yours").hidden = true;
+  element("next-heading").textContent = "This page cannot start";
   element("loading").textContent = error.message;
   element("loading").classList.add("error");
   throw error;
@@ -24,7 +26,7 @@ async function start() {
   recommender = await Recommender.load("bundle");
   const { items } = await recommender.recommend([], { k: recommender.itemIds.length }); // most popular first
   await recommender.rank([0]); // the first run of a new model takes longer: let nobody wait for it
-  combobox(element("search"), element("matches"), items.map(named), (item) => act("add", item));
+  combobox(element("search"), element("matches"), items.map(named), { choose: (item) => act("add", item), say });
   restore();
   await update({ aloud: false });
   element("loading").hidden = true;
@@ -56,7 +58,12 @@ async function update({ before = "", aloud = true } = {}) {
   if (turn !== latest) return; // another change has overtaken this one
   showHistory();
   showAnswer(answer, elapsed);
-  if (aloud) element("announcement").textContent = `${before} ${spoken(answer, elapsed)}`;
+  if (aloud) say(`${before} ${spoken(answer, elapsed)}`);
+}
+
+/** To those who hear the page. */
+function say(words) {
+  element("announcement").textContent = words;
 }
 
 function showHistory() {
@@ -75,6 +82,7 @@ function showAnswer(answer, elapsed) {
   element("next-heading").textContent = answer.fallback ? "Popular" : "Next for you";
   fill(element("items"), items, ["add", "hide"], act);
   showTime(answer, elapsed);
+  element("legend").hidden = answer.fallback || items.length === 0;
   element("unhide").hidden = state.hidden.length === 0;
   element("unhide").textContent = `Show the ${state.hidden.length === 1 ? "one" : state.hidden.length} you hid again`;
 }

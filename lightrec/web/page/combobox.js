@@ -2,6 +2,7 @@
 
 const SHOWN = 8;
 const CONSIDERED = 100;
+const NONE = "No title matches.";
 
 /** Lower case without accents, so that "creme" finds "Crème". */
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -13,8 +14,9 @@ const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(
  * @param list the element with role listbox.
  * @param items objects with a `title`, those to prefer first.
  * @param choose called with the item that was chosen.
+ * @param say called with words for those who cannot see the list.
  */
-export function combobox(input, list, items, choose) {
+export function combobox(input, list, items, { choose, say }) {
   const titles = items.map((item) => fold(item.title));
   let matches = [];
   let active = -1;
@@ -35,7 +37,8 @@ export function combobox(input, list, items, choose) {
   function show() {
     matches = search(input.value);
     const none = input.value.trim() && !matches.length;
-    list.replaceChildren(...(none ? [option("No title matches.", -1)] : matches.map((item, n) => option(item.title, n))));
+    list.replaceChildren(...(none ? [option(NONE, -1)] : matches.map((item, n) => option(item.title, n))));
+    if (none) say(NONE);
     list.hidden = !list.childElementCount;
     input.setAttribute("aria-expanded", String(!list.hidden));
     activate(matches.length ? 0 : -1);
