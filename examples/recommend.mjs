@@ -2,6 +2,7 @@
  * Recommendations in Node: what to show next to somebody who liked the items named on the command line.
  *
  *     npm install --ignore-scripts onnxruntime-node
+ *     npm pkg set type=module
  *     node recommend.mjs bundle 50 181 174
  *
  * lightrec.js lies beside this file: `lightrec package bundle --for web --out web` writes it, or copy it from the
