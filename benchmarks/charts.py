@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from lightrec.benchmarks.axes import Axis, short
+from lightrec.benchmarks.labelling import Box, leader, text_width
 
 COLOURS = 7
 SHAPES = ("circle", "square", "triangle", "diamond", "wedge", "cross")
@@ -112,7 +114,7 @@ def line_chart(
     if limit is not None:
         height, end = frame.py(limit[0]), frame.width - frame.right
         drawing += f'<line class="limit" x1="{frame.left}" x2="{end}" y1="{height}" y2="{height}"/>'
-        drawing += f'<text class="limit-label" x="{frame.left + 6}" y="{height - 6}">{escape(limit[1])}</text>'
+        drawing += _limit_label(frame, height, limit[1], lines)
     for line in lines:
         places = [(frame.px(a), frame.py(b)) for a, b in line.points]
         path = " ".join(f"{a},{b}" for a, b in places)
@@ -123,6 +125,26 @@ def line_chart(
         curve = f'<polyline class="line" points="{path}"{_dashes(line.style)}/>'
         drawing += f'<g class="c{line.style % COLOURS}">{curve}{marks}</g>'
     return svg(drawing, frame.width, frame.height, title, words)
+
+
+def _limit_label(frame: Frame, height: float, words: str, lines: Sequence[Line]) -> str:
+    """The label of the line across, above or below it at one of its ends: where the curves leave most room."""
+    width, left, right = text_width(words, 12.5), frame.left + 6, frame.width - frame.right - 6
+    corners = [(x, top, anchor) for top in (-20, 5) for x, anchor in ((left, "start"), (right - width, "end"))]
+    boxes = [Box(x - 4, height + top, x + width + 4, height + top + 15) for x, top, _ in corners]
+    traces = [box for line in lines for box in _trace([(frame.px(a), frame.py(b)) for a, b in line.points])]
+    covered = [sum(box.meets(trace) for trace in traces) for box in boxes]
+    x, top, anchor = corners[covered.index(min(covered))]
+    at = x if anchor == "start" else x + width
+    return (
+        f'<text class="limit-label" x="{at:.1f}" y="{height + top + 12}" text-anchor="{anchor}">{escape(words)}</text>'
+    )
+
+
+def _trace(places: Sequence[tuple[float, float]]) -> list[Box]:
+    """A curve through ``places`` as small boxes along it."""
+    marks = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    return marks + [box for start, (x, y) in pairwise(places) for box in leader(*start, Box(x, y, x, y))]
 
 
 def short_pair(x: float, y: float) -> str:

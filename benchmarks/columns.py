@@ -26,6 +26,8 @@ class Figure:
     """How it is written."""
     best: Callable[[Sequence[float]], float] | None = min
     """Which of several is best; None where none is."""
+    over: tuple[str, ...] = ()
+    """Where the name of the variant stands that it compares with, for which itself it says nothing."""
 
     @property
     def full_label(self) -> str:
@@ -34,8 +36,9 @@ class Figure:
         return f"{self.label}, {unit}" if unit else self.label
 
     def of(self, row: Row) -> float | None:
-        """The figure; None where it was not measured."""
-        return value(row, *self.path)
+        """The figure; None where it was not measured, and where the row is compared with itself."""
+        itself = self.over and value(row, *self.over) == row["variant"]
+        return None if itself else value(row, *self.path)
 
     def text(self, row: Row) -> str:
         """As written; an en dash where it was not measured."""
@@ -58,7 +61,7 @@ def value(row: Any, *path: str) -> Any:
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """The figures that at least one of the rows has, in the order of tables."""
-    found = [*_QUALITY, _SPEEDUP, *_LATENCY, *_throughput(rows), *_footprint(rows)]
+    found = [*_QUALITY, SPEEDUP, *_LATENCY, *_throughput(rows), *_footprint(rows)]
     return [figure for figure in found if any(figure.of(row) is not None for row in rows)]
 
 
@@ -116,9 +119,14 @@ def _latency(label: str, *path: str) -> Figure:
 _QUALITY = (
     Figure("Quality", "NDCG@10", ("quality", "ndcg@10", "value"), "{:.4f}".format, max),
     Figure("Quality", "HR@10", ("quality", "hr@10", "value"), "{:.4f}".format, max),
-    Figure("Quality", "top 10 shared with the reference", ("agreement", "overlap@10"), "{:.1%}".format, max),
-)
-_SPEEDUP = Figure("Speed", "speed-up of one request", ("latency_ms", "recommend", "speedup", "value"), times, max)
+    Figure(
+        "Quality", "top 10 shared with the reference", ("agreement", "overlap@10"), "{:.1%}".format, max,
+        over=("agreement", "over"),
+    ),
+)  # fmt: skip
+_OVER = ("latency_ms", "recommend", "speedup")
+SPEEDUP = Figure("Speed", "speed-up of one request", (*_OVER, "value"), times, max, over=(*_OVER, "over"))
+"""How many times as fast as the reference."""
 _LATENCY = (
     *(_latency(f"one request, {name}", "latency_ms", "recommend", key) for name, key in (
         ("least", "min"), ("p50", "p50"), ("mean", "mean"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")

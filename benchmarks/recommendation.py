@@ -50,6 +50,8 @@ def summary(rows: Sequence[Row]) -> str:
         facts[0] += f" ({times(call['speedup']['value'])} as fast as {over})"
     if reference not in (None, row["variant"]) and (share := kept(row["quality"])):
         facts.append(f"{share} of {'its' if reference == over else reference + chr(39) + 's'} NDCG@10")
+    elif (quality := ndcg(row)) is not None:
+        facts.append(f"NDCG@10 {quality:.4f}")
     machines = {value(other, "machine", "processor") for other in rows}
     where = "this machine" if len(machines) == 1 else f"{value(row, 'machine', 'processor') or 'an unknown processor'}"
     size = [] if row["size_bytes"] is None else [f"{megabytes(row['size_bytes'])} MB"]

@@ -27,7 +27,7 @@ from lightrec.benchmarks.report_sections import (
     quality_section,
 )
 from lightrec.benchmarks.report_text import csv_text, markdown_text
-from lightrec.benchmarks.tables import machine_line
+from lightrec.benchmarks.tables import absent, machine_line
 from lightrec.errors import ConfigError, DataError
 from lightrec.files import write_text
 
@@ -136,7 +136,7 @@ def _speed_sections(speed: Sequence[Row], rows: Sequence[Row]) -> list[str]:
         soak_section(named),
         footprint_section(named),
         figures_section(named),
-        absent_section([row for row in rows if row["kind"] == "absent"]),
+        absent_section(absent(rows)),
         machine_section(speed),
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 from lightrec.benchmarks.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.charts import Line, legend, line_chart
 from lightrec.benchmarks.columns import value
-from lightrec.benchmarks.report_html import best_cells, cell, figure, name_cell, section, table
+from lightrec.benchmarks.report_html import best_cells, figure, name_cell, section, table
 from lightrec.benchmarks.tables import milliseconds, per_second
 
 Row = dict[str, Any]
@@ -143,18 +143,23 @@ def _figure(
 def _data_table(
     title: str, labels: tuple[str, str], lines: Sequence[Line], places: Sequence[float], write: Callable[[float], str]
 ) -> str:
-    """The figures of a drawing: one line a place and one column a variant, or one line each where few places agree."""
+    """The figures of a drawing: one line a place and one column a variant.
+
+    Where few places agree, the lines are each variant's own first, second... place, which stands below the figure.
+    """
     if 2 * sum(len(line.points) for line in lines) > len(lines) * len(places):
         columns = [(labels[0], [name_cell(_number(place)) for place in places])]
         for line in lines:
             found = dict(line.points)
             columns.append((line.label, best_cells(line.label, [found.get(place) for place in places], write, None)))
     else:
-        columns = [
-            ("variant", [name_cell(line.label, line.style) for line in lines for _ in line.points]),
-            (labels[0], [cell(_number(x)) for line in lines for x, _ in line.points]),
-            (labels[1], [cell(write(y)) for line in lines for _, y in line.points]),
-        ]
+        most = max(len(line.points) for line in lines)
+        columns = [(f"{labels[1]} at {labels[0]}", [name_cell(str(1 + number)) for number in range(most)])]
+        for line in lines:
+            own = [*line.points, *[None] * (most - len(line.points))]
+            details = ["" if point is None else f"at {_number(point[0])}" for point in own]
+            heights = [None if point is None else point[1] for point in own]
+            columns.append((line.label, best_cells(line.label, heights, write, None, details)))
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{table(title, columns)}</div>'
 
 

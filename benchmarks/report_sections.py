@@ -8,7 +8,7 @@ from typing import Any
 
 from lightrec.benchmarks.axes import log_axis
 from lightrec.benchmarks.charts import legend
-from lightrec.benchmarks.columns import Figure, figures, quality_change, value
+from lightrec.benchmarks.columns import SPEEDUP, Figure, figures, quality_change, value
 from lightrec.benchmarks.figures import ci_bar, distribution, plain_bar, tick_row
 from lightrec.benchmarks.pareto import Point, facts, pareto_chart
 from lightrec.benchmarks.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
@@ -96,10 +96,9 @@ def latency_section(named: Named) -> str:
         if any(call.get(path) is not None for call in calls):
             head = f"{label},\u00a0ms"
             columns.append((head, best_cells(head, [call.get(path) for call in calls], milliseconds, min)))
-    speedups = [value(call, "speedup") for call in calls]
-    if any(speedups):
-        spreads = [_spread(speedup, row) for speedup, (_, row) in zip(speedups, named, strict=True)]
-        numbers = [value(speedup, "value") for speedup in speedups]
+    numbers = [SPEEDUP.of(row) for _, row in named]
+    if any(number is not None for number in numbers):
+        spreads = [_spread(value(call, "speedup"), row) for call, (_, row) in zip(calls, named, strict=True)]
         columns.append((_SPEEDUP, best_cells(_SPEEDUP, numbers, times, max, spreads)))
     graphs = [value(row, "latency_ms", "graph", "p50") for _, row in named]
     if any(graph is not None for graph in graphs):

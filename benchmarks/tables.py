@@ -60,7 +60,19 @@ def speed_table(rows: Sequence[Row]) -> Table:
 
 def absent_lines(rows: Sequence[Row]) -> list[str]:
     """A sentence for each variant that could not run here, with the way to get it."""
-    return [f"{row['variant']}: {row['reason']}" for row in rows if row["kind"] == "absent"]
+    return [f"{row['variant']}: {row['reason']}" for row in absent(rows)]
+
+
+def absent(rows: Sequence[Row]) -> list[Row]:
+    """The rows of what could not run, but for what another run among the rows did measure.
+
+    >>> names = [("speed", "torch fp32"), ("absent", "torch"), ("absent", "OpenVINO")]
+    >>> [row["variant"] for row in absent([{"kind": kind, "variant": name} for kind, name in names])]
+    ['OpenVINO']
+    """
+    measured = [f"{row['variant']} " for row in rows if row["kind"] == "speed"]
+    missing = [row for row in rows if row["kind"] == "absent"]
+    return [row for row in missing if not any(name.startswith(f"{row['variant']} ") for name in measured)]
 
 
 def milliseconds(value: float) -> str:

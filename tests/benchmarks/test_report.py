@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lightrec.benchmarks.axes import linear_axis
+from lightrec.benchmarks.charts import Line, line_chart
 from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.report import quality_summary, write_report, write_rows_report
 from lightrec.benchmarks.rows import append_rows
@@ -91,7 +93,9 @@ def test_the_summary_takes_the_fastest_that_keeps_its_quality(rows):
         "On this machine take ONNX Runtime int8: 0.125 ms from ids to titles (8.0× as fast as torch fp32), "
         "99.6% of its NDCG@10, 0.77 MB."
     )
-    assert summary(rows[:1]) == "On this machine take torch fp32: 1.00 ms from ids to titles, 0.77 MB."
+    assert summary(rows[:1]) == (
+        "On this machine take torch fp32: 1.00 ms from ids to titles, NDCG@10 0.1000, 0.77 MB."
+    )
 
 
 def test_without_quality_the_summary_says_nothing_of_it(speed_row):
@@ -148,7 +152,7 @@ def full_rows(speed_row):
                 "p50_drift": 0.01,
                 "memory_drift": 0.02,
             },
-            "agreement": {"overlap@10": 0.9912, "wrong_items": False, "flag": None},
+            "agreement": {"over": "torch fp32", "overlap@10": 0.9912, "wrong_items": False, "flag": None},
             "noise": {"warning": None},
             "limits": {
                 "cores": 1,
@@ -186,6 +190,34 @@ def test_every_section_is_there_with_its_figures(full_rows, tmp_path):
     for words in (*drawn, "99% of torch fp32", "bound: 10 ms", "edge, 1 core, 512.0 MB of memory", "cores affinity"):
         assert words in text
     assert not re.search(r"https?:|//|url\(|@import|\bsrc=|\bhref=|<script|<link", page)
+
+
+def test_each_variant_s_own_rates_stand_below_their_latencies(full_rows, tmp_path):
+    curve = [{"rate": 1234.0 + n, "p99": 7.77 + n, "p50": 1.0, "dropped": 0} for n in range(5)]
+    full_rows[1] |= {"server": full_rows[1]["server"] | {"curve": curve}}
+    page = page_of(full_rows, tmp_path)
+    table = page[page.index("<caption>Latency under load") :].partition("</table>")[0]
+    lines = [Tree(line).text for line in re.findall("<tr>.*?</tr>", table)]
+    assert lines[0] == "p99, ms at requests a secondtorch fp32ONNX Runtime int8"
+    assert lines[1] == "12.00at 1007.77at 1,234"
+    assert lines[4:] == ["4–10.8at 1,237", "5–11.8at 1,238"]
+
+
+@pytest.mark.parametrize(
+    ("points", "place"),
+    [
+        ([(0, 1), (10, 1)], "left above"),  # far below the limit
+        ([(0, 6), (1, 6.5), (10, 1)], "right above"),
+        ([(0, 6), (1, 6.5), (9, 6.5), (10, 6)], "left below"),
+    ],
+)
+def test_the_limit_s_label_avoids_the_curves(points, place):
+    x, y = linear_axis([0, 10], "x"), linear_axis([0, 10], "y", zero=True)
+    drawing = line_chart("t", "w", [Line("one", 0, points)], x, y, (5.0, "bound: 10 ms"))
+    label = re.search('<text class="limit-label" x="[^"]*" y="([^"]*)" text-anchor="(start|end)"', drawing)
+    line = float(re.search('<line class="limit"[^>]* y1="([^"]*)"', drawing)[1])
+    side = "left" if label[2] == "start" else "right"
+    assert f"{side} {'above' if float(label[1]) < line else 'below'}" == place
 
 
 def test_sections_without_data_do_not_appear(speed_row, tmp_path):
@@ -231,13 +263,14 @@ def test_every_number_of_the_table_stems_from_a_row(full_rows, tmp_path):
     shown = [re.sub("<small>|</?strong[^>]*>|</small>", " ", cell).split() for cell in cells]
     known = numbers_of(full_rows)
     assert len(shown) == 2 * 28
-    assert {number for cell in shown for number in cell} <= known
+    assert {number for cell in shown for number in cell} - {"–"} <= known
     for line, values in [
         ("one request, p99.9", ["3.00", "0.375"]),
         ("session step, p99", ["0.099", "0.099"]),
         ("served, p99 at most 10 ms", ["876", "876"]),
         ("energy a call, mJ", ["2.34", "2.34"]),
-        ("top 10 shared with the reference", ["99.1%", "99.1%"]),
+        ("top 10 shared with the reference", ["–", "99.1%"]),
+        ("speed-up of one request", ["–", "8.0×"]),
         ("NDCG@10", ["0.1000", "0.0996 -0.40%"]),
     ]:
         found = re.search(f'<th scope="row">{re.escape(line)}</th>(.*)</tr>', table)[1]
