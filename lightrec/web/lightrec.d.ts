@@ -27,6 +27,8 @@ export interface LoadOptions {
   precision?: string;
   /** The module onnxruntime-web or onnxruntime-node; by default the one that lightrec.js finds by itself. */
   ort?: unknown;
+  /** Items never to recommend to anybody; see `Recommender.block`. */
+  block?: Iterable<ItemId>;
 }
 
 export interface RecommendOptions {
@@ -78,6 +80,15 @@ export class Recommender {
 
   /** The title of an item; null if the item is not known or has none. */
   title(id: ItemId): string | null;
+
+  /**
+   * Recommend none of `items` to anybody from now on, in place of those blocked before.
+   *
+   * In a history they still say what the user likes.
+   *
+   * @returns the ids that the bundle does not know.
+   */
+  block(items: Iterable<ItemId>): string[];
 
   /**
    * The items to show next to one user, best first.

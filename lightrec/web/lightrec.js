@@ -29,6 +29,7 @@ export class Recommender {
   #titlesRead;
   #openParts;
   #parts;
+  #blocked = [];
 
   constructor({ manifest, itemIds, popularity, titles, session, openParts, ort }) {
     this.manifest = manifest;
@@ -42,7 +43,7 @@ export class Recommender {
   }
 
   /** Load a bundle and check the SHA-256 of every file that is read. */
-  static async load(bundle, { precision, ort } = {}) {
+  static async load(bundle, { precision, ort, block = [] } = {}) {
     const read = await reader(bundle);
     const manifest = checkedManifest(parse(await read("manifest.json"), bundle, "manifest.json"), bundle);
     const model = chosenModel(manifest, precision, bundle);
@@ -58,7 +59,7 @@ export class Recommender {
     const titleBytes =
       titles && (await unpacked(await checked(titles, manifest.files[titleFile], bundle, titleFile), bundle, titleFile));
     const session = await openSession(runtime, graph, bundle, model.files[0]);
-    return new Recommender({
+    const recommender = new Recommender({
       manifest,
       itemIds: listOf(itemIds, manifest.n_items, bundle, items),
       popularity,
@@ -68,6 +69,8 @@ export class Recommender {
       openParts: () => openParts(runtime, model, bundle, { read, verified, files: manifest.files }),
       ort: runtime,
     });
+    recommender.block(block);
+    return recommender;
   }
 
   /** By index, parsed when they are first asked for; null if the bundle holds none. */
@@ -83,6 +86,13 @@ export class Recommender {
   /** The title of an item; null if the item is not known or has none. */
   title(id) {
     return this.#titles?.[this.#index.get(String(id))] ?? null;
+  }
+
+  /** Recommend none of `items` to anybody from now on, in place of those blocked before; returns the unknown ids. */
+  block(items) {
+    const unknown = new Set();
+    this.#blocked = this.#indices(items, "block", unknown);
+    return [...unknown];
   }
 
   /** The items to show next to one user, best first; a history without a known item is answered by popularity. */
@@ -139,7 +149,7 @@ export class Recommender {
   /** The items of `seen`, and `options` in ids, to an answer in ids; `rank` ranks by index. */
   async #answer(seen, unknownIds, { k = 10, exclude = [], candidates, boost }, rank) {
     const unknown = new Set(unknownIds);
-    let leftOut = this.#indices(exclude, "exclude", unknown);
+    let leftOut = this.#indices(exclude, "exclude", unknown).concat(this.#blocked);
     if (candidates !== undefined && candidates !== null) {
       const allowed = new Set(this.#indices(candidates, "candidates", unknown));
       leftOut = leftOut.concat([...this.itemIds.keys()].filter((index) => !allowed.has(index)));

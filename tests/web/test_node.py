@@ -124,6 +124,24 @@ def test_numbers_are_ids_and_titles_may_be_absent(own_bundle, run_node):
 
 
 @pytest.mark.slow
+def test_what_is_blocked_is_recommended_to_nobody(bundle, run_node):
+    code = """
+        const recommender = await Recommender.load(input, { block: ["b"] });
+        const session = await recommender.session(["a"]);
+        const first = async (asked) => (await asked).items[0].id;
+        const told = [await first(recommender.recommend(["a"])), recommender.block(["c", "no-such-item"])];
+        told.push(await first(session.recommend()), await first(recommender.recommend(["a"], { exclude: ["b"] })));
+        told.push(await first(recommender.recommend([], { candidates: ["a", "c"], boost: { c: 9 } })));
+        console.log(JSON.stringify(told));
+        """
+    told = run_node(code, str(bundle))
+    recommender = Recommender.load(bundle, block=["b"])
+    expected = [recommender.recommend(["a"])[0].id, list(recommender.block(["c", "no-such-item"]))]
+    expected += [recommender.recommend(["a"])[0].id, recommender.recommend(["a"], exclude=["b"])[0].id]
+    assert told == [*expected, "a"] == ["c", ["no-such-item"], "b", "d", "a"]
+
+
+@pytest.mark.slow
 def test_each_mistake_is_one_sentence(own_bundle, run_node, tmp_path):
     damaged, newer, outside = (shutil.copytree(own_bundle, tmp_path / name) for name in ("damaged", "newer", "outside"))
     (damaged / "items.json.gz").write_text("[]")
