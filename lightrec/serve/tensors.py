@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from lightrec.errors import DataError
 
@@ -26,7 +26,7 @@ class Tensor(_Strict):
     """An input."""
 
     name: str
-    shape: list[int] = Field(max_length=2)
+    shape: list[NonNegativeInt] = Field(max_length=2)
     datatype: Datatype
     data: list[Any] | None = Field(None, description="Row by row, flat or nested.")
 
@@ -60,10 +60,10 @@ def read_tensor(tensor: Tensor, appended: bytes | None = None) -> np.ndarray:
         values = list(_strings(appended, tensor.name)) if text else _numbers(appended, tensor)
     else:
         values = list(_flat(tensor.data or []))
-        wanted = (str,) if text else (int,)
-        wrong = next((value for value in values if type(value) not in wanted), None)
-        if wrong is not None:
-            raise DataError(f"The input {tensor.name!r} of type {tensor.datatype} holds {wrong!r}: give it that type.")
+        wrong = [value for value in values if type(value) is not (str if text else int)]
+        if wrong:
+            said = f"The input {tensor.name!r} of type {tensor.datatype} holds {wrong[0]!r}"
+            raise DataError(f"{said}: give it that type.")
     try:
         return np.array(values, dtype=object if text else np.int64).reshape(tensor.shape)
     except (ValueError, OverflowError):

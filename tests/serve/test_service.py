@@ -176,6 +176,8 @@ def test_open_inference_takes_numbers_and_fills_up(server):
     assert server.ask("/v2/models/bundle/infer", request)[2]["outputs"][0]["data"][0] == "a"
     wrong = {"inputs": [{**history, "shape": [2, 2]}]}
     assert "1 values, which are not 2 x 2" in server.ask("/v2/models/bundle/infer", wrong)[2]["error"]
+    for change in ({"shape": [-1, 1]}, {"datatype": "BYTES", "data": [None]}, {"data": ["7"]}, {"shape": [1, 1, 1]}):
+        assert server.ask("/v2/models/bundle/infer", {"inputs": [{**history, **change}]})[0] == 422, change
 
 
 def test_open_inference_speaks_the_binary_extension(server):
