@@ -11,13 +11,13 @@ import numpy as np
 
 from lightrec.bundle import Catalogue, Manifest, read_catalogue, read_golden, verify_hashes, write_catalogue
 from lightrec.errors import DataError, ParityError
-from lightrec.export.changed_bundle import change_models, entry, finish, open_models, require_place
+from lightrec.export.changed_bundle import change_models, entry, finish, gate_record, open_models, require_place
 from lightrec.export.golden import answer
 from lightrec.export.resize_graph import grow_onnx, grow_openvino
 from lightrec.export.resize_table import grow_table
 from lightrec.files import new_folder
 from lightrec.runtime.backends import Backend
-from lightrec.runtime.verify import compare
+from lightrec.runtime.verify import compare, score_difference
 
 
 def add_items(
@@ -65,13 +65,11 @@ def add_items(
             lambda source, target, files: grow_table(source, target, files, vectors),
         )
         write_catalogue(folder, _extended(catalogue, item_ids, titles))
-        manifest = dataclasses.replace(
-            old,
-            n_items=old.n_items + len(item_ids),
-            additions=(*old.additions, entry(len(item_ids), **(source or {}))),
-        )
+        manifest = dataclasses.replace(old, n_items=old.n_items + len(item_ids))
         graphs = open_models(folder, manifest)
-        _require_old_answers(bundle, graphs, np.arange(old.n_items, manifest.n_items))
+        gate = _require_old_answers(bundle, graphs, np.arange(old.n_items, manifest.n_items))
+        added = entry(len(item_ids), gate=gate, **(source or {}))
+        manifest = dataclasses.replace(manifest, additions=(*old.additions, added))
         manifest = finish(folder, manifest, graphs, _weights(old.n_items, len(item_ids)))
     return manifest
 
@@ -106,9 +104,10 @@ def _extended(catalogue: Catalogue, item_ids: Sequence[str], titles: Sequence[st
     )
 
 
-def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarray) -> None:
-    """Without the new items the grown graphs must answer the old golden cases as recorded."""
+def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarray) -> dict[str, Any]:
+    """Without the new items the grown graphs must answer the old golden cases as recorded; how near they came."""
     cases, allowed = read_golden(bundle)
+    differences: list[float] = []
     for graph in graphs:
         for number, case in enumerate(cases):
             items, scores = answer(graph, case.history, [*case.exclude, *new.tolist()], case.k)
@@ -118,6 +117,8 @@ def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarra
                     f"With the new items the {graph.name} model answers golden case {number} otherwise than before "
                     f"({problem}): nothing was written; report this as a bug."
                 )
+            differences.append(score_difference(case, scores))
+    return gate_record(differences)
 
 
 def _weights(n_old: int, n_new: int) -> np.ndarray:

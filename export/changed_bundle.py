@@ -91,6 +91,11 @@ def finish(folder: Path, manifest: Manifest, graphs: Sequence[Backend], counts: 
     return manifest
 
 
+def gate_record(differences: Sequence[float]) -> dict[str, Any]:
+    """What the manifest tells of the gate that a change passed: how many answers of how many models it compared."""
+    return {"cases": len(differences), "max_score_difference": max(differences)}
+
+
 def entry(items: int, **facts: Any) -> dict[str, Any]:
     """What the manifest tells of a change to ``items`` items."""
     return {"created": datetime.now(UTC).isoformat(timespec="seconds"), "items": items, **facts}

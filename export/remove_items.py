@@ -10,18 +10,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lightrec.bundle import Catalogue, GoldenCase, Manifest, read_catalogue, verify_hashes, write_catalogue
 from lightrec.errors import DataError, ParityError
-from lightrec.export.changed_bundle import change_models, entry, finish, open_models, require_place
+from lightrec.export.changed_bundle import change_models, entry, finish, gate_record, open_models, require_place
 from lightrec.export.golden import answer, golden_cases, tolerance
 from lightrec.export.resize_graph import shrink_onnx, shrink_openvino
 from lightrec.export.resize_table import shrink_table
 from lightrec.files import new_folder
 from lightrec.runtime.backends import Backend
-from lightrec.runtime.verify import compare
+from lightrec.runtime.verify import compare, score_difference
 
 FEWEST = 2
 """Items that must stay: one to have chosen and one to recommend."""
@@ -61,14 +62,11 @@ def remove_items(bundle: str | Path, out: str | Path, item_ids: Sequence[str]) -
             lambda source, target, files: shrink_table(source, target, files, kept),
         )
         write_catalogue(folder, _without(catalogue, kept))
-        manifest = dataclasses.replace(
-            old,
-            n_items=len(kept),
-            k_limit=min(old.k_limit, len(kept)),
-            removals=(*old.removals, entry(old.n_items - len(kept))),
-        )
+        manifest = dataclasses.replace(old, n_items=len(kept), k_limit=min(old.k_limit, len(kept)))
         graphs = open_models(folder, manifest)
-        _require_same_answers(open_models(bundle, old), graphs, manifest, kept, old.n_items)
+        gate = _require_same_answers(open_models(bundle, old), graphs, manifest, kept, old.n_items)
+        removed = entry(old.n_items - len(kept), gate=gate)
+        manifest = dataclasses.replace(manifest, removals=(*old.removals, removed))
         manifest = finish(folder, manifest, graphs, np.zeros(len(kept), dtype=np.int64))
     return manifest
 
@@ -101,8 +99,9 @@ def _chosen(values: Sequence, kept: Iterable[int]) -> list:
 
 def _require_same_answers(
     old: Sequence[Backend], new: Sequence[Backend], manifest: Manifest, kept: np.ndarray, n_items: int
-) -> None:
-    """Each new model must rank as the old one does where that excludes what is removed."""
+) -> dict[str, Any]:
+    """Each new model must rank as the old one does where that excludes what is removed; how near they came."""
+    differences: list[float] = []
     removed = np.setdiff1d(np.arange(n_items), kept).tolist()
     for before, after in zip(old, new, strict=True):
         cases = golden_cases(after, np.zeros(len(kept), dtype=np.int64), manifest.max_length, manifest.k_limit, seed=1)
@@ -119,3 +118,5 @@ def _require_same_answers(
                     f"Without the removed items the {after.name} model answers otherwise than before ({problem}): "
                     "nothing was written; report this as a bug."
                 )
+            differences.append(score_difference(same, scores[items >= 0]))
+    return gate_record(differences)

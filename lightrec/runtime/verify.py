@@ -110,7 +110,7 @@ def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: 
     if len(items) != len(case.items):
         return f"{len(items)} items instead of {len(case.items)}"
     expected = np.array(case.scores, dtype=np.float64)
-    difference = _difference(case, scores)
+    difference = score_difference(case, scores)
     if not difference <= tolerance:  # also where it is not a number
         return f"scores differ by {difference:.2g}, more than {tolerance:.2g}"
     gaps = np.concatenate([[np.inf], -np.diff(expected)])
@@ -165,7 +165,7 @@ def _judged(
     for number, (case, (items, scores)) in enumerate(zip(cases, answers, strict=True)):
         found = compare(case, items, scores, tolerance)
         problem = problem or (found and f"golden case {number}: {found}")
-        largest = max(largest, _difference(case, scores))
+        largest = max(largest, score_difference(case, scores))
     return ModelCheck(runtime, precision, "failed" if problem else "passed", len(cases), largest, problem or "")
 
 
@@ -190,7 +190,7 @@ def _replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.nda
     return items[0], scores[0]
 
 
-def _difference(case: GoldenCase, scores: np.ndarray) -> float:
+def score_difference(case: GoldenCase, scores: np.ndarray) -> float:
     """The largest difference of two scores at one rank, over the ranks that both answers have."""
     length = min(len(scores), len(case.scores))
     return float(np.abs(scores[:length] - np.array(case.scores[:length])).max(initial=0.0))

@@ -106,6 +106,8 @@ def test_the_grown_bundle_is_whole(old, grown):
     assert report.passed and {check.status for check in report.models} == {"passed"}
     assert after.n_items == before.n_items + 3
     assert after.additions[0]["items"] == 3 and after.additions[0]["vectors"] == "by hand"
+    gate = after.additions[0]["gate"]
+    assert gate["cases"] == 2 * len(read_golden(old)[0]) and 0 <= gate["max_score_difference"] <= read_golden(old)[1]
     assert (after.training, after.gate) == (before.training, before.gate)
     catalogue = read_catalogue(grown, after)
     assert catalogue.item_ids[-3:] == NEW and catalogue.titles[-3:] == ["A", None, "C"]
