@@ -79,6 +79,10 @@ def distill(
         option("--mask-patterns", "Masked student: fixed patterns of hidden items per window.", 8),
     ] = None,
     hidden_size: HiddenSizeOption = None,
+    neighbours: Annotated[
+        int | None,
+        option("--neighbours", "Items that each item votes for beside the layers, 3 bytes each; 0 for none.", "8"),
+    ] = None,
     num_layers: NumLayersOption = None,
     num_heads: NumHeadsOption = None,
     max_length: MaxLengthOption = None,

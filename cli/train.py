@@ -47,6 +47,10 @@ def train(
     ] = None,
     base: BaseOption = None,
     hidden_size: HiddenSizeOption = None,
+    neighbours: Annotated[
+        int | None,
+        option("--neighbours", "Items that each item votes for beside the layers, 3 bytes each; 0 for none.", "0"),
+    ] = None,
     num_layers: NumLayersOption = None,
     num_heads: NumHeadsOption = None,
     max_length: MaxLengthOption = None,

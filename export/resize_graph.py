@@ -1,7 +1,8 @@
 """More or fewer rows for the item table of an exported graph; nothing else in it changes, so items score as before.
 
-Three things in a graph know the size of the catalogue: the item table (in 8 bits also its scales); the largest k,
-which is N; and, in a traced graph, the padding index N, whose row in the table stays the last.
+What knows the size of the catalogue: the item table (in 8 bits also its scales) and the neighbours, if items have
+any; the largest k, which is N; the number of items in the graph that scores candidates; and, in a traced graph, the
+padding index N, whose row in each table stays the last. New items have no neighbours; who is removed is nobody's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import openvino
 from onnx.numpy_helper import from_array, to_array
 
 from lightrec.errors import BundleError
+from lightrec.export.graph_builder import NEIGHBOURS, VOTES
 from lightrec.export.quantize import TABLE, quantize_blocks
+from lightrec.export.to_parts import CATALOGUE
 
 NO_TABLE = "The {} model has no item table that can change its size: export its run again."
 
@@ -38,6 +41,7 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None
             bits = _table_bits(model)
             codes, scales = quantize_blocks(vectors, tables[f"{TABLE}.codes"].shape[2] * 8 // bits, bits)
             rows = {f"{TABLE}.codes": codes, f"{TABLE}.scales": scales}
+        rows |= _no_neighbours(tables, len(vectors))
         return {name: _insert(table, rows[name], n_items) for name, table in tables.items()}
 
     _resize_onnx(model, grown, len(vectors))
@@ -59,7 +63,7 @@ def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray)
     """
 
     def grown(tables: Tables) -> Tables:
-        rows = _openvino_rows(tables, vectors)
+        rows = _openvino_rows(_item_table(tables), vectors) | _no_neighbours(tables, len(vectors))
         return {name: _insert(table, rows[name], n_items) for name, table in tables.items()}
 
     _resize_openvino(source, target, n_items, grown, len(vectors))
@@ -76,13 +80,14 @@ def _resize_onnx(model: onnx.ModelProto, change: Change, by: int) -> None:
     quantized = (f"{TABLE}.codes", f"{TABLE}.scales")
     single = f"{TABLE}.fp16" if f"{TABLE}.fp16" in tensors else TABLE
     names = quantized if quantized[0] in tensors else (single,)
+    voters = tuple(name for name in (NEIGHBOURS, VOTES) if name in tensors)
     limits = [node.input[2] for node in model.graph.node if node.op_type == "Clip" and node.input[0] == "k"]
     ranks = any(value.name == "k" for value in model.graph.input)
     if not set(names) <= set(tensors) or len(limits) != ranks or not set(limits) <= set(tensors):
         raise BundleError(NO_TABLE.format("ONNX"))
-    for name, values in change({name: to_array(tensors[name]) for name in names}).items():
+    for name, values in change({name: to_array(tensors[name]) for name in (*names, *voters)}).items():
         _replace(tensors[name], values)
-    for limit in limits:
+    for limit in [*limits, *({CATALOGUE} & set(tensors))]:
         _replace(tensors[limit], to_array(tensors[limit]) + by)
     for node in model.graph.node:
         if node.op_type == "MatMulNBits" and f"{TABLE}.codes" in node.input:
@@ -103,7 +108,8 @@ def _resize_openvino(source: Path, target: Path, n_items: int, change: Change, b
     """The same as :func:`_resize_onnx` from one .xml file to another; ``n_items`` is N of ``source``."""
     model = openvino.Core().read_model(source)
     constants = {op.get_friendly_name(): op for op in model.get_ops() if op.get_type_name() == "Constant"}
-    table = {name: op for name, op in constants.items() if name.startswith(TABLE) and op.shape[0] == n_items + 1}
+    prefixes = (TABLE, NEIGHBOURS, VOTES)
+    table = {name: op for name, op in constants.items() if name.startswith(prefixes) and op.shape[0] == n_items + 1}
     limits = [op for op in model.get_ops() if op.get_type_name() == "Clamp" and op.get_attributes()["max"] == n_items]
     padding = [
         op
@@ -145,8 +151,28 @@ def _insert(table: np.ndarray, rows: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def _chosen(tables: Tables, kept: np.ndarray, n_items: int) -> Tables:
-    """The rows ``kept`` of each array, and the padding if it has such a row."""
-    return {name: np.concatenate([table[kept], table[n_items:]]) for name, table in tables.items()}
+    """The rows ``kept`` of each array, and the padding if it has such a row; neighbours by their new places."""
+    chosen = {name: np.concatenate([table[kept], table[n_items:]]) for name, table in tables.items()}
+    if NEIGHBOURS in chosen:
+        places = np.full(n_items, -1)
+        places[kept] = np.arange(len(kept))
+        items = places[chosen[NEIGHBOURS]]
+        chosen[VOTES] = np.where(items < 0, 0, chosen[VOTES]).astype(chosen[VOTES].dtype)
+        chosen[NEIGHBOURS] = np.maximum(items, 0).astype(chosen[NEIGHBOURS].dtype)
+    return chosen
+
+
+def _item_table(tables: Tables) -> Tables:
+    return {name: table for name, table in tables.items() if name not in (NEIGHBOURS, VOTES)}
+
+
+def _no_neighbours(tables: Tables, n_new: int) -> Tables:
+    """Rows for items that vote for nobody, where the others do."""
+    return {
+        name: np.zeros((n_new, tables[name].shape[1]), tables[name].dtype)
+        for name in (NEIGHBOURS, VOTES)
+        if name in tables
+    }
 
 
 def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:

@@ -11,17 +11,15 @@ the softmax as it is), and the attended values go through Wo Wv at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
-from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info, set_model_props
-from onnx.numpy_helper import from_array
+from onnx.helper import make_graph, make_model, make_opsetid, make_tensor_value_info, set_model_props
 
 from lightrec.export.exporter_config import exporter_config
+from lightrec.export.graph_builder import GraphBuilder
 from lightrec.export.quantize import TABLE
 from lightrec.export.to_onnx import OPSET, require_one_file
 from lightrec.models.sasrec import Sasrec
@@ -73,57 +71,29 @@ def _value(name: str, kind: int, axes: dict[int, str], rank: int) -> onnx.ValueI
     return make_tensor_value_info(name, kind, [axes.get(axis, 1) for axis in range(rank)])
 
 
-class SasrecBuilder:
-    """Collects nodes and constants; every method adds nodes and returns the name of what they compute.
-
-    In the comments: B users, T positions, d the width, H heads.
-    """
+class SasrecBuilder(GraphBuilder):
+    """The nodes of a Sasrec. In the comments: B users, T positions, d the width, H heads."""
 
     def __init__(self, model: Sasrec):
+        super().__init__()
         self.model = model
         self.config = model.config
         self.weights = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
-        self.initializers: list[TensorProto] = []
-        self._nodes: list[NodeProto] = []
-        self._names: set[str] = set()
         self.factor = float(self.config.hidden_size**0.5)
 
     def nodes(self) -> list[NodeProto]:
         """The whole graph, from the inputs to the outputs."""
         self.constant("minus_infinity", np.float32(-np.inf))
-        self._history()
+        self.read_history(self.config.max_length)
         states, normed = self._embedded("ids")
         last = len(self.model.layers) - 1
         for number in range(last):
             states, normed = self._layer(number, states, normed)
         own_states, own = (self.add("GatherND", [x, "last"], f"last.{x}", batch_dims=1) for x in (states, normed))
-        self._recommend(self._score(self._last_layer(last, own_states, own, normed)))
-        return self._nodes
-
-    def constant(self, name: str, value: Any) -> str:
-        """Store ``value`` under ``name``, in single precision where it is of floats."""
-        array = np.asarray(value)
-        if name not in self._names:
-            self.initializers.append(from_array(array.astype(np.float32) if array.dtype.kind == "f" else array, name))
-            self._names.add(name)
-        return name
-
-    def add(self, op: str, inputs: Sequence[str], output: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
-        """Add a node; the first output is ``output``."""
-        self._nodes.append(make_node(op, list(inputs), [output, *outputs], **attributes))
-        return output
-
-    def _history(self) -> None:
-        """``ids [B, T]`` without padding, ``last [B, 1]`` the place of each last item, ``time [1]`` = T."""
-        steps = self.constant("steps", np.arange(self.config.max_length))
-        first, one = self.constant("i0", np.array([0])), self.constant("i1", np.array([1]))
-        self.add("Shape", ["history"], "time", start=1, end=2)
-        self.add("Slice", [steps, first, "time"], "step")
-        self.add("Unsqueeze", ["length", one], "count")
-        self.add("Less", ["step", "count"], "real")
-        self.add("Slice", ["history", first, one, one], "first")
-        self.add("Where", ["real", "history", "first"], "ids")
-        self.add("Sub", ["count", one], "last")
+        scores = self._score(self._last_layer(last, own_states, own, normed))
+        voters = self.model.neighbours
+        self._recommend(scores if voters is None else self.add_votes(voters, scores))
+        return self.built
 
     def _embedded(self, ids: str) -> tuple[str, str]:
         # Without the factor of Student.embed, by which everything that is added to it is divided instead.

@@ -86,8 +86,8 @@ class _StepBuilder(SasrecBuilder):
         newest = self.constant("newest", np.array(-1))
         own_states, own = (self.add("Gather", [x, newest], f"last.{x}", axis=1) for x in (states, normed))
         state = self._finish(self._last_layer(last, own_states, own, "present.last"))
-        self._nodes.append(make_node("Identity", [state], ["state"]))
-        return self._nodes
+        self.built.append(make_node("Identity", [state], ["state"]))
+        return self.built
 
     def _corner(self) -> str:
         return "corner"

@@ -12,9 +12,11 @@ from typing import Any
 
 import onnx
 import torch
+from onnx.numpy_helper import from_array, to_array
 
 from lightrec.errors import ModelError
 from lightrec.export.exporter_config import exporter_config
+from lightrec.export.graph_builder import NEIGHBOURS, smallest
 from lightrec.models.student import Student
 
 OPSET = 20
@@ -38,6 +40,7 @@ def to_onnx(model: Student) -> onnx.ModelProto:
     config = exporter_config(model)
     inputs = config.generate_dummy_inputs(framework="pt")
     exported = trace(model.fold().eval(), inputs, list(config.outputs), {**config.inputs, **config.outputs})
+    _shrink_neighbours(exported)
     onnx.helper.set_model_props(exported, {"model_type": model.config.model_type, "precision": "fp32"})
     onnx.checker.check_model(exported)
     return exported
@@ -124,6 +127,13 @@ def _gru_node(gru: torch.nn.GRU, inputs: torch.Tensor) -> tuple[torch.Tensor, No
             shape=[states.shape[0], 1, states.shape[1], width],
         ).squeeze(1)
     return states.transpose(0, 1), None
+
+
+def _shrink_neighbours(model: onnx.ModelProto) -> None:
+    """Store neighbours in as few bytes as do; the node that reads them is followed by a Cast anyway."""
+    for tensor in model.graph.initializer:
+        if tensor.name == NEIGHBOURS:
+            tensor.CopyFrom(from_array(smallest(to_array(tensor)), NEIGHBOURS))
 
 
 def _name_axes(model: onnx.ModelProto, axes: dict[str, dict[int, str]]) -> None:

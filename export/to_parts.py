@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 from onnx.external_data_helper import set_external_data
-from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
-from onnx.numpy_helper import from_array, to_array
+from onnx.helper import make_graph, make_model, make_opsetid, make_tensor_value_info
+from onnx.numpy_helper import to_array
 
 from lightrec.bundle import ModelRecord
+from lightrec.export.graph_builder import GraphBuilder
 from lightrec.export.gru4rec_step import build_gru4rec_step
 from lightrec.export.quantize import TABLE
 from lightrec.export.sasrec_graph import IR_VERSION
@@ -32,6 +33,9 @@ from lightrec.models.student import Student
 
 SMALLEST_SHARED = 256
 """Weights of fewer bytes are stored again: a reference would take about as much."""
+
+CATALOGUE = "catalogue"
+"""The initializer of a candidate graph that says how many items there are, where it has to know."""
 
 PRODUCTS = ("Gemm", "MatMul", "MatMulNBits")
 """The operators that may multiply states by the item table."""
@@ -62,24 +66,35 @@ def score_graph(graph: onnx.ModelProto, width: int) -> onnx.ModelProto:
 
 
 def candidate_graph(model: Student) -> onnx.ModelProto:
-    """``state [B, d]`` and ``candidates [B, C]`` to their ``scores [B, C]``, in single precision."""
-    table = model.fold().item_embedding.weight[: model.config.n_items].detach().numpy()
+    """``state [B, d]`` and ``candidates [B, C]`` to their ``scores [B, C]``, in single precision.
+
+    Where items have neighbours, who vote, the inputs ``history`` and ``length`` of the inference graph come as well.
+    """
+    config, builder = model.config, GraphBuilder()
+    table = model.fold().item_embedding.weight[: config.n_items].detach().numpy()
+    axis = builder.constant("i2", np.array([2]))
+    vectors = builder.add("Gather", [builder.constant(TABLE, table), "candidates"], "vectors")
+    column = builder.add("Unsqueeze", ["state", axis], "column")
+    scores = builder.add("Squeeze", [builder.add("MatMul", [vectors, column], "products"), axis], "products.flat")
     batch = ["batch", "candidates"]
-    graph = make_graph(
-        [
-            make_node("Gather", [TABLE, "candidates"], ["vectors"]),
-            make_node("Unsqueeze", ["state", "axis"], ["column"]),
-            make_node("MatMul", ["vectors", "column"], ["products"]),
-            make_node("Squeeze", ["products", "axis"], ["scores"]),
-        ],
-        "candidates",
-        [
-            make_tensor_value_info("state", TensorProto.FLOAT, ["batch", model.config.hidden_size]),
-            make_tensor_value_info("candidates", TensorProto.INT64, batch),
-        ],
-        [make_tensor_value_info("scores", TensorProto.FLOAT, batch)],
-        [from_array(table, TABLE), from_array(np.array([2]), "axis")],
-    )
+    inputs = [
+        make_tensor_value_info("state", TensorProto.FLOAT, ["batch", config.hidden_size]),
+        make_tensor_value_info("candidates", TensorProto.INT64, batch),
+    ]
+    if model.neighbours is not None:
+        builder.read_history(config.max_length)
+        size = builder.add("Shape", ["length"], "users")
+        width = builder.constant(CATALOGUE, np.array([config.n_items]))
+        size = builder.add("Concat", [size, width], "all.shape", axis=0)
+        nothing = builder.add("Expand", [builder.constant("no_vote", np.float32(0)), size], "no_votes")
+        votes = builder.add_votes(model.neighbours, nothing)
+        votes = builder.add("GatherElements", [votes, "candidates"], "votes", axis=1)
+        scores = builder.add("Add", [scores, votes], "sum")
+        inputs.append(make_tensor_value_info("history", TensorProto.INT64, ["batch", "time"]))
+        inputs.append(make_tensor_value_info("length", TensorProto.INT64, ["batch"]))
+    builder.add("Identity", [scores], "scores")
+    output = make_tensor_value_info("scores", TensorProto.FLOAT, batch)
+    graph = make_graph(builder.built, "candidates", inputs, [output], builder.initializers)
     part = make_model(graph, opset_imports=[make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="lightrec")
     onnx.checker.check_model(part)
     return part

@@ -100,16 +100,18 @@ class ItemKnn:
         popularity = split.popularity()
         self._fallback = popularity / (popularity.sum() + 1) - 1  # below every similarity
         width = min(neighbours, split.n_items)
-        self._neighbours = np.empty((split.n_items, width), dtype=np.int64)
-        self._similarities = np.empty((split.n_items, width), dtype=np.float32)
+        self.neighbours = np.empty((split.n_items, width), dtype=np.int64)
+        """int64 ``[N, neighbours]``: whom each item votes for, in no order."""
+        self.similarities = np.empty((split.n_items, width), dtype=np.float32)
+        """float32 ``[N, neighbours]``: its votes."""
         users = users_of_items(split)
         for first, shared in co_occurrences(split):
             rows = slice(first, first + len(shared))
             similar = (shared / (np.sqrt(np.outer(users[rows], users)) + max(shrinkage, 1e-9))).astype(np.float32)
             similar[np.arange(len(similar)), np.arange(first, rows.stop)] = 0
             best = np.argpartition(similar, self.n_items - width, axis=1)[:, self.n_items - width :]
-            self._neighbours[rows] = best
-            self._similarities[rows] = np.take_along_axis(similar, best, axis=1)
+            self.neighbours[rows] = best
+            self.similarities[rows] = np.take_along_axis(similar, best, axis=1)
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """See :meth:`lightrec.evaluation.protocol.Scorer.score`."""
@@ -117,8 +119,8 @@ class ItemKnn:
 
     def _score(self, history: np.ndarray) -> np.ndarray:
         weights = self.parameters["decay"] ** np.arange(len(history))[::-1]
-        votes = weights[:, None] * self._similarities[history]
-        scores = np.bincount(self._neighbours[history].ravel(), weights=votes.ravel(), minlength=self.n_items)
+        votes = weights[:, None] * self.similarities[history]
+        scores = np.bincount(self.neighbours[history].ravel(), weights=votes.ravel(), minlength=self.n_items)
         return np.where(scores > 0, scores, self._fallback).astype(np.float32)
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from lightrec.models.neighbours import Neighbours
 from lightrec.models.recommend import recommend_from_scores
 
 
@@ -25,6 +26,8 @@ class StudentConfig(PreTrainedConfig):
             their directions times ``logit_scale``. Under cosine, an item's popularity cannot hide in the length of
             its vector, and vectors read from text keep what they say.
         logit_scale: factor on cosines, the inverse of the softmax temperature.
+        neighbours: items that each item of the history votes for, M; 0 for none. See
+            :class:`~lightrec.models.neighbours.Neighbours`.
     """
 
     model_type = "lightrec-student"
@@ -38,6 +41,7 @@ class StudentConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     similarity: str = "dot"
     logit_scale: float = 10.0
+    neighbours: int = 0
 
 
 class Student(PreTrainedModel):
@@ -60,6 +64,9 @@ class Student(PreTrainedModel):
     def __init__(self, config: StudentConfig):
         super().__init__(config)
         self.item_embedding = nn.Embedding(config.n_items + 1, config.hidden_size)
+        self.neighbours: Neighbours | None = None
+        if config.neighbours:
+            self.neighbours = Neighbours(config.n_items, config.neighbours, config.max_length)
         self._is_folded = False
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -85,6 +92,11 @@ class Student(PreTrainedModel):
         """Replace the item vectors by ``vectors [N, d]``; the padding row stays zero."""
         with torch.no_grad():
             self.item_embedding.weight[: self.config.n_items].copy_(vectors)
+
+    def set_neighbours(self, neighbours: Neighbours | None) -> None:
+        """Let ``neighbours`` vote from now on, or nobody."""
+        self.neighbours = neighbours
+        self.config.neighbours = 0 if neighbours is None else neighbours.items.shape[1]
 
     def fold(self) -> Student:
         """Put into the weights what scoring would compute anew each time: the lengths of the item vectors.
@@ -125,8 +137,8 @@ class Student(PreTrainedModel):
         return F.linear(states, self.item_table)
 
     def score(self, history: Tensor, length: Tensor) -> Tensor:
-        """Scores ``[B, N]`` of every item as the next one; nothing is masked."""
-        return self.logits(self.last_state(history, length))
+        """Scores ``[B, N]`` of every item as the next one, padding being N in ``history``; nothing is masked."""
+        return self._with_votes(self.logits(self.last_state(history, length)), history, length)
 
     def forward(self, history: Tensor, length: Tensor, exclude: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """The inference graph: rank the whole catalogue without seen and excluded items.
@@ -146,5 +158,8 @@ class Student(PreTrainedModel):
         history = torch.where(steps[None, :] >= length[:, None], n_items, history)
         # The padding row is scored with the rest, so that no copy of the table or the scores is needed.
         table = self._directions(self.item_embedding.weight)
-        scores = F.linear(self.last_state(history, length), table)
+        scores = self._with_votes(F.linear(self.last_state(history, length), table), history, length)
         return recommend_from_scores(scores, history, exclude, k)
+
+    def _with_votes(self, scores: Tensor, history: Tensor, length: Tensor) -> Tensor:
+        return scores if self.neighbours is None else self.neighbours(scores, history, length)

@@ -53,9 +53,16 @@ class Parts:
         items, scores = self._graph("score").run(("items", "scores"), inputs)
         return items, scores
 
-    def score_candidates(self, state: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """The scores float32 ``[C]`` of the items int64 ``[C]`` under the state float32 ``[1, d]``."""
-        return self._graph("candidates").run(None, {"state": state, "candidates": candidates[None]})[0][0]
+    def score_candidates(self, state: np.ndarray, history: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """The scores float32 ``[C]`` of the items int64 ``[C]`` under the state float32 ``[1, d]`` of a history.
+
+        Only a graph whose items have neighbours reads the ``history`` int64 ``[T]``, at most the window.
+        """
+        graph = self._graph("candidates")
+        inputs = {"state": state, "candidates": candidates[None]}
+        if len(graph.get_inputs()) > len(inputs):
+            inputs |= {"history": history[None], "length": np.array([len(history)], dtype=np.int64)}
+        return graph.run(None, inputs)[0][0]
 
     def _open(self, file: Path) -> InferenceSession:
         try:

@@ -290,7 +290,8 @@ class Recommender:
         left = np.setdiff1d(request.candidates, np.concatenate([request.history, request.exclude]))
         if not len(left):
             return NOTHING, ()
-        scores = self.backend.parts.score_candidates(state, left)
+        recent = request.history[-self.manifest.max_length :]
+        scores = self.backend.parts.score_candidates(state, recent, left)
         best = np.argsort(-scores, kind="stable")[:k]  # of equal scores the lower index first: left is sorted
         return left[best], scores[best].tolist()
 

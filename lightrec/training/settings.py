@@ -169,10 +169,15 @@ class StudentSettings(TrainingSettings):
     whitened (WhitenRec, arXiv 2402.10602)."""
     base: str = DEFAULT_LANGUAGE_MODEL
     """The language model that reads item texts: a local path or a hub id."""
+    neighbours: int = 0
+    """Items that each item of a history votes for beside what the layers say, three bytes each, fitted after training
+    and kept where they help on validation; 0 for none. See :mod:`lightrec.training.neighbours`."""
 
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""
         mistakes = super().problems()
+        if self.neighbours < 0:
+            mistakes.append(f"neighbours = {self.neighbours} must be at least 0")
         for key in ("hidden_size", "num_layers", "num_heads"):
             if getattr(self, key) < 1:
                 mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
@@ -209,6 +214,8 @@ class DistillSettings(StudentSettings):
     """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec), scaled to mean one
     over what one process computes at a time: with several processes or parts of a step, these differ a little."""
     init_items: Literal["none", "text", "teacher"] = "teacher"
+    """See :class:`StudentSettings`."""
+    neighbours: int = 8
     """See :class:`StudentSettings`."""
     mask_patterns: int = 8
     """Masked teacher and student: how many fixed patterns of hidden items each window has."""
@@ -273,6 +280,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "similarity": "dot",
             "average_epochs": 0.0,
             "init_items": "none",
+            "neighbours": 0,
             "instance_weighting": "none",
             "anneal": 0.0,
             "distill_weight": 0.5,

@@ -16,12 +16,13 @@ from lightrec.models.student import Student
 from lightrec.training import processes
 from lightrec.training.continued import continue_student, origin_facts
 from lightrec.training.initial_items import start_items
+from lightrec.training.neighbours import fit_neighbours
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tasks import NextItemTask, common_options
 from lightrec.training.teachers import Teachers
-from lightrec.training.trainer import fit
+from lightrec.training.trainer import METRIC, fit, validation_cases
 from lightrec.training.windows import Collator, Windows, mask_patterns
 
 
@@ -45,6 +46,7 @@ def train(
         continue_student(student, settings.from_run, dataset)
     task = NextItemTask(student, **common_options(settings, len(windows), dataset.n_items))
     history, facts = fit(task, Collator(windows, dataset.n_items), split, run, settings, reporter)
+    facts |= _with_neighbours(task, split, settings, facts["validation"], reporter)
     return finish_run(
         run,
         kind="student",
@@ -92,6 +94,7 @@ def distill(
     )
     collator = Collator(windows, dataset.n_items, outputs, patterns)
     history, facts = fit(task, collator, split, run, settings, reporter)
+    facts |= _with_neighbours(task, split, settings, facts["validation"], reporter)
     return finish_run(
         run,
         kind="student",
@@ -101,6 +104,17 @@ def distill(
         history=history,
         details={**facts, **teachers_record},
     )
+
+
+def _with_neighbours(
+    task: NextItemTask, split: Split, settings: StudentSettings, best: dict[str, Any], reporter: Reporter
+) -> dict[str, Any]:
+    """Fit neighbours where the settings ask for them: what the record says of them, and the validation with them."""
+    cases = validation_cases(split, settings)
+    found = fit_neighbours(task.best_model, settings.neighbours, split, cases, reporter) if processes.is_main() else {}
+    if not found:
+        return {}
+    return {"neighbours": found, "validation": {**best, **{key: found[key] for key in (METRIC, "hr@10")}}}
 
 
 def training_split(dataset: Dataset, settings: StudentSettings) -> Split:

@@ -66,7 +66,7 @@ class SequenceTrainer(Trainer):
         self.split = split
         self.batches = batches
         self.settings = settings
-        self.validation = _sample(split, settings)
+        self.validation = validation_cases(split, settings)
 
     def get_train_dataloader(self) -> BatchLoader:
         """Each process reads its own share; accelerate would divide the batches once more."""
@@ -255,7 +255,8 @@ def last_complete_checkpoint(folder: Path) -> str | None:
     return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
 
 
-def _sample(split: Split, settings: TrainingSettings) -> Cases:
+def validation_cases(split: Split, settings: TrainingSettings) -> Cases:
+    """The cases of ``split`` that a run is validated on, as many as its settings allow."""
     cases = split.validation
     if not settings.validation_cases or len(cases) <= settings.validation_cases:
         return cases
