@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from mini_bundle import write_bundle
 
+from lightrec.download import cache_folder
 from lightrec.errors import DownloadError
 from lightrec.web import FOLDER
 from lightrec.web.package import RUNTIME_FILES, package_for_web
 
 ROOT = Path(__file__).parents[2]
+ONNXRUNTIME_NODE = "1.30.0"
+"""The version of onnxruntime-node that is fetched where none is installed."""
 
 
 @pytest.fixture(scope="session")
@@ -73,15 +76,31 @@ def node_project(tmp_path_factory):
     """A Node project as a developer has it: lightrec.js beside node_modules."""
     if shutil.which("node") is None:
         pytest.skip("needs Node.js 20 or newer")
-    probe = ["node", "-p", "require.resolve('onnxruntime-node/package.json')"]
-    found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode != 0:
-        pytest.skip("needs onnxruntime-node: npm install --no-save --ignore-scripts onnxruntime-node")
     project = tmp_path_factory.mktemp("project")
-    (project / "node_modules").symlink_to(Path(found.stdout.strip()).parents[1])
+    (project / "node_modules").symlink_to(node_modules())
     (project / "package.json").write_text('{"type": "module"}')
     shutil.copy(FOLDER / "lightrec.js", project)
     return project
+
+
+def node_modules():
+    """The folder that holds onnxruntime-node: of this checkout, of NODE_PATH, or else made in lightrec's cache."""
+    probe = ["node", "-p", "require.resolve('onnxruntime-node/package.json')"]
+    found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return Path(found.stdout.strip()).parents[1]
+    kept = cache_folder() / f"onnxruntime-node-{ONNXRUNTIME_NODE}"
+    if not kept.is_dir():
+        part = kept.with_name(f"{kept.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        command = ["npm", "install", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund"]
+        command.append(f"onnxruntime-node@{ONNXRUNTIME_NODE}")
+        npm = shutil.which("npm")
+        if npm is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("needs onnxruntime-node: npm install --no-save --ignore-scripts onnxruntime-node")
+        part.rename(kept)
+    return kept / "node_modules"
 
 
 @pytest.fixture(scope="session")
@@ -157,3 +176,24 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """A function that opens a page in a context of its own and waits until it can be used."""
+    contexts = []
+
+    def start(url, until="body[data-ready]", script="", **options):
+        contexts.append(chromium.new_context(**options))
+        page = contexts[-1].new_page()
+        page.problems = []
+        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.add_init_script(script)
+        page.goto(url)
+        page.wait_for_selector(until)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()

@@ -16,26 +16,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def open_page(chromium):
-    """A function that opens a page in a context of its own and waits until it can be used."""
-    contexts = []
-
-    def start(url, until="body[data-ready]", **options):
-        contexts.append(chromium.new_context(**options))
-        page = contexts[-1].new_page()
-        page.problems = []
-        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.goto(url)
-        page.wait_for_selector(until)
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
 def page(open_page, serve, sites):
     """The demo page of the single-precision student, ready and kept for offline use; its server is page.server."""
     server = serve(sites["fp32"])
@@ -141,7 +121,7 @@ def test_the_keyboard_is_enough(page):
 
 def test_a_search_without_a_match_says_so_and_escape_closes_it(page):
     page.fill("#search", "nothing like it")
-    assert page.inner_text("#matches") == "No title matches."
+    assert page.inner_text("#matches") == page.text_content("#announcement") == "No title matches."
     page.keyboard.press("Enter")
     assert titles(page, "history") == []
     page.keyboard.press("Escape")
@@ -187,6 +167,7 @@ def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, t
         ".gz files as they are."
     )
     assert page.inner_text("#loading") == sentence
+    assert page.inner_text("#next-heading") == "This page cannot start" and page.locator(".yours").is_hidden()
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
