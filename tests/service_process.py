@@ -1,0 +1,43 @@
+"""``lightrec serve`` as tests start and ask it."""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+TOKEN = "s3cret"
+
+
+class Server:
+    """``lightrec serve`` in a process of its own."""
+
+    def __init__(self, bundle: Path, *options: str):
+        words = [sys.executable, "-m", "lightrec", "serve", str(bundle), "--port", "0", *options]
+        environment = {"LIGHTREC_RELOAD_TOKEN": TOKEN, "PATH": "", "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        atexit.register(self.process.kill)  # where a test fails before it stops
+        self.port = int(self.process.stdout.readline().split("/recommend")[0].rsplit(":", 1)[1])
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def ask(self, path: str, body: object = None, method: str | None = None, connection=None, **headers: str):
+        """Status, headers and JSON of one request; ``body`` may be bytes as they are."""
+        connection = connection or self.connect()
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method or ("GET" if body is None else "POST"), path, content, kind | headers)
+        response = connection.getresponse()
+        answer = response.read()
+        is_json = response.headers["Content-Type"].startswith("application/json")
+        return response.status, response.headers, json.loads(answer) if is_json else answer
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
