@@ -1,6 +1,7 @@
 """lightrec.js and the demo page in a real headless Chromium."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from lightrec.bundle import read_golden
 from lightrec.runtime.verify import compare
 
 pytestmark = pytest.mark.slow
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
@@ -188,3 +190,13 @@ def test_the_example_page_recommends(open_page, serve, sites, tmp_path):
     page.wait_for_timeout(100)
     expected = recommender.recommend(["i03", "i07"], k=5)
     assert page.locator("#suggestions li").all_inner_texts() == [item.title or item.id for item in expected]
+
+
+def test_the_page_of_the_readme_recommends(open_page, serve, sites, tmp_path):
+    site = shutil.copytree(sites["fp32"], tmp_path / "site")
+    (whole,) = re.findall(r"^```html\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    recommender = Recommender.load(site / "bundle")
+    (site / "mine.html").write_text(whole.replace('"50", "181", "174"', '"i03", "i07"'), encoding="utf-8")
+    page = open_page(serve(site).url + "mine.html", "li:nth-child(10)")
+    expected = recommender.recommend(["i03", "i07"], k=10)
+    assert page.locator("li").all_inner_texts() == [item.title or item.id for item in expected]
