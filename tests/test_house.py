@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -106,6 +107,10 @@ def imports(tree: ast.AST, deferred: bool = False) -> Iterator[Import]:
             yield from imports(node, deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+parsed = functools.cache(ast.parse)
+"""The syntax tree of a source text; most are asked for by several tests."""
+
+
 def target(module: str) -> str:
     """The room of lightrec that ``module`` belongs to, or the library."""
     first, _, rest = module.partition(".")
@@ -127,7 +132,7 @@ def breaches(room: str, source: str) -> list[str]:
     free = rule.rooms | rule.libraries | {room, "__future__"} | sys.stdlib_module_names
     return [
         f"line {found.line}: {found.module}"
-        for found in imports(ast.parse(source))
+        for found in imports(parsed(source))
         if found.module != "lightrec.__version__"
         and target(found.module) not in free
         and not (found.deferred and target(found.module) in rule.deferred)
@@ -187,7 +192,7 @@ def test_a_breach_of_the_rule_is_seen(room, source, found):
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=relative)
 def test_imports_are_absolute_and_under_the_one_name(path):
-    found = list(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    found = list(imports(parsed(path.read_text(encoding="utf-8"))))
     assert [one for one in found if one.module.startswith(".")] == []
     assert [one for one in found if one.module.split(".")[0] in MAPPED] == []
 
@@ -216,12 +221,12 @@ def test_opening_a_prepared_data_set_needs_numpy_alone():
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_modules_say_what_they_are_for(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert ast.get_docstring(parsed(path.read_text(encoding="utf-8")))
 
 
 def dangers(source: str) -> list[str]:
     """Ways to run code out of data that stand in ``source``."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     options = [(option.arg, ast.unparse(option.value)) for call in calls for option in call.keywords]
     return [

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from typer.testing import CliRunner
 
-from lightrec.cli.app import app
+from lightrec.cli.app import app, main
 from lightrec.errors import ConfigError
 
 RECORD = {"validation": {"ndcg@10": 0.1, "hr@10": 0.2, "epoch": 1}, "epochs_trained": 1, "seconds": 1.0}
@@ -79,11 +76,13 @@ def test_a_saved_run_is_a_config_file(settings_of, tmp_path):
     assert settings_of("distill", "d", "--out", "o", "--config", tmp_path / "settings.toml") == first
 
 
-def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
-    words = [sys.executable, "-m", "lightrec", "train", str(tmp_path), "--out", str(tmp_path / "run"), "--epochs", "0"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.strip() == "Error: In the options: epochs = 0 must be at least 1."
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capfd):
+    words = ["lightrec", "train", str(tmp_path), "--out", str(tmp_path / "run"), "--epochs", "0"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capfd.readouterr().err.strip() == "Error: In the options: epochs = 0 must be at least 1."
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,8 @@
 """Miniature students, each traced once for all tests of the room: tracing takes seconds."""
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,35 @@ def spread_student(kind: type[Student], config: type, num_heads: int = 2, **size
             if parameter.ndim == 2:
                 parameter.normal_(std=1.0 if name == "item_embedding.weight" else 0.2)
     return model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once() -> Iterator[Callable[[Student], onnx.ModelProto]]:
+    """:func:`to_onnx`, which exports use, too, but the graph of equal weights is kept: the tests export a few students.
+
+    The graphs of :func:`trace` for sessions are not kept.
+    """
+    kept: dict[str, onnx.ModelProto] = {}
+
+    def traced(model: Student) -> onnx.ModelProto:
+        shape = {name: model.config.to_dict()[name] for name in sorted(model.config.to_dict()) if name not in NOTES}
+        digest = hashlib.sha256(json.dumps([type(model).__name__, shape], default=str).encode())
+        for name, weight in model.state_dict().items():
+            digest.update(name.encode() + weight.numpy().tobytes())
+        if digest.hexdigest() not in kept:
+            kept[digest.hexdigest()] = to_onnx(model)
+        copy = onnx.ModelProto()
+        copy.CopyFrom(kept[digest.hexdigest()])
+        return copy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightrec.export.write_models.to_onnx", traced)
+        patch.setattr("lightrec.export.to_onnxruntime.to_onnx", traced)
+        yield traced
+
+
+NOTES = ("architectures", "dtype", "transformers_version", "_name_or_path")
+"""What saving and loading write into a configuration."""
 
 
 @pytest.fixture(scope="session")
@@ -105,16 +136,16 @@ def sasrec_graph(sasrec: Student) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="session")
-def sasrec_traced(sasrec: Student) -> onnx.ModelProto:
+def sasrec_traced(sasrec: Student, traced_once: Callable[[Student], onnx.ModelProto]) -> onnx.ModelProto:
     """For OpenVINO."""
-    return to_onnx(sasrec)
+    return traced_once(sasrec)
 
 
 @pytest.fixture(scope="session")
-def mini_bert_graph(mini_bert: Student) -> onnx.ModelProto:
-    return to_onnx(mini_bert)
+def mini_bert_graph(mini_bert: Student, traced_once: Callable[[Student], onnx.ModelProto]) -> onnx.ModelProto:
+    return traced_once(mini_bert)
 
 
 @pytest.fixture(scope="session")
-def gru4rec_graph(gru4rec: Student) -> onnx.ModelProto:
-    return to_onnx(gru4rec)
+def gru4rec_graph(gru4rec: Student, traced_once: Callable[[Student], onnx.ModelProto]) -> onnx.ModelProto:
+    return traced_once(gru4rec)
