@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lightrec.export.write_bundle import export_bundle
 from lightrec.files import write_json
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
+from lightrec.models.neighbours import Neighbours
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student
 
@@ -109,6 +111,22 @@ def mini_bert(tiny_dataset: Dataset) -> Student:
 @pytest.fixture(scope="session")
 def gru4rec(tiny_dataset: Dataset) -> Student:
     return spread_student(Gru4Rec, Gru4RecConfig, n_items=tiny_dataset.n_items, hidden_size=24, num_layers=2)
+
+
+@pytest.fixture(scope="session")
+def voting_sasrec(tiny_dataset: Dataset) -> Student:
+    """Each item votes for three others, some of them several times, and some votes are none."""
+    sizes = {"n_items": tiny_dataset.n_items, "hidden_size": 16, "num_layers": 2}
+    model, drawn = spread_student(Sasrec, SasrecConfig, **sizes), np.random.default_rng(3)
+    items = drawn.integers(0, tiny_dataset.n_items, (tiny_dataset.n_items, 3))
+    votes = drawn.normal(loc=0.5, size=items.shape)
+    model.set_neighbours(Neighbours.of(items, votes, 5 * 0.8 ** np.arange(MAX_LENGTH)))
+    return model
+
+
+@pytest.fixture(scope="session")
+def voting_run(voting_sasrec: Student, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "voting", voting_sasrec, tiny_dataset)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,98 @@
+"""Neighbours are fitted to a trained student, and kept only where they help."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from lightrec.data.splits import make_split
+from lightrec.evaluation.baselines import ItemKnn
+from lightrec.evaluation.ease import Ease
+from lightrec.evaluation.protocol import evaluate
+from lightrec.models.load import load_model
+from lightrec.models.sasrec import Sasrec, SasrecConfig
+from lightrec.models.scoring import ModelScorer
+from lightrec.training import neighbours as fitting
+from lightrec.training.neighbours import fit_neighbours
+from lightrec.training.progress import Silent
+from lightrec.training.settings import DistillSettings, StudentSettings
+from lightrec.training.students import train
+
+SETTINGS = StudentSettings(
+    hidden_size=16, epochs=2, patience=0, max_length=8, batch_size=16, device="cpu", learning_rate=1e-3, neighbours=4
+)
+
+
+@pytest.fixture
+def untrained(tiny_dataset):
+    return Sasrec(SasrecConfig(n_items=tiny_dataset.n_items, hidden_size=16, max_length=8)).eval()
+
+
+def ndcg(model, split, cases):
+    found = evaluate(ModelScorer(model), cases, train_popularity=split.popularity(), bootstrap=0)
+    return found.metrics["ndcg@10"].value
+
+
+def test_a_run_reports_what_its_neighbours_add(tiny_dataset, tmp_path):
+    record = train(tiny_dataset.path, tmp_path / "run", SETTINGS, Silent())
+    split = make_split(tiny_dataset)
+    model, _ = load_model(tmp_path / "run")
+    found = record["neighbours"]
+    assert model.config.neighbours == 4 and found["of"] == "ease"
+    # The evaluation that is reported elsewhere says the same of the model with, and without.
+    assert ndcg(model, split, split.validation) == pytest.approx(found["ndcg@10"], abs=1e-9)
+    assert record["validation"]["ndcg@10"] == found["ndcg@10"] > found["ndcg@10 without"]
+    model.set_neighbours(None)
+    assert ndcg(model, split, split.validation) == pytest.approx(found["ndcg@10 without"], abs=1e-9)
+    assert json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[-1])["ndcg@10"] <= found["ndcg@10"]
+    assert train(tiny_dataset.path, tmp_path / "run", SETTINGS, Silent()) == record
+
+
+def test_the_largest_entries_of_each_row_vote(tiny_dataset, untrained):
+    split = make_split(tiny_dataset)
+    found = fit_neighbours(untrained, 3, split, split.validation, Silent())
+    weights = Ease(split, regularization=found["penalty"]).weights
+    best = np.sort(np.maximum(weights, 0), axis=1)[:, :-4:-1]
+    voters = untrained.neighbours
+    step = weights.max() / 255
+    np.testing.assert_allclose(np.sort(voters.votes[:-1].numpy(), axis=1)[:, ::-1] * step, best, atol=step / 2 + 1e-6)
+    by_age = found["weight"] * found["decay"] ** np.arange(8) * step
+    np.testing.assert_allclose(voters.by_age, by_age, rtol=1e-4)
+
+
+def test_large_catalogues_take_item_knn(tiny_dataset, untrained, monkeypatch):
+    monkeypatch.setattr(fitting, "MOST_ITEMS", 10)
+    split = make_split(tiny_dataset)
+    found = fit_neighbours(untrained, 3, split, split.validation, Silent())
+    assert (found["of"], found["penalty"]) == ("item-knn", None)
+    knn = ItemKnn(split, neighbours=3)
+    for item, voted in enumerate(untrained.neighbours.items[:-1].tolist()):
+        assert set(voted) - {0} <= set(knn.neighbours[item].tolist())
+
+
+def test_neighbours_that_do_not_help_are_left_out(tiny_dataset, untrained, monkeypatch):
+    split = make_split(tiny_dataset)
+    monkeypatch.setattr(fitting, "_sources", lambda split, width: iter([_away_from_targets(split)]))
+    before = ndcg(untrained, split, split.validation)
+    assert fit_neighbours(untrained, 1, split, split.validation, Silent()) == {}
+    assert untrained.neighbours is None and untrained.config.neighbours == 0
+    assert ndcg(untrained, split, split.validation) == before
+
+
+def _away_from_targets(split):
+    """Every item votes for the item that is least often a validation target."""
+    counts = np.bincount(split.validation.targets, minlength=split.n_items)
+    items = np.full((split.n_items, 1), counts.argmin())
+    return fitting.Source("ease", 1.0, items, np.ones(items.shape, dtype=np.float32))
+
+
+def test_a_catalogue_beyond_the_limit_has_none(tiny_dataset, untrained, monkeypatch):
+    monkeypatch.setattr(fitting, "LARGEST", 10)
+    split = make_split(tiny_dataset)
+    assert fit_neighbours(untrained, 3, split, split.validation, Silent()) == {}
+
+
+def test_distilled_students_have_them_unless_told_otherwise():
+    assert (StudentSettings().neighbours, DistillSettings(teachers=("t",)).neighbours) == (0, 8)
+    assert dataclasses.replace(SETTINGS, neighbours=-1).problems() == ["neighbours = -1 must be at least 0"]
