@@ -1,13 +1,15 @@
 /*
  * Recommendations in C: what to show next to somebody who liked the items named on the command line.
  *
- *     cc -O2 -I "$ONNXRUNTIME/include" recommend.c -o recommend -L "$ONNXRUNTIME/lib" -lonnxruntime -lz
+ *     cc -O2 recommend.c -o recommend -I "$ONNXRUNTIME/include" -L "$ONNXRUNTIME/lib" -Wl,-rpath,"$ONNXRUNTIME/lib" \
+ *         -lonnxruntime -lz
  *     ./recommend -k 5 bundle 50 181 174
  *     ./recommend -k 5 -x 172 bundle 50 181 174      (never item 172; -x may be repeated)
  *
  * Prints a line for each item: id, title and score, with tabs between them. Needs zlib and the C library of ONNX Runtime,
- * 1.23 or newer; the header may be older than the library. The ids must lie in items.json.gz, as they do below 200,000
- * items; docs/format.md tells of the rest. The bundle is trusted: `lightrec verify` checks the SHA-256 of its files.
+ * 1.23 or newer, $ONNXRUNTIME being the absolute path of an unpacked release of it; the header may be older than the
+ * library. The ids must lie in items.json.gz, as they do below 200,000 items; docs/format.md tells of the rest. The
+ * bundle is trusted: `lightrec verify` checks the SHA-256 of its files.
  */
 
 #include <inttypes.h>
