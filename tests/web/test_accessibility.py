@@ -1,8 +1,9 @@
-"""The demo page, as axe-core and a browser's own measurements judge it: every state, both schemes, wide and narrow."""
+"""The demo page and the service's, judged by axe-core and a browser: every state, both schemes, wide and narrow."""
 
 import shutil
 
 import pytest
+from service_process import Server
 
 from lightrec.download import fetch_npm_members
 from lightrec.errors import DownloadError
@@ -71,3 +72,18 @@ def test_the_chosen_match_is_seen_where_backgrounds_are_not_drawn(open_page, ser
     page.fill("#search", "part 1")
     outlines = page.locator("#matches li").evaluate_all("rows => rows.map((row) => getComputedStyle(row).outlineStyle)")
     assert outlines[0] == "solid" and set(outlines[1:]) == {"none"}
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_page_of_the_service_asks_and_breaks_no_rule(width, axe, open_page, bundle):
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    server = Server(bundle, "--timeout", "10")
+    address = f"http://127.0.0.1:{server.port}/docs"
+    page = open_page(address, "details[open]", bypass_csp=True, viewport={"width": width, "height": 800})
+    page.click("details[open] button")
+    page.wait_for_selector("details[open] pre")
+    said = page.inner_text("details[open] pre")
+    assert said.startswith("200 after ") and '"unknown": []' in said and '"fallback": false' in said
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert violations(page, axe) == {} and page.problems == []
+    assert server.stop() == 0
