@@ -95,7 +95,7 @@ def test_texts_of_another_domain_fall_on_the_same_axes():
     assert not project(np.zeros((3, 6), dtype=np.float32), axes).any()
 
 
-@pytest.mark.parametrize("save", [save_bert, save_gpt2])
+@pytest.mark.parametrize("save", [save_bert, pytest.param(save_gpt2, marks=pytest.mark.slow)])
 def test_adapters_train_little_and_leave_a_run_of_the_usual_form(tiny_dataset, tmp_path, save):
     base = str(save(tmp_path / "base"))
     settings = FinetuneSettings(base=base, item_input="ids", lora=2, learning_rate=1e-2, **SMALL)

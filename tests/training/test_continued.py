@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,8 @@ def test_all_that_does_not_agree_is_named_at_once(today, yesterday, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_was_retrained_is_another_origin(tiny_dataset, today, yesterday, tmp_path):
-    train(tiny_dataset.path, tmp_path / "origin", SETTINGS, Silent())
+def test_a_run_that_was_retrained_is_another_origin(today, yesterday, tmp_path):
+    shutil.copytree(yesterday, tmp_path / "origin")
     settings = dataclasses.replace(SETTINGS, from_run=str(tmp_path / "origin"), epochs=1)
     train(today.path, tmp_path / "run", settings, Silent())
     weights = tmp_path / "origin" / "model.safetensors"
