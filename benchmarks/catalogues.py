@@ -46,7 +46,7 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
     except ModelError as error:
         return [_absent(Absent(name, str(error)))]
     progress("Timing catalogues in turns")
-    turn = plan.stream_seconds / (2 * ROUNDS)
+    turn = plan.short_seconds / (2 * ROUNDS)
     with contextlib.ExitStack() as stack:
         workers = []
         for size, bundle in bundles.items():

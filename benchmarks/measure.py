@@ -177,7 +177,7 @@ def _measure(lab: Lab, running: Sequence[Running], plan: Plan, noise: NoiseMeter
         row["threads_scaling"] = None
         if plan.scaling and not one.variant.peer and one.variant.device == "CPU":
             progress(f"{one.variant.name} with more threads")
-            row["threads_scaling"] = scaling(lab, one.variant, plan)
+            row["threads_scaling"] = scaling(lab, one, plan)
     return rows
 
 

@@ -73,6 +73,11 @@ class Plan:
         """``seconds``, of which a soak takes its own: then the other scenarios are as short as usual."""
         return min(self.seconds, SECONDS) if self.asks_for("soak") else self.seconds
 
+    @property
+    def short_seconds(self) -> float:
+        """For each variant's threads and each catalogue: these differ by far more than noise, and are many."""
+        return min(self.seconds, SECONDS)
+
     def asks_for(self, scenario: str) -> bool:
         """Whether a scenario is measured."""
         return scenario in self.scenarios

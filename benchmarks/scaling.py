@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from lightrec.benchmarks.lab import Lab
+from lightrec.benchmarks.lab import Lab, Running
 from lightrec.benchmarks.limits import usable_cores
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.race import race, warm_up
 from lightrec.benchmarks.timing import per_second, summarise
-from lightrec.benchmarks.variants import Variant
 
 Row = dict[str, Any]
 
@@ -20,13 +19,21 @@ BATCH = 32
 """Whose throughput stands beside the latency."""
 
 
-def scaling(lab: Lab, variant: Variant, plan: Plan) -> list[Row]:
-    """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns."""
+def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
+    """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
+
+    The process that runs already is the one with the plan's threads.
+    """
     most = len(plan.limits.cores or usable_cores())
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
-    turn = plan.stream_seconds / (2 * ROUNDS * len(counts))
+    turn = plan.short_seconds / (2 * ROUNDS * len(counts))
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(lab.contestant(variant, count, batches=(BATCH,))) for count in counts]
+        workers = [
+            one.worker
+            if count == plan.threads and f"batch {BATCH}" in one.worker.facts["calls"]
+            else stack.enter_context(lab.contestant(one.variant, count, batches=(BATCH,)))
+            for count in counts
+        ]
         for worker in workers:
             warm_up(worker, "single", turn / 2)
         entries = [(worker, probe) for worker in workers for probe in ("single", f"batch {BATCH}")]

@@ -26,7 +26,7 @@ STREAM_ROUNDS = 5
 """Turns of every variant with every number of streams."""
 SLICES = 20
 """Parts of a soak."""
-MOST_COLD_SECONDS = 20.0
+MOST_COLD_SECONDS = 12.0
 """A variant that has taken so long to start, all its starts together, is started no more."""
 
 
