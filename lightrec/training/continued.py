@@ -18,8 +18,9 @@ from lightrec.models.load import load_model, read_run
 from lightrec.models.student import Student
 from lightrec.training.settings import StudentSettings
 
-MUST_AGREE = ("student", "hidden_size", "num_layers", "num_heads", "max_length", "split", "quantile")
-"""Settings that decide the weights' shapes, or what was held back from them."""
+FLAGS = ("student", "hidden_size", "num_layers", "num_heads", "max_length", "split", "quantile")
+MUST_AGREE = (*FLAGS, "similarity", "logit_scale")
+"""Settings that decide the weights' shapes, what they mean, or what was held back from them."""
 
 
 def origin_facts(settings: StudentSettings) -> dict[str, Any]:
@@ -35,9 +36,9 @@ def origin_facts(settings: StudentSettings) -> dict[str, Any]:
         raise ModelError(f"{settings.from_run} given to --from is a {record['kind']}: give the run of a student.")
     old = record["config"]
     differences = [
-        f"--{key.replace('_', '-')} {old[key]} there, {getattr(settings, key)} now"
+        f"{_flag(key)} {old[key]} there, {getattr(settings, key)} now"
         for key in MUST_AGREE
-        if old[key] != getattr(settings, key)
+        if old.get(key, getattr(settings, key)) != getattr(settings, key)
     ]
     if differences:
         raise ModelError(f"{settings.from_run} cannot be continued: {'; '.join(differences)}. Give what is there.")
@@ -61,6 +62,11 @@ def continue_student(student: Student, run: str, dataset: Dataset) -> None:
     others = {name: tensor for name, tensor in old.state_dict().items() if name != "item_embedding.weight"}
     student.load_state_dict(others, strict=False)
     student.set_item_table(table)
+
+
+def _flag(key: str) -> str:
+    """As it is given: on the command line, or in the file for ``--config``."""
+    return f"--{key.replace('_', '-')}" if key in FLAGS else key
 
 
 def _item_ids(run: str) -> list[str]:
