@@ -79,7 +79,9 @@ def test_a_student_goes_on_with_more_items_and_its_run_knows_their_ids(today, ye
 
 
 def test_all_that_does_not_agree_is_named_at_once(today, yesterday, tmp_path):
-    settings = dataclasses.replace(SETTINGS, from_run=str(yesterday), hidden_size=32, student="mini-bert", similarity="dot")
+    settings = dataclasses.replace(
+        SETTINGS, from_run=str(yesterday), hidden_size=32, student="mini-bert", similarity="dot"
+    )
     expected = "--student sasrec there, mini-bert now; --hidden-size 16 there, 32 now; similarity cosine there, dot now"
     with pytest.raises(ModelError, match=expected):
         train(today.path, tmp_path / "run", settings, Silent())
