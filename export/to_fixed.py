@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightrec.extras import require_extra
+from lightrec.models.neighbours import Neighbours
 from lightrec.models.student import Student
 
 LITERT_FILE = "model.tflite"
@@ -46,7 +48,7 @@ def to_litert(model: Student, folder: Path) -> str:
     require_extra("litert", "Writing a .tflite file")
     import litert_torch
 
-    with _quiet():
+    with _quiet(), _counted_votes(model):
         converted = litert_torch.convert(FixedScores(model).eval(), _example(model))
         converted.export(str(folder / LITERT_FILE))
     return LITERT_FILE
@@ -67,6 +69,41 @@ def to_executorch(model: Student, folder: Path) -> str:
 
 def _example(model: Student) -> tuple[Tensor, Tensor]:
     return torch.zeros(1, model.config.max_length, dtype=torch.int32), torch.ones(1, dtype=torch.int32)
+
+
+class _CountedVotes(nn.Module):
+    """:class:`Neighbours` for LiteRT, which looks up rows of floats alone and cannot add at scattered places: every
+    vote is compared with every item, T * M * N comparisons."""
+
+    items: Tensor
+    votes: Tensor
+    by_age: Tensor
+    catalogue: Tensor
+
+    def __init__(self, neighbours: Neighbours):
+        super().__init__()
+        self.register_buffer("items", neighbours.items.float())  # exact up to 16 million
+        self.register_buffer("votes", neighbours.votes.float())
+        self.register_buffer("by_age", neighbours.by_age)
+        self.register_buffer("catalogue", torch.arange(len(neighbours.items) - 1).float())
+
+    def forward(self, scores: Tensor, history: Tensor, length: Tensor) -> Tensor:
+        """See :meth:`Neighbours.forward`; for one history."""
+        age = (length[:, None] - 1 - torch.arange(history.shape[1])).clamp(min=0)
+        votes = (F.embedding(history, self.votes) * self.by_age[age][:, :, None]).flatten(1)
+        receivers = F.embedding(history, self.items).flatten()
+        return scores + votes @ (receivers[:, None] == self.catalogue).float()
+
+
+@contextlib.contextmanager
+def _counted_votes(model: Student) -> Iterator[None]:
+    neighbours = model.neighbours
+    if neighbours is not None:
+        model.neighbours = _CountedVotes(neighbours)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        model.neighbours = neighbours
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ PHONE = pytest.mark.parametrize("name", PHONES)
 
 @pytest.mark.slow
 @PHONE
-@pytest.mark.parametrize("run", ["sasrec_run", "gru4rec_run"])
-def test_it_answers_as_onnx_runtime_does(name, run, sasrec_run, gru4rec_run, tmp_path):
+@pytest.mark.parametrize("run", ["sasrec_run", "gru4rec_run", "voting_run"])
+def test_it_answers_as_onnx_runtime_does(name, run, request, tmp_path):
     if missing_modules(name):
         pytest.skip(f"needs the extra: pip install 'lightrec[{name}]'")
-    run = {"sasrec_run": sasrec_run, "gru4rec_run": gru4rec_run}[run]
+    run = request.getfixturevalue(run)
     report = export_bundle(run, tmp_path / "bundle", formats=("onnx", name), precision="fp32")
     assert report.parity[1].equal == 1
     assert report.manifest.models[1].files == (FILES[name],)
