@@ -63,7 +63,7 @@ def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray)
     """
 
     def grown(tables: Tables) -> Tables:
-        rows = _openvino_rows(_item_table(tables), vectors) | _no_neighbours(tables, len(vectors))
+        rows = {**_openvino_rows(_item_table(tables), vectors), **_no_neighbours(tables, len(vectors))}
         return {name: _insert(table, rows[name], n_items) for name, table in tables.items()}
 
     _resize_openvino(source, target, n_items, grown, len(vectors))
