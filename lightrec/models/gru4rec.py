@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightrec.models.dropout import Dropout
 from lightrec.models.student import Student, StudentConfig
 
 
@@ -29,7 +30,7 @@ class Gru4Rec(Student):
     def __init__(self, config: Gru4RecConfig):
         super().__init__(config)
         width, layers = config.hidden_size, config.num_layers
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         between = config.dropout if layers > 1 else 0.0
         self.recurrent = nn.GRU(width, width, layers, batch_first=True, dropout=between)
         self.output = nn.Linear(width, width)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightrec.models.dropout import Dropout
 from lightrec.models.student import Student, StudentConfig
 
 
@@ -35,7 +36,7 @@ class SasrecLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 4 * width)
         self.contract = nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, states: Tensor, query_positions: Tensor, queries: Tensor) -> Tensor:
         """Advance ``queries [B, Q, d]`` standing at ``query_positions [B or 1, Q]`` over ``states [B, T, d]``."""
@@ -66,7 +67,7 @@ class Sasrec(Student):
 
     def __init__(self, config: SasrecConfig):
         super().__init__(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(SasrecLayer(config) for _ in range(config.num_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size)
         self.post_init()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from lightrec.errors import ModelError
+from lightrec.models.dropout import Dropout
 from lightrec.models.language_model import (
     LanguageModel,
     config_for_vectors,
@@ -74,7 +75,7 @@ class Teacher(PreTrainedModel):
             self.text_projection = nn.Linear(config.width, config.width)
         if config.objective == "masked":
             self.mask_vector = nn.Parameter(torch.zeros(config.width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Sequential(nn.Linear(hidden, config.width), nn.GELU(), nn.LayerNorm(config.width))
         self.item_bias = nn.Parameter(torch.zeros(config.n_items))
         self.post_init()
