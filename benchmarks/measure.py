@@ -46,6 +46,7 @@ def bench(
     compiled: bool = False,
     replay: Path | None = None,
     rectools: Path | None = None,
+    sentences: bool = False,
     browser: bool = False,
     command: Sequence[str] = (),
     progress: Progress = lambda step: None,
@@ -63,6 +64,7 @@ def bench(
         compiled: the torch student with torch.compile as well.
         replay: interpreter of an environment with RePlay, whose compiled SasRec is measured as well.
         rectools: interpreter of one with RecTools, likewise.
+        sentences: a sentence encoder over the titles as well.
         browser: in headless Chromium as well.
         command: the words of the command line, for the rows.
         progress: called with a few words at the beginning of each step.
@@ -79,7 +81,7 @@ def bench(
         raise ConfigError(f"--cases is {cases}: at least one history is needed.")
     plan, bundle = plan or Plan(), Path(bundle)
     manifest = read_manifest(bundle)
-    found = _find_variants(bundle, manifest, run, device, compiled) + peer_variants(replay, rectools)
+    found = _find_variants(bundle, manifest, run, device, compiled) + peer_variants(replay, rectools, sentences)
     found += browser_variants(bundle, manifest) if browser else []
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightrec.benchmarks.race import worker
 from lightrec.bundle import MANIFEST, TITLE_FILES, Manifest, ModelRecord
+from lightrec.extras import missing_modules
 from lightrec.runtime.backends import BACKENDS
 from lightrec.runtime.doctor import Diagnosis
 
@@ -26,6 +27,9 @@ PROVIDERS = {
 DEVICES = {"GPU": "an Intel GPU and its driver", "NPU": "an Intel NPU and its driver"}
 """OpenVINO's devices beside the CPU, and what they need."""
 
+SENTENCES = "Sentence encoder"
+"""A peer that is no sequential model: MiniLM's shape over the titles, as sentence-transformers do it."""
+
 WORKER = (sys.executable, "-m", "lightrec.benchmarks.worker_variant")
 
 
@@ -36,7 +40,7 @@ class Variant:
     backend: str
     """``torch``, ``torch.compile``, ``onnxruntime``, ``openvino`` or a peer."""
     precision: str
-    """``fp32``, ``fp16``, ``int8`` or ``int4``."""
+    """``fp32``, ``fp16``, ``int8``, ``int8-static`` or ``int4``."""
     size_bytes: int | None
     """Size on disk of what it needs; titles, which are for people alone, are left out."""
     how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -93,12 +97,13 @@ def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
 
 
-def peer_variants(replay: Path | None, rectools: Path | None) -> list[Variant | Absent]:
-    """Other libraries' models of the bundle's shape with random weights, each in an environment of its own.
+def peer_variants(replay: Path | None, rectools: Path | None, sentences: bool = False) -> list[Variant | Absent]:
+    """Other libraries' models with random weights: of the bundle's shape, each in an environment of its own.
 
     Args:
         replay: interpreter that has ``replay-rec[torch]``, ``openvino`` and ``onnx``.
         rectools: interpreter that has ``rectools[torch]``.
+        sentences: also a sentence encoder of all-MiniLM-L6-v2's shape that reads the titles, by this interpreter.
     """
     asked = {"RePlay SasRec compiled": ("replay", replay), "RecTools SASRec": ("rectools", rectools)}
     found: list[Variant | Absent] = []
@@ -109,6 +114,15 @@ def peer_variants(replay: Path | None, rectools: Path | None) -> list[Variant | 
         # Isolated: the folder of the worker holds modules whose names are those of other packages.
         command = (str(interpreter), "-I", str(worker(f"{backend}_serving")))
         found.append(Variant(backend, "fp32", None, command=command, label=label, peer=True))
+    if missing_modules("train"):
+        found.append(Absent(SENTENCES, "not installed: pip install 'lightrec[train]'"))
+    elif not sentences:
+        found.append(
+            Absent(SENTENCES, "a language model reads the titles of each history: ask for it with --sentences")
+        )
+    else:
+        command = (sys.executable, str(worker("sentences")))
+        found.append(Variant("sentences", "fp32", None, command=command, label=SENTENCES, peer=True))
     return found
 
 

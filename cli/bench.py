@@ -68,6 +68,10 @@ def bench(
     rectools: Annotated[
         Path | None, typer.Option(help="Python with rectools[torch]: another peer.", rich_help_panel=MEASURED)
     ] = None,
+    sentences: Annotated[
+        bool,
+        typer.Option("--sentences", help="A sentence encoder over the titles: a peer.", rich_help_panel=MEASURED),
+    ] = False,
     browser: Annotated[
         bool, typer.Option("--browser", help="In headless Chromium as well.", rich_help_panel=MEASURED)
     ] = False,
@@ -134,7 +138,7 @@ def bench(
             "--rectools": rectools,
             "--catalogue-sizes": catalogue_sizes,
         }
-        more |= {"--full": full, "--compile": compiled, "--browser": browser}
+        more |= {"--full": full, "--compile": compiled, "--sentences": sentences, "--browser": browser}
         if any(more.values()):
             given = ", ".join(flag for flag, value in more.items() if value)
             raise ConfigError(f"--host measures with the base package alone: leave out {given}.")
@@ -176,6 +180,7 @@ def bench(
             compiled=compiled,
             replay=replay,
             rectools=rectools,
+            sentences=sentences,
             browser=browser,
             command=["lightrec", *sys.argv[1:]],
             progress=status.update,

@@ -73,7 +73,7 @@ RULES = {
     "benchmarks": Rule(
         {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras"},
         {"numpy", "onnxruntime", "rich"},
-        {"models", "training", "web", "torch", "openvino", "playwright", *PEERS},
+        {"models", "training", "web", "torch", "transformers", "tokenizers", "openvino", "playwright", *PEERS},
     ),
     "cli": Rule({"errors"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
     "__init__": Rule(deferred={"errors", "runtime"}),

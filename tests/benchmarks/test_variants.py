@@ -124,7 +124,20 @@ def test_a_peer_is_told_the_shape_and_asked_the_same_histories(chain_bundle, man
 
 
 def test_peers_are_run_by_the_interpreters_given(tmp_path):
-    replay, rectools = peer_variants(Path("replay/bin/python"), None)
+    replay, rectools, sentences = peer_variants(Path("replay/bin/python"), None)
     assert replay.command[:2] == ("replay/bin/python", "-I") and Path(replay.command[2]).is_file()
     assert replay.size_bytes is None and replay.peer
     assert rectools == Absent("RecTools SASRec", "give an interpreter that has it with --rectools PYTHON")
+    assert sentences.name == "Sentence encoder" and "--sentences" in sentences.reason
+
+
+@pytest.mark.slow
+def test_a_sentence_encoder_answers_raw_ids_with_unseen_titles(chain_bundle, manifest, catalogue, tmp_path):
+    pytest.importorskip("transformers", reason="needs the training extra")
+    traffic = synthetic_traffic(manifest, catalogue, 20, seed=0)
+    *_, sentences = peer_variants(None, None, sentences=True)
+    lab = Lab(chain_bundle, traffic, Plan(batches=(4,)), tmp_path)
+    with lab.contestant(sentences) as worker:
+        assert worker.facts["calls"] == ["single", "batch 4"]
+        assert min(worker.turn("single", 0, 0.05)) > 100_000  # six layers take more than a tenth of a millisecond
+        assert min(worker.turn("batch 4", 0, 0.05)) > 100_000
