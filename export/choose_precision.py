@@ -134,9 +134,10 @@ def speed_among(candidates: Sequence[Candidate], chosen: Candidate) -> Speed | N
 
 
 def speed_beside_fp32(graphs: Graphs, graph: Backend, cases: Cases, manifest: Manifest) -> Speed:
-    """Time ``graph``, of OpenVINO, beside a copy in fp32 that is written for it and thrown away."""
+    """Time ``graph`` beside a copy in fp32 that is written for its runtime and thrown away."""
+    name = next(name for name, runtime in RUNTIMES.items() if runtime == graph.name)
     with tempfile.TemporaryDirectory() as beside:
-        written = write_models(graphs, [(graph.name, "fp32")], Path(beside), lambda step: None)
+        written = write_models(graphs, [(name, "fp32")], Path(beside), lambda step: None)
         exact = open_backend(beside, dataclasses.replace(manifest, models=written))
         speed = Speed(*time_graphs([graph, exact], cases, manifest.max_length))
         del exact  # before its file goes

@@ -12,7 +12,7 @@ from lightrec.runtime.backends import Backend
 N_CASES = 16
 """Golden cases in a bundle: the shortest history, the longest, and lengths between."""
 
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2, "int4": 1e-2}
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2, "int8-static": 1e-2, "int4": 1e-2}
 """Allowed difference of a score, relative to the largest golden score (at least 1). Floats are added in another order
 on another processor; in 8 bits the state is rounded as well, and a tiny difference before becomes a step after."""
 

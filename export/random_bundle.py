@@ -21,13 +21,13 @@ import torch
 from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, write_golden, write_manifest
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, LightrecError
+from lightrec.export.calibrate import as_question
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.large_catalogue import TABLE_FILE
 from lightrec.export.large_table import Rows
 from lightrec.export.to_large import FEW, LARGE, to_large
 from lightrec.export.to_onnx import OPSET
-from lightrec.export.to_onnxruntime import to_onnxruntime
-from lightrec.export.write_models import ONNX_FILE, PRECISIONS
+from lightrec.export.write_models import FORMAT_PRECISIONS, ONNX_FILE, Graphs
 from lightrec.files import new_folder
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.runtime.backends import open_backend
@@ -69,7 +69,9 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
             few.config.n_items = config.n_items
             to_large(few.eval(), folder, ONNX_FILE, random_rows(config.hidden_size, seed))
         else:
-            onnx.save(PRECISIONS[precision](to_onnxruntime(Sasrec(config).eval())), folder / ONNX_FILE)
+            histories = np.random.default_rng(seed).integers(0, config.n_items, (16, config.max_length))
+            graphs = Graphs(Sasrec(config).eval(), [as_question(history) for history in histories])
+            onnx.save(graphs.smaller(precision), folder / ONNX_FILE)
         write_catalogue(folder, catalogue)
         cases = golden_cases(
             open_backend(folder, manifest),
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     items.add_argument("--items", type=int, help="size of a made-up catalogue")
     items.add_argument("--data", type=Path, help="prepared data set whose items it has")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--precision", choices=PRECISIONS, default="int8")
+    parser.add_argument("--precision", choices=FORMAT_PRECISIONS["onnx"], default="int8")
     for name, default in (("hidden_size", 64), ("num_layers", 2), ("num_heads", 2), ("max_length", 50)):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     given = parser.parse_args(arguments)

@@ -24,6 +24,7 @@ from lightrec.bundle import (
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, Split, make_split
 from lightrec.errors import ConfigError, DataError, ModelError
+from lightrec.export.calibrate import STATIC, calibration_questions
 from lightrec.export.choose_precision import Speed, speed_beside_fp32, write_best
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
@@ -69,8 +70,9 @@ def export_bundle(
         run: a run folder of ``lightrec train`` or ``lightrec distill``.
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
         formats: some of :data:`FORMATS`: one model file each. The first is the default of the bundle.
-        precision: "fp32", "fp16", "int8" or, for ONNX, "int4", of every model file; or "auto": for each format the
-            fastest on this machine that keeps within ``max_ndcg_drop``, with a report of the choice in the bundle.
+        precision: "fp32", "fp16", "int8", "int8-static" (calibrated on training histories) or, for ONNX, "int4", of
+            every model file; or "auto": for each format the fastest on this machine that keeps within
+            ``max_ndcg_drop``, with a report of the choice in the bundle.
         data: the prepared data set; if None, the one that the run was trained on, where it was then.
         max_ndcg_drop: NDCG@10 that the exported model may lose on validation users, relative to the trained one.
         titles: whether to include the items' titles.
@@ -111,7 +113,7 @@ def export_bundle(
             text_projection=_copy_projection(Path(run), folder),
             history_lengths=length_distribution(split.test if len(split.test) else split.validation),
         )
-        source = Graphs(model)
+        source = Graphs(model, calibration_questions(split, model.config.max_length))
         speeds: Sequence[Speed | None]
         if precision == "auto":
             models, parity, speeds = write_best(
@@ -182,8 +184,9 @@ def _check_arguments(out: Path, formats: tuple[str, ...], precision: str, max_nd
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ConfigError(f"The format is {', '.join(unknown) or 'missing'}: choose from {', '.join(FORMATS)}.")
-    if precision not in (*PRECISIONS, "auto"):
-        raise ConfigError(f"The precision is {precision!r}: choose one of {', '.join(PRECISIONS)}, auto.")
+    known = (*FORMAT_PRECISIONS["onnx"], "auto")
+    if precision not in known:
+        raise ConfigError(f"The precision is {precision!r}: choose one of {', '.join(known)}.")
     if {"onnx", "ort"} <= set(formats):
         raise ConfigError("--format onnx and --format ort are for the same runtime: choose one, and export twice.")
     without = [name for name in formats if precision not in (*FORMAT_PRECISIONS[name], "auto")]
@@ -224,10 +227,11 @@ def _gate(
 def _speed(
     source: Graphs, graph: Backend, cases: Cases, manifest: Manifest, progress: Callable[[str], None]
 ) -> Speed | None:
-    """Of OpenVINO's smaller copies, which are not always faster; None for the others."""
-    if graph.name != "openvino" or graph.record.precision == "fp32":
+    """Of smaller copies that are not faster everywhere, OpenVINO's and calibrated ones; None for the others."""
+    precision = graph.record.precision
+    if precision == "fp32" or (graph.name != "openvino" and precision != STATIC):
         return None
-    progress(f"Timing OpenVINO in {graph.record.precision} beside fp32")
+    progress(f"Timing {graph.name} in {precision} beside fp32")
     return speed_beside_fp32(source, graph, cases, manifest)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from lightrec.bundle import ModelRecord
+from lightrec.export.calibrate import STATIC, Question, to_int8_static
 from lightrec.export.quantize import to_fp16, to_int4, to_int8
 from lightrec.export.to_fixed import to_executorch, to_litert
 from lightrec.export.to_large import LARGE, to_large
@@ -25,11 +26,11 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "int8": to_int8,
     "int4": to_int4,
 }
-"""What each makes of the graph for ONNX Runtime."""
+"""What each makes of the graph for ONNX Runtime; :data:`~lightrec.export.calibrate.STATIC` needs histories as well."""
 FORMAT_PRECISIONS: dict[str, tuple[str, ...]] = {
-    "onnx": tuple(PRECISIONS),
-    "openvino": ("fp32", "fp16", "int8"),
-    "ort": tuple(PRECISIONS),
+    "onnx": (*PRECISIONS, STATIC),
+    "openvino": ("fp32", "fp16", "int8", STATIC),
+    "ort": (*PRECISIONS, STATIC),
     "litert": ("fp32",),
     "executorch": ("fp32",),
 }
@@ -44,14 +45,22 @@ FIXED: dict[str, Callable[[Student, Path], str]] = {"litert": to_litert, "execut
 class Graphs:
     """A student's inference graphs in single precision, each made when it is first needed: tracing takes seconds."""
 
-    def __init__(self, model: Student):
+    def __init__(self, model: Student, questions: Sequence[Question] = ()):
         self.model = model
         """The trained student."""
+        self.questions = questions
+        """Real histories, to calibrate on; see :func:`~lightrec.export.calibrate.calibration_questions`."""
 
     @functools.cached_property
     def onnxruntime(self) -> onnx.ModelProto:
         """See :func:`~lightrec.export.to_onnxruntime.to_onnxruntime`."""
         return to_onnxruntime(self.model)
+
+    def smaller(self, precision: str) -> onnx.ModelProto:
+        """The graph for ONNX Runtime in ``precision``."""
+        if precision == STATIC:
+            return to_int8_static(self.onnxruntime, self.questions)
+        return PRECISIONS[precision](self.onnxruntime)
 
     @functools.cached_property
     def traced(self) -> onnx.ModelProto:
@@ -66,7 +75,7 @@ def write_models(
 
     Args:
         graphs: of the trained student.
-        wanted: one of :data:`FORMATS` and one of :data:`PRECISIONS` for each model, every format once.
+        wanted: one of :data:`FORMATS` and one of its precisions for each model, every format once.
         folder: an existing folder.
         progress: called with a few words at the beginning of each.
 
@@ -79,17 +88,18 @@ def write_models(
         if name == "onnx":
             records.append(ModelRecord("onnxruntime", precision, _write_onnx(graphs, precision, folder), OPSET))
         elif name == "ort":
-            file = to_ort(PRECISIONS[precision](graphs.onnxruntime), folder)
+            file = to_ort(graphs.smaller(precision), folder)
             records.append(ModelRecord("onnxruntime", precision, (file,), OPSET))
         elif name in FIXED:
             records.append(ModelRecord(name, precision, (FIXED[name](graphs.model, folder),)))
         else:
-            records.append(ModelRecord("openvino", precision, tuple(to_openvino(graphs.traced, precision, folder))))
+            files = to_openvino(graphs.traced, precision, folder, graphs.questions)
+            records.append(ModelRecord("openvino", precision, tuple(files)))
     return tuple(records)
 
 
 def _write_onnx(graphs: Graphs, precision: str, folder: Path) -> tuple[str, ...]:
     if precision == "int8" and graphs.model.config.n_items >= LARGE:
         return to_large(graphs.model, folder, ONNX_FILE)
-    onnx.save(PRECISIONS[precision](graphs.onnxruntime), folder / ONNX_FILE)
+    onnx.save(graphs.smaller(precision), folder / ONNX_FILE)
     return (ONNX_FILE,)

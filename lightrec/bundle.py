@@ -90,7 +90,7 @@ class ModelRecord:
     backend: str
     """The runtime that reads it: "onnxruntime" or "openvino"."""
     precision: str
-    """"fp32", "fp16" or "int8"."""
+    """"fp32", "fp16", "int8", "int8-static" or "int4"."""
     files: tuple[str, ...]
     """Its files; the first is the one the runtime opens."""
     opset: int | None = None

@@ -119,7 +119,7 @@ def open_backend(
         backend: one of :data:`BACKENDS`; if None, the one that ``device``, ``compute`` or ``providers`` belongs to,
             or ONNX Runtime where the bundle has a model for it.
         threads: compute threads; one if None, which is fastest for single requests to a small model.
-        precision: "fp32", "fp16", "int8" or "int4"; the first in the bundle if None.
+        precision: "fp32", "fp16", "int8", "int8-static" or "int4"; the first in the bundle if None.
         device: OpenVINO's device; the CPU if None.
         compute: what OpenVINO computes in, "f32" (if None), "bf16" or "f16".
         providers: ONNX Runtime's execution providers, the preferred first; the CPU's if None.

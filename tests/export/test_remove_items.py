@@ -22,7 +22,7 @@ GONE = [0, 7, 8, 29]
 
 
 BOTH, ONNX = ("onnx", "openvino"), ("onnx",)
-SLOW = [("fp32", BOTH), ("fp16", BOTH), ("int8", BOTH), ("int4", ONNX)]
+SLOW = [("fp32", BOTH), ("fp16", BOTH), ("int8", BOTH), ("int4", ONNX), ("int8-static", BOTH)]
 
 
 @pytest.fixture(scope="module")

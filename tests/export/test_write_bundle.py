@@ -108,6 +108,7 @@ def test_auto_keeps_the_fastest_precision_and_says_why(sasrec_run, tmp_path):
         ("onnxruntime", "fp16"),
         ("onnxruntime", "int8"),
         ("onnxruntime", "int4"),
+        ("onnxruntime", "int8-static"),
     ]
     model = report.manifest.models[0]
     assert told["chosen"] == [{"backend": model.backend, "precision": model.precision}]
@@ -134,7 +135,8 @@ def test_auto_chooses_for_each_format_by_itself(sasrec_run, tmp_path, formats):
         backend: [c["precision"] for c in told["candidates"] if c["backend"] == backend]
         for backend in ("onnxruntime", "openvino")
     }
-    assert tried == {"onnxruntime": ["fp32", "fp16", "int8", "int4"], "openvino": ["fp32", "fp16", "int8"]}
+    smaller = ["fp32", "fp16", "int8"]
+    assert tried == {"onnxruntime": [*smaller, "int4", "int8-static"], "openvino": [*smaller, "int8-static"]}
     times = {(c["backend"], c["precision"]): c["milliseconds"] for c in told["candidates"]}
     for entry in report.manifest.gate["models"]:
         speed = entry["speed"]
@@ -222,7 +224,7 @@ def test_data_must_be_there_and_be_the_runs_own(tiny_dataset, tmp_path):
     [
         ({"formats": ("tflite",)}, "The format is tflite: choose from onnx, openvino"),
         ({"formats": ()}, "The format is missing"),
-        ({"precision": "int2"}, "The precision is 'int2': choose one of fp32, fp16, int8, int4, auto"),
+        ({"precision": "int2"}, "The precision is 'int2': choose one of fp32, fp16, int8, int4, int8-static, auto"),
         ({"max_ndcg_drop": 1.5}, "--max-ndcg-drop is 1.5"),
         ({"k_limit": 0}, "--k-limit is 0"),
     ],
