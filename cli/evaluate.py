@@ -27,7 +27,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Run folder, bundle folder, or one of popularity, recent-popularity, item-knn, ease."
+            metavar="MODEL",
+            help="Run folder, bundle folder, or one of popularity, recent-popularity, item-knn, ease, slit.",
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared data set (lightrec data prepare).")],

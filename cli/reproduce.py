@@ -22,7 +22,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file of your own.",
+            help="default, beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file of your own.",
             show_default=False,
         ),
     ],
@@ -51,6 +51,7 @@ def reproduce(
 
     ```
     lightrec reproduce ml-100k
+    lightrec reproduce default --data prepared/my-shop
     lightrec reproduce ml-100k --seeds 1 --split temporal --out reproduced/in-time
     lightrec reproduce beauty --data prepared/amazon14-beauty --dry-run
     lightrec reproduce my-shop.toml --data prepared/my-shop

@@ -24,6 +24,11 @@ GRIDS: dict[str, dict[str, Sequence[float]]] = {
         "regularization": (30, 100, 300, 1000, 3000),
         "decay": (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
     },
+    "slit": {
+        "fitting_decay": (0.5, 0.8, 0.95),
+        "regularization": (10, 100, 1000),
+        "decay": (0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
+    },
 }
 """The values tried for each parameter, one parameter after the other."""
 

@@ -13,6 +13,7 @@ from lightrec.errors import ConfigError, DataError
 from lightrec.evaluation.co_occurrence import co_occurrences, users_of_items
 from lightrec.evaluation.ease import Ease
 from lightrec.evaluation.protocol import Scorer
+from lightrec.evaluation.slit import Slit
 
 
 class Baseline(Scorer, Protocol):
@@ -129,5 +130,6 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "recent-popularity": RecentPopularity,
     "item-knn": ItemKnn,
     "ease": Ease,
+    "slit": Slit,
 }
 """The baselines by the name that :func:`make_baseline` takes."""

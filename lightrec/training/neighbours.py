@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from lightrec.data.splits import Cases, Split
 from lightrec.evaluation.baselines import ItemKnn
 from lightrec.evaluation.ease import MOST_ITEMS, Ease
 from lightrec.evaluation.ranking import hide, target_ranks
+from lightrec.evaluation.slit import MOST_ITEMS as MOST_ITEMS_OF_SLIT
+from lightrec.evaluation.slit import Slit
 from lightrec.models.neighbours import Neighbours
 from lightrec.models.scoring import ModelScorer, pad_histories
 from lightrec.models.student import Student
@@ -22,28 +24,61 @@ from lightrec.training.progress import Reporter
 
 PENALTIES = (30.0, 300.0)
 """Ridge penalties of EASE that are tried: sparse data want the lower one."""
+MANY_ITEMS = 10_000
+"""Above this the lower penalty alone is tried: such data are sparse, and an inversion takes minutes."""
 DECAYS = (0.5, 0.7, 0.8, 0.9, 0.97)
 """Weights of an event relative to the next that are tried."""
-WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Factors on the votes, in logits, that are tried."""
 MOST_SCORES = 4_000_000
 """Scores held at once."""
 LARGEST = 400_000
 """Catalogues with more items have no neighbours: their table is read in integers, piece by piece."""
+SHORTLIST = 8
+"""How many times as many entries of a row are kept of each matrix as will vote, for matrices to be added up."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An item-item matrix, cut to the largest entries of each row."""
+    """An item-item matrix, cut to some of the largest entries of each row."""
 
     name: str
     """The baseline that it comes from."""
     penalty: float | None
-    """EASE's ridge penalty."""
+    """EASE's or SLIT's ridge penalty."""
     items: np.ndarray
     """int ``[N, M]``, the neighbours of each item."""
     votes: np.ndarray
     """float32 ``[N, M]``."""
+
+    @classmethod
+    def of(cls, name: str, penalty: float | None, matrix: np.ndarray, width: int) -> Source:
+        """The ``width`` largest entries of each row of ``matrix [N, N]``."""
+        items = np.argpartition(-matrix, width - 1, axis=1)[:, :width]
+        return cls(name, penalty, items, np.take_along_axis(matrix, items, axis=1))
+
+    def cut(self, width: int) -> Source:
+        """The ``width`` largest entries of each row, or as many as there are."""
+        if width >= self.items.shape[1]:
+            return self
+        best = np.argpartition(-self.votes, width - 1, axis=1)[:, :width]
+        parts = (np.take_along_axis(part, best, axis=1) for part in (self.items, self.votes))
+        return Source(self.name, self.penalty, *parts)
+
+    def __add__(self, other: Source) -> Source:
+        """Both matrices' entries, those for the same item added up."""
+        items = np.concatenate([self.items, other.items], axis=1)
+        votes = np.concatenate([self.votes, other.votes], axis=1)
+        order = np.argsort(items, axis=1, kind="stable")
+        items, votes = np.take_along_axis(items, order, axis=1), np.take_along_axis(votes, order, axis=1)
+        again = items[:, 1:] == items[:, :-1]
+        votes[:, :-1] += np.where(again, votes[:, 1:], 0)
+        votes[:, 1:][again] = 0
+        return Source(f"{self.name}+{other.name}", self.penalty, items, votes)
+
+    def times(self, factor: float) -> Source:
+        """The same matrix with its entries multiplied by ``factor``."""
+        return dataclasses.replace(self, votes=self.votes * np.float32(factor))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +95,16 @@ def fit_neighbours(
 ) -> dict[str, float | str | None]:
     """Give a trained ``student`` neighbours, if they rank the validation targets better than it does alone.
 
-    They come from EASE (Steck, arXiv 1905.03375), or from item-kNN where the catalogue is too large to invert a
-    matrix; the ``width`` largest entries of each row are kept. The student's own weights do not change.
+    They come from EASE (Steck, arXiv 1905.03375), which knows what goes together; from SLIT (Choi et al., arXiv
+    2103.16104), which knows what follows; or from both matrices added up, each by the factor that served it best.
+    Where the catalogue is too large for these, item-kNN takes their place. The ``width`` largest entries of each row
+    are kept. The student's own weights do not change.
 
     Args:
         student: without neighbours so far.
         width: neighbours of each item, M.
         split: its training events are counted.
-        cases: validation cases to choose the penalty, the decay and the weight on.
+        cases: validation cases to choose the matrix, the decay and the weight on.
         reporter: is told how far the work is.
 
     Returns:
@@ -77,18 +114,33 @@ def fit_neighbours(
     if not width or split.n_items > LARGEST:
         return {}
     before = _Asked(student, cases)
-    choices: list[_Choice] = []
-    sources = 1 if split.n_items > MOST_ITEMS else len(PENALTIES)
-    reporter.start("Neighbours", sources * len(cases))
-    for number, source in enumerate(_sources(split, width)):
-        choices += before.try_out(source, lambda done, start=number * len(cases): reporter.advance(start + done))
+    choices: dict[str, _Choice] = {}
+    makers = _sources(split, min(SHORTLIST * width, split.n_items))
+    reporter.start("Neighbours", len(makers) + (len(makers) > 1))
+
+    def try_out(source: Source) -> None:
+        found = max(before.try_out(source.cut(width)), key=lambda choice: choice.ndcg)
+        found = dataclasses.replace(found, source=source)
+        choices[source.name] = max((found, choices.get(source.name, found)), key=lambda choice: choice.ndcg)
+
+    for number, make in enumerate(makers):
+        try_out(make())
+        reporter.advance(number + 1)
+    if len(choices) > 1:
+        first, *others = choices.values()
+        mixed = first.source.times(first.weight)
+        for choice in others:
+            mixed = mixed + choice.source.times(choice.weight)
+        # In the units of the first, so that the same factors are worth trying.
+        try_out(mixed.times(1 / first.weight))
     reporter.stop()
-    best = max(choices, key=lambda choice: choice.ndcg)
+    best = max(choices.values(), key=lambda choice: choice.ndcg)
     if best.ndcg <= before.ndcg:
         reporter.note(f"neighbours do not help: validation ndcg@10 {best.ndcg:.4f} with, {before.ndcg:.4f} without")
         return {}
     by_age = best.weight * best.decay ** np.arange(student.config.max_length)
-    student.set_neighbours(Neighbours.of(best.source.items, best.source.votes, by_age))
+    voters = best.source.cut(width)
+    student.set_neighbours(Neighbours.of(voters.items, voters.votes, by_age))
     reporter.note(f"neighbours by {best.source.name}: validation ndcg@10 {best.ndcg:.4f}, {before.ndcg:.4f} without")
     return {
         "of": best.source.name,
@@ -101,16 +153,25 @@ def fit_neighbours(
     }
 
 
-def _sources(split: Split, width: int) -> Iterator[Source]:
-    width = min(width, split.n_items)
+def _sources(split: Split, width: int) -> list[Callable[[], Source]]:
+    """What makes each matrix that is to be tried; of a name, the better one is kept."""
+
+    def knn() -> Source:
+        found = ItemKnn(split, neighbours=width)
+        return Source("item-knn", None, found.neighbours, found.similarities)
+
+    def ease(penalty: float) -> Source:
+        return Source.of("ease", penalty, Ease(split, regularization=penalty).weights, width)
+
+    def slit() -> Source:
+        found = Slit(split)
+        return Source.of("slit", found.parameters["regularization"], found.weights, width)
+
     if split.n_items > MOST_ITEMS:
-        knn = ItemKnn(split, neighbours=width)
-        yield Source("item-knn", None, knn.neighbours, knn.similarities)
-        return
-    for penalty in PENALTIES:
-        weights = Ease(split, regularization=penalty).weights
-        items = np.argpartition(-weights, width - 1, axis=1)[:, :width]
-        yield Source("ease", penalty, items, np.take_along_axis(weights, items, axis=1))
+        return [knn]
+    penalties = PENALTIES[:1] if split.n_items > MANY_ITEMS else PENALTIES
+    made: list[Callable[[], Source]] = [functools.partial(ease, penalty) for penalty in penalties]
+    return [*made, slit] if split.n_items <= MOST_ITEMS_OF_SLIT else made
 
 
 class _Asked:
@@ -122,7 +183,7 @@ class _Asked:
         self.length, self.n_items = student.config.max_length, student.config.n_items
         self.ndcg = float(np.mean(np.concatenate([self._gains(base, rows)[0] for rows, base in self._batches()])))
 
-    def try_out(self, source: Source, progress: Any) -> list[_Choice]:
+    def try_out(self, source: Source) -> list[_Choice]:
         """Every decay and weight."""
         settings = list(itertools.product(DECAYS, WEIGHTS))
         sums = np.zeros((len(settings), 2))
@@ -130,7 +191,6 @@ class _Asked:
             votes = {decay: self._votes(source, decay, rows) for decay in DECAYS}
             for place, (decay, weight) in enumerate(settings):
                 sums[place] += [part.sum() for part in self._gains(base + np.float32(weight) * votes[decay], rows)]
-            progress(int(rows[-1]) + 1)
         means = sums / len(self.cases)
         return [
             _Choice(source, decay, weight, *mean)

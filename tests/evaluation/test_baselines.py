@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.splits import Cases, Split, leave_one_out, temporal
 from lightrec.errors import ConfigError, DataError
-from lightrec.evaluation import co_occurrence, ease
+from lightrec.evaluation import co_occurrence, ease, slit
 from lightrec.evaluation.baseline_search import GRIDS, MOST_SETTINGS, tune_baseline
 from lightrec.evaluation.baselines import BASELINES, ItemKnn, Popularity, RecentPopularity, make_baseline
 from lightrec.evaluation.ease import Ease
 from lightrec.evaluation.protocol import Scorer, evaluate
+from lightrec.evaluation.slit import Slit
 
 
 def split_of(sequences: list[list[int]], n_items: int, times: list[int] | None = None) -> Split:
@@ -153,6 +154,38 @@ def test_ease_refuses_a_catalogue_too_large_to_invert(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ease, "MOST_ITEMS", 3)
     with pytest.raises(ConfigError, match=r"4 items would take .* use the baseline item-knn"):
         Ease(split_of([[0, 1]], 4))
+
+
+def test_slit_by_hand() -> None:
+    # One user, 0 then 1 then 2. Histories at decay 1/2: [1, 0, 0] before 1 and [1/2, 1, 0] before 2.
+    # XᵀX + I = [[9/4, 1/2, 0], [1/2, 2, 0], [0, 0, 1]], its upper left inverse [[2, -1/2], [-1/2, 9/4]] / (17/4);
+    # XᵀY = [[0, 1, 1/2], [0, 0, 1], [0, 0, 0]].
+    found = Slit(split_of([[0, 1, 2]], 3), regularization=1, fitting_decay=0.5, decay=0.1)
+    expected = np.array([[0, 2, 1 / 2], [0, -1 / 2, 2], [0, 0, 0]]) / (17 / 4)
+    np.testing.assert_allclose(found.weights, expected, atol=1e-6)
+    np.testing.assert_allclose(found.score([np.array([0, 1])]), [expected[1] + 0.1 * expected[0]], atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sequences=sequences, regularization=st.sampled_from([0.5, 20.0]), decay=st.sampled_from([0.3, 0.9, 1.0]))
+def test_slit_regresses_the_next_item_on_the_history(
+    sequences: list[list[int]], regularization: float, decay: float
+) -> None:
+    histories, targets = [np.zeros(8)], [np.zeros(8)]
+    for sequence in sequences:
+        for end in range(1, len(sequence)):
+            histories.append(sum(decay**age * np.eye(8)[item] for age, item in enumerate(sequence[:end][::-1])))
+            targets.append(np.eye(8)[sequence[end]])
+    x, y = np.array(histories), np.array(targets)
+    expected = np.linalg.solve(x.T @ x + regularization * np.eye(8), x.T @ y)
+    found = Slit(split_of(sequences, 8), regularization, fitting_decay=decay).weights
+    np.testing.assert_allclose(found, expected, atol=2e-3 * max(1, np.abs(expected).max()))
+
+
+def test_slit_refuses_a_catalogue_too_large_to_solve_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slit, "MOST_ITEMS", 3)
+    with pytest.raises(ConfigError, match=r"4 items would take .* use the baseline item-knn"):
+        Slit(split_of([[0, 1]], 4))
 
 
 @pytest.mark.parametrize("name", BASELINES)
