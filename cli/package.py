@@ -39,7 +39,8 @@ def package(
     """Package a bundle for another place.
 
     **web**: a static folder with the bundle, lightrec.js, ONNX Runtime for WebAssembly and a demo page that works
-    offline. Everything is computed in the visitor's browser; any web server serves the folder.
+    offline. Everything is computed in the visitor's browser; any web server serves the folder. A package that is there
+    is replaced; files of your own in its folder stay.
 
     **triton**, **ovms**: a model repository for Triton's ONNX Runtime backend or for OpenVINO Model Server: version
     folder, tensors and settings. These servers run the graph, which speaks of items by index; lightrec serve answers

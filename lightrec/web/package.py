@@ -32,9 +32,9 @@ from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
 from lightrec.files import new_folder, write_text
 from lightrec.web import FOLDER
+from lightrec.web.own_files import HEAD, PRECACHE, TAIL, carry_own_files, packaged_files
 
 LIBRARY = ("lightrec.js", "lightrec.d.ts")
-PRECACHE = "precache.js"
 NOT_CACHED = ("lightrec.d.ts", "golden.json", "service-worker.js")
 """Files that no visitor's browser asks for, and the one that it keeps by itself."""
 
@@ -72,6 +72,8 @@ def package_for_web(
 ) -> WebPackage:
     """Write the static folder; ``out`` appears whole or not at all, and replaces an earlier one.
 
+    Files in the earlier one that packaging did not write, such as a page of the user's own, stay there.
+
     Args:
         bundle: the bundle.
         out: the folder to write.
@@ -81,14 +83,16 @@ def package_for_web(
 
     Raises:
         BundleError: if the bundle is damaged or holds no such model.
-        ConfigError: if ``out`` exists and is something else, or ``onnxruntime_web`` lacks a file.
+        ConfigError: if ``out`` exists and is something else or holds a file of the user's own under the name of one of
+            the package's, or ``onnxruntime_web`` lacks a file.
         DownloadError: if ONNX Runtime cannot be fetched.
     """
     bundle, out = Path(bundle), Path(out)
     manifest = verify_hashes(bundle)
     model = _model(bundle, manifest, precision)
-    if out.exists() and not (out / PRECACHE).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out} exists and is not a web package: choose a new folder.")
+    replaces = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if replaces:
+        packaged_files(out)  # before anything is fetched
     runtime = _runtime_files(onnxruntime_web)
     with new_folder(out) as folder:
         shutil.copytree(FOLDER / "page", folder, dirs_exist_ok=True)
@@ -100,6 +104,8 @@ def package_for_web(
         _copy_bundle(bundle, manifest, model, folder / "bundle")
         _write_precache(folder)
         sizes = {name: (folder / name).stat().st_size for name in _names(folder)}
+        if replaces:
+            carry_own_files(out, folder)
     return WebPackage(out, sizes, model.precision)
 
 
@@ -151,7 +157,7 @@ def _write_precache(folder: Path) -> None:
     files = {"./" if name == "index.html" else name: f"sha256-{digest}" for name, digest in digests.items()}
     version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
     listing = json.dumps({"version": version, "files": files}, indent=2)
-    write_text(folder / PRECACHE, f"self.PRECACHE = {listing};\n")
+    write_text(folder / PRECACHE, f"{HEAD}{listing}{TAIL}")
 
 
 def _names(folder: Path) -> list[str]:

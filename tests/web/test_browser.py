@@ -140,6 +140,25 @@ def test_it_works_offline_and_the_history_outlives_a_reload(page, sites):
     assert titles(page, "items") == expected(sites, ["Part 3 of the red saga", "Part 7 of the red saga"], k=10)
 
 
+def test_pages_of_ones_own_in_the_folder_are_themselves(open_page, serve, sites, tmp_path):
+    site = shutil.copytree(sites["fp32"], tmp_path / "site")
+    shutil.copy(EXAMPLES / "page.html", site)
+    (site / "mine.html").write_text("<!doctype html><title>Mine</title><h1>My own page</h1>")
+    server = serve(site)
+    page = open_page(server.url, "body[data-offline]")
+    page.goto(server.url + "mine.html")
+    assert page.evaluate("Boolean(navigator.serviceWorker.controller)") and page.inner_text("h1") == "My own page"
+    page.goto(server.url + "page.html?item=i03&item=i07")
+    page.wait_for_selector("#suggestions li")
+    for address in ("", "?from=a-letter", "index.html", "index.html?from=a-letter"):
+        page.goto(server.url + address)
+        assert page.inner_text("h1") == "What next?"
+    server.stop()
+    for address in ("?from=a-letter", "index.html"):
+        page.goto(server.url + address)
+        page.wait_for_selector("body[data-ready]")
+
+
 def test_a_new_package_takes_the_place_of_the_old_one(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
     page = open_page(serve(site).url, "body[data-offline]")

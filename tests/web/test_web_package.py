@@ -17,6 +17,7 @@ from lightrec.cli.app import app
 from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DownloadError
 from lightrec.runtime.verify import verify_bundle
 from lightrec.web import FOLDER
+from lightrec.web.own_files import packaged_files
 from lightrec.web.package import package_for_web
 
 
@@ -84,6 +85,41 @@ def test_a_folder_of_something_else_is_left_alone(bundle, runtime_files, tmp_pat
     with pytest.raises(ConfigError, match="is not a web package"):
         package_for_web(bundle, tmp_path, onnxruntime_web=runtime_files)
     assert files(tmp_path) == {"letters.txt"}
+    (tmp_path / "precache.js").write_text("something else's")
+    with pytest.raises(ConfigError, match="is not a web package"):
+        package_for_web(bundle, tmp_path, onnxruntime_web=runtime_files)
+    assert files(tmp_path) == {"letters.txt", "precache.js"}
+
+
+def test_the_files_of_a_package_are_known_from_its_list(package):
+    assert packaged_files(package.path) == set(package.files)
+
+
+def test_files_of_ones_own_stay_where_they_are(bundle, own_bundle, runtime_files, tmp_path):
+    out = tmp_path / "web"
+    package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    (out / "shop" / "empty").mkdir(parents=True)
+    for name in ("mine.html", ".nojekyll", "shop/precache.js", "bundle/notes.txt"):
+        (out / name).write_text(f"my {name}")
+    (out / "latest").symlink_to("shop")
+    (own_bundle / "titles.json.gz").unlink()  # the new package has none either
+    again = package_for_web(own_bundle, out, onnxruntime_web=runtime_files)
+    own = {"mine.html", ".nojekyll", "shop/precache.js", "bundle/notes.txt"}
+    assert files(out) == set(again.files) | own and not own & set(again.files)
+    assert all((out / name).read_text() == f"my {name}" for name in own)
+    assert (out / "latest").readlink().name == "shop" and (out / "shop" / "empty").is_dir()
+    assert packaged_files(out) == set(again.files) and "bundle/titles.json.gz" not in again.files
+
+
+def test_a_file_of_ones_own_under_a_name_of_the_package_is_not_replaced(bundle, own_bundle, runtime_files, tmp_path):
+    out = tmp_path / "web"
+    (own_bundle / "titles.json.gz").unlink()
+    package_for_web(own_bundle, out, onnxruntime_web=runtime_files)
+    (out / "bundle" / "titles.json.gz").write_text("mine")
+    before = files(out)
+    with pytest.raises(ConfigError, match=r"holds a bundle/titles\.json\.gz of your own.*rename yours"):
+        package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    assert files(out) == before and (out / "bundle" / "titles.json.gz").read_text() == "mine"
 
 
 def test_a_folder_without_onnxruntime_names_what_it_lacks(bundle, tmp_path):

@@ -84,7 +84,7 @@ function showAnswer(answer, elapsed) {
   showTime(answer, elapsed);
   element("legend").hidden = answer.fallback || items.length === 0;
   element("unhide").hidden = state.hidden.length === 0;
-  element("unhide").textContent = `Show the ${state.hidden.length === 1 ? "one" : state.hidden.length} you hid again`;
+  element("unhide").textContent = `Show again the ${state.hidden.length === 1 ? "one" : state.hidden.length} you hid`;
 }
 
 function showTime(answer, elapsed) {

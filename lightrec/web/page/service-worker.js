@@ -33,6 +33,14 @@ async function activate() {
 
 async function answer(request) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(request.mode === "navigate" ? "./" : request, { ignoreSearch: true });
-  return kept ?? fetch(request);
+  const kept = isHome(request)
+    ? cache.match("./")
+    : cache.match(request, { ignoreSearch: request.mode !== "navigate" });
+  return (await kept) ?? fetch(request);
+}
+
+/** Whether the demo page itself is opened, with whatever query; other pages in its folder are somebody's own. */
+function isHome({ mode, url }) {
+  const [path, home] = [url, self.registration.scope].map((address) => new URL(address).pathname);
+  return mode === "navigate" && (path === home || path === `${home}index.html`);
 }

@@ -1,0 +1,54 @@
+"""What else lies in the folder of a web package, such as pages of the user's own: a new package leaves it there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from lightrec.errors import ConfigError
+
+PRECACHE = "precache.js"
+"""Lists the files of a package for its service worker; a folder without it is no package."""
+HEAD, TAIL = "self.PRECACHE = ", ";\n"
+UNLISTED = (PRECACHE, "service-worker.js", "lightrec.d.ts", "bundle/golden.json")
+"""Files of every package that the list leaves out."""
+
+
+def packaged_files(package: Path) -> set[str]:
+    """The files that packaging wrote into ``package``, by their paths inside it.
+
+    Raises:
+        ConfigError: if the folder is no web package.
+    """
+    try:
+        text = (package / PRECACHE).read_text(encoding="utf-8")
+        listed = json.loads(text.removeprefix(HEAD).removesuffix(TAIL))["files"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise ConfigError(f"--out {package} exists and is not a web package: choose a new folder.") from None
+    return {*UNLISTED, *("index.html" if name == "./" else name for name in listed)}
+
+
+def carry_own_files(old: Path, new: Path) -> None:
+    """Copy into the package ``new`` all that lies in ``old``, the package before, and was not written by packaging.
+
+    Raises:
+        ConfigError: if such a file has the name of one of the new package's.
+    """
+    written = packaged_files(old)
+
+    def kept_out(folder: str, names: list[str]) -> set[str]:
+        inside = Path(folder).relative_to(old)
+        paths = {name: (inside / name).as_posix() for name in names}
+        own = [path for path in paths.values() if path not in written and not _is_folder(old / path)]
+        clash = next((path for path in own if (new / path).exists()), None)
+        if clash is not None:
+            raise ConfigError(f"--out {old} holds a {clash} of your own, and the new package another: rename yours.")
+        return {name for name, path in paths.items() if path in written}
+
+    shutil.copytree(old, new, symlinks=True, ignore=kept_out, dirs_exist_ok=True)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder and no link to one, which is copied as a link."""
+    return path.is_dir() and not path.is_symlink()
