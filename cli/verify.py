@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
 
@@ -13,22 +15,31 @@ if TYPE_CHECKING:
 STYLES = {"passed": "green", "failed": "bold red", "absent": "yellow"}
 
 
-def verify(bundle: BundleArgument, json: JsonOption = False) -> None:
+def verify(
+    bundle: BundleArgument,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="In headless Chromium as well, which takes some seconds a model.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Check that a bundle is whole and answers here as recorded.
 
     Compares the SHA-256 of every file, then replays the golden cases in every runtime installed here, Node.js among
-    them. Exits with code 2 if a file is damaged or a runtime answers otherwise than recorded.
+    them; in a browser only with --browser, for that starts one, and fetches ONNX Runtime for it through npm once. What
+    is not here is listed as absent, with how to get it. Exits with code 2 if a file is damaged or a runtime answers
+    otherwise than recorded.
 
     **Examples**
 
     ```
     lightrec verify bundle
+    lightrec verify bundle --browser
     lightrec verify bundle --json
     ```
     """
     from lightrec.runtime.verify import verify_bundle
 
-    report = verify_bundle(bundle, node=True)
+    report = verify_bundle(bundle, node=True, browser=browser)
     if json:
         print_json(
             {
@@ -54,12 +65,14 @@ def _print_report(report: VerifyReport) -> None:
     )
     table = Table(title="Golden cases", title_justify="left", title_style="bold")
     for column in ("runtime", "precision", "result"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("cases", "largest score difference"):
         table.add_column(column, justify="right")
-    table.add_column("remark")
     for check in report.models:
         difference = "" if check.max_score_difference is None else f"{check.max_score_difference:.1e}"
         result = Text(check.status, style=STYLES[check.status])
-        table.add_row(check.backend, check.precision, result, str(check.cases), difference, Text(check.detail))
+        table.add_row(check.backend, check.precision, result, str(check.cases), difference)
     console.print(table)
+    for check in report.models:
+        if check.detail:  # it may be a command to copy, so it is not broken into lines
+            console.print(Text(f"{check.backend} {check.precision}: {check.detail}"), soft_wrap=True)

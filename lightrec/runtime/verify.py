@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +35,7 @@ class ModelCheck:
     precision: str
     """As in the manifest."""
     status: Status
-    """"absent" where the runtime is not installed, so that nothing could be replayed."""
+    """"absent" where the runtime is not installed or does not read such a model, so that nothing could be replayed."""
     cases: int
     """Golden cases replayed."""
     max_score_difference: float | None
@@ -54,7 +55,7 @@ class VerifyReport:
     tolerance: float
     """Scores may differ from the golden ones by so much."""
     models: tuple[ModelCheck, ...]
-    """One per model of the bundle; where Node.js was asked for, also one per model that it can run."""
+    """One per model of the bundle; in Node.js and in a browser, where they were asked for, one per ONNX model again."""
 
     @property
     def passed(self) -> bool:
@@ -73,12 +74,13 @@ class VerifyReport:
             )
 
 
-def verify_bundle(path: str | Path, node: bool = False) -> VerifyReport:
+def verify_bundle(path: str | Path, node: bool = False, browser: bool = False) -> VerifyReport:
     """Check a bundle's hashes and replay its golden cases in every runtime that is installed here.
 
     Args:
         path: the bundle.
         node: also in Node.js, through lightrec.js.
+        browser: also in headless Chromium, through lightrec.js.
 
     Raises:
         BundleError: if the bundle cannot be read; :class:`BundleIntegrityError` if a file is missing or differs.
@@ -90,10 +92,9 @@ def verify_bundle(path: str | Path, node: bool = False) -> VerifyReport:
     cases, tolerance = read_golden(path)
     checks = [_check(path, manifest, model, cases, tolerance) for model in manifest.models]
     if node:
-        # lightrec.js reads models of one file, and no packed catalogue.
-        listed = PACKED_ITEMS[0] not in manifest.files
-        models = [model for model in manifest.models if listed and model.backend == OnnxRuntimeBackend.name]
-        checks += [_check_in_node(path, model, cases, tolerance) for model in models if len(model.files) == 1]
+        checks += _check_in_javascript(IN_NODE, path, manifest, cases, tolerance)
+    if browser:
+        checks += _check_in_javascript(IN_CHROMIUM, path, manifest, cases, tolerance)
     return VerifyReport(path, manifest, tolerance, tuple(checks))
 
 
@@ -143,13 +144,59 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
     )
 
 
-def _check_in_node(path: Path, model: ModelRecord, cases: list[GoldenCase], tolerance: float) -> ModelCheck:
+@dataclasses.dataclass(frozen=True)
+class _JavaScript:
+    """A place where lightrec.js runs."""
+
+    name: str
+    """What it is called where it is absent."""
+    replay: Callable[[Path, str], tuple[str, list[tuple[list[int], list[float]]]]]
+    """Given the bundle and a precision, which runtime answered and how."""
+    reads_packed: bool
+    """Whether it reads the files of a large catalogue."""
+
+
+def _replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list[int], list[float]]]]:
+    from lightrec.web.chromium import replay_in_chromium  # imports the whole of http
+
+    return replay_in_chromium(path, precision)
+
+
+IN_NODE = _JavaScript(PACKAGES[0], replay_in_node, reads_packed=False)
+IN_CHROMIUM = _JavaScript("chromium", _replay_in_chromium, reads_packed=True)  # as packaged, which writes lists
+
+
+def _check_in_javascript(
+    place: _JavaScript, path: Path, manifest: Manifest, cases: list[GoldenCase], tolerance: float
+) -> Iterator[ModelCheck]:
+    for model in manifest.models:
+        if model.backend != OnnxRuntimeBackend.name:
+            continue
+        reason = _unread(place, manifest, model)
+        if reason is None:
+            yield _check_elsewhere(place, path, model, cases, tolerance)
+        else:
+            yield ModelCheck(place.name, model.precision, "absent", 0, None, reason)
+
+
+def _unread(place: _JavaScript, manifest: Manifest, model: ModelRecord) -> str | None:
+    """Why lightrec.js does not read such a bundle there; None if it does."""
+    if len(model.files) > 1:
+        return f"lightrec.js reads models of one file, not of {len(model.files)}: export in another precision"
+    if PACKED_ITEMS[0] in manifest.files and not place.reads_packed:
+        return "lightrec.js reads no packed catalogue: verify what  lightrec package BUNDLE --for web  writes"
+    return None
+
+
+def _check_elsewhere(
+    place: _JavaScript, path: Path, model: ModelRecord, cases: list[GoldenCase], tolerance: float
+) -> ModelCheck:
     try:
-        runtime, answers = replay_in_node(path, model.precision)
+        runtime, answers = place.replay(path, model.precision)
     except MissingExtraError as error:
-        return ModelCheck(PACKAGES[0], model.precision, "absent", 0, None, str(error))
+        return ModelCheck(place.name, model.precision, "absent", 0, None, str(error))
     except BundleError as error:
-        return ModelCheck(PACKAGES[0], model.precision, "failed", 0, None, str(error))
+        return ModelCheck(place.name, model.precision, "failed", 0, None, str(error))
     arrays = [(np.array(items, dtype=np.int64), np.array(scores, dtype=np.float64)) for items, scores in answers]
     return _judged(runtime, model.precision, cases, arrays, tolerance)
 

@@ -1,20 +1,22 @@
 """The same golden cases in Python with ONNX Runtime and OpenVINO, in ORT format, in Node, in Chromium, and on ARM64.
 
-Everywhere the items are the recorded ones wherever neighbouring scores differ by more than the bundle's tolerance.
+Everywhere the items are the recorded ones wherever neighbouring scores differ by more than the bundle's tolerance. In
+single precision no score differs by more than 1e-4, however wide the tolerance.
 """
 
 import json
 import shutil
 
-import numpy as np
 import pytest
 from emulated_arm64 import arm64
 
 from lightrec.bundle import GOLDEN, read_golden, read_manifest, write_manifest
-from lightrec.runtime.verify import ModelCheck, compare, verify_bundle
+from lightrec.runtime.verify import ModelCheck, verify_bundle
 
 pytestmark = pytest.mark.slow
 PRECISIONS = ("fp32", "int8")
+SINGLE_PRECISION = 1e-4
+"""How far a score of an fp32 model may lie from the recorded one in any runtime; 1e-6 was found."""
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +39,14 @@ def passed(checks):
     checks = list(checks)
     assert [check.detail for check in checks if check.status == "failed"] == []
     assert all(check.cases >= 10 for check in checks if check.status == "passed")
+    single = [check for check in checks if check.precision == "fp32" and check.status == "passed"]
+    assert all(check.max_score_difference <= SINGLE_PRECISION for check in single)
     return [check.backend for check in checks if check.status == "passed"]
 
 
-def test_the_tolerance_is_narrow(twins):
+def test_the_tolerance_of_fp32_is_the_documented_one(twins):
     cases, tolerance = read_golden(twins / "fp32")
-    assert tolerance <= 1e-4 * max(1, *(abs(score) for case in cases for score in case.scores))
+    assert tolerance == 1e-4 * max(1, *(abs(score) for case in cases for score in case.scores))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -59,29 +63,9 @@ def test_in_node(twins, node_project, monkeypatch, precision):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_in_chromium(twins, chromium, serve, sites, tmp_path, precision):
-    site = shutil.copytree(sites[precision], tmp_path / "site")
-    for name in (precision, f"{precision}-ort"):
-        shutil.copytree(twins / name, site / name)
-    page = chromium.new_page()
-    page.goto(serve(site).url)
-    for name in (precision, f"{precision}-ort"):
-        answers = page.evaluate(
-            """async (bundle) => {
-                const { Recommender } = await import("./lightrec.js");
-                const recommender = await Recommender.load(bundle);
-                const { cases } = await (await fetch(`${bundle}/golden.json`)).json();
-                const answers = [];
-                for (const { history, exclude, k } of cases)
-                    answers.push(await recommender.rank(history, { k, exclude }));
-                return JSON.stringify(answers);
-            }""",
-            name,
-        )
-        cases, tolerance = read_golden(twins / name)
-        for case, answer in zip(cases, json.loads(answers), strict=True):
-            assert compare(case, *map(np.array, (answer["items"], answer["scores"])), tolerance) is None
-    page.close()
+def test_in_chromium(twins, chromium, onnxruntime_web, precision):
+    for name, before in ((precision, ["onnxruntime", "openvino"]), (f"{precision}-ort", ["onnxruntime"])):
+        assert passed(verify_bundle(twins / name, browser=True).models) == [*before, "chromium"]
 
 
 @pytest.mark.arm64

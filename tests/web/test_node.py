@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mini_bundle import NEXT_SCORES, last_item_graph, pack
+from typer.testing import CliRunner
 
 from lightrec import Recommender
 from lightrec.bundle import FORMAT_VERSION, read_manifest, write_manifest
+from lightrec.cli.app import app
 from lightrec.runtime.verify import verify_bundle
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js 20 or newer")
@@ -35,12 +37,29 @@ def test_without_onnxruntime_for_node_it_is_listed_as_absent(bundle, tmp_path, m
     assert node_checks(report) == [("onnxruntime-node", "absent", "npm install --ignore-scripts onnxruntime-node")]
 
 
-def test_a_model_of_two_files_is_not_asked_for(own_bundle):
+def test_what_lightrec_js_does_not_read_is_listed_with_the_reason(own_bundle):
     manifest = read_manifest(own_bundle)
     (own_bundle / "table.bin").write_bytes(b"")
     model = dataclasses.replace(manifest.models[0], files=("model.onnx", "table.bin"))
-    write_manifest(own_bundle, dataclasses.replace(manifest, models=(model,)))
-    assert [check.backend for check in verify_bundle(own_bundle, node=True).models] == ["onnxruntime"]
+    write_manifest(own_bundle, dataclasses.replace(manifest, models=(model, manifest.models[1])))
+    report = verify_bundle(own_bundle, node=True)
+    reason = "lightrec.js reads models of one file, not of 2: export in another precision"
+    assert node_checks(report) == [("onnxruntime-node", "absent", reason)]
+    assert report.passed
+
+
+def test_a_packed_catalogue_is_listed_with_the_way_to_verify_it(own_bundle):
+    report = verify_bundle(pack(own_bundle), node=True)
+    reason = "lightrec.js reads no packed catalogue: verify what  lightrec package BUNDLE --for web  writes"
+    assert node_checks(report) == [("onnxruntime-node", "absent", reason)]
+
+
+@needs_node
+def test_the_command_prints_how_to_get_it_in_one_line(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    lines = CliRunner().invoke(app, ["verify", str(bundle)]).output.splitlines()
+    assert lines[-1] == "onnxruntime-node fp32: npm install --ignore-scripts onnxruntime-node"
 
 
 @pytest.mark.slow
