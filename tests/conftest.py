@@ -1,6 +1,7 @@
-"""What the rooms' tests share: a miniature prepared data set, and the folder of real data where there is one."""
+"""What the rooms' tests share: a miniature data set, the folder of real data, and tools whose absence is no excuse."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,37 @@ settings.register_profile("lightrec", settings(), deadline=None)
 settings.load_profile("lightrec")
 
 N_USERS, N_ITEMS = 40, 30
+
+TOOLS = {
+    "chromium": r"playwright|Chromium|onnxruntime-web|axe-core",
+    "node": r"Node\.js|onnxruntime-node|typescript",
+    "cc": r"C compiler|library to link with|zlib|libonnxruntime-dev",
+    "arm64": r"ARM64|python3\.11-minimal|qemu-user-static",
+}
+"""For each word of LIGHTREC_REQUIRE, what the reasons of skips say that are due to it."""
+
+
+def required_tools() -> list[str]:
+    """The words of the environment variable LIGHTREC_REQUIRE, such as "chromium,node"."""
+    return [word for word in re.split(r"[\s,]+", os.environ.get("LIGHTREC_REQUIRE", "")) if word]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    unknown = [word for word in required_tools() if word not in TOOLS]
+    if unknown:
+        raise pytest.UsageError(f"LIGHTREC_REQUIRE names {unknown[0]}: choose from {', '.join(TOOLS)}.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """A test that is skipped for want of a required tool fails."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):  # otherwise it is expected to fail
+        reason = report.longrepr[2]
+        tool = next((tool for tool in required_tools() if re.search(TOOLS[tool], reason)), None)
+        if tool is not None:
+            report.outcome, report.longrepr = "failed", f"LIGHTREC_REQUIRE asks for {tool}. {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
