@@ -2,6 +2,9 @@
 
 export type ItemId = string | number;
 
+/** What a model's numbers are. */
+export type Precision = "fp32" | "fp16" | "int8" | "int8-static" | "int4";
+
 /** One recommended item. */
 export interface Recommendation {
   /** The item's own id. */
@@ -23,8 +26,8 @@ export interface Recommendations {
 }
 
 export interface LoadOptions {
-  /** Which model, where the bundle holds several: "fp32", "fp16" or "int8"; the first by default. */
-  precision?: string;
+  /** Which model, where the bundle holds several; the first by default. */
+  precision?: Precision;
   /** The module onnxruntime-web or onnxruntime-node; by default the one that lightrec.js finds by itself. */
   ort?: unknown;
   /** Items never to recommend to anybody; see `Recommender.block`. */
@@ -50,7 +53,7 @@ export interface Manifest {
   max_length: number;
   k_limit: number;
   hidden_size: number;
-  models: { backend: string; precision: string; files: string[]; opset: number | null }[];
+  models: { backend: string; precision: Precision; files: string[]; opset: number | null }[];
   files: Record<string, { sha256: string; bytes: number }>;
   [key: string]: unknown;
 }

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from mini_bundle import write_bundle
 
-from lightrec.download import cache_folder
+from lightrec.download import cache_folder, fetch_npm_members
 from lightrec.errors import DownloadError
 from lightrec.web import FOLDER
-from lightrec.web.package import RUNTIME_FILES, package_for_web
+from lightrec.web.package import ONNXRUNTIME_WEB, RUNTIME_FILES, TARBALL_SHA256, package_for_web
 
 ROOT = Path(__file__).parents[2]
 ONNXRUNTIME_NODE = "1.30.0"
 """The version of onnxruntime-node that is fetched where none is installed."""
+TYPESCRIPT = "5.9.3"
 
 
 @pytest.fixture(scope="session")
@@ -89,18 +90,31 @@ def node_modules():
     found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return Path(found.stdout.strip()).parents[1]
-    kept = cache_folder() / f"onnxruntime-node-{ONNXRUNTIME_NODE}"
+    return installed_by_npm("onnxruntime-node", ONNXRUNTIME_NODE)
+
+
+def installed_by_npm(package, version):
+    """A folder node_modules that holds ``package``, made in lightrec's cache; skips the test where npm cannot."""
+    kept = cache_folder() / f"{package}-{version}"
     if not kept.is_dir():
         part = kept.with_name(f"{kept.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         command = ["npm", "install", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund"]
-        command.append(f"onnxruntime-node@{ONNXRUNTIME_NODE}")
+        command.append(f"{package}@{version}")
         npm = shutil.which("npm")
         if npm is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip("needs onnxruntime-node: npm install --no-save --ignore-scripts onnxruntime-node")
+            pytest.skip(f"needs {package}: npm install --no-save --ignore-scripts {package}")
         part.rename(kept)
     return kept / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def typescript():
+    """The script of TypeScript's compiler, which Node runs."""
+    if shutil.which("node") is None:
+        pytest.skip("needs Node.js 20 or newer")
+    return installed_by_npm("typescript", TYPESCRIPT) / "typescript" / "lib" / "tsc.js"
 
 
 @pytest.fixture(scope="session")
@@ -156,13 +170,21 @@ def serve():
 
 
 @pytest.fixture(scope="session")
-def sites(student_bundles, tmp_path_factory):
-    """Web packages that really run, by precision; not to be changed."""
-    folder = tmp_path_factory.mktemp("sites")
+def onnxruntime_web():
+    """ONNX Runtime for browsers lies in lightrec's cache from now on, as packaging takes it."""
     try:
-        return {name: package_for_web(bundle, folder / name).path for name, bundle in student_bundles.items()}
+        fetch_npm_members(
+            "onnxruntime-web", ONNXRUNTIME_WEB, TARBALL_SHA256, {f"dist/{name}": None for name in RUNTIME_FILES}
+        )
     except DownloadError as error:
         pytest.skip(f"needs onnxruntime-web: {error}")
+
+
+@pytest.fixture(scope="session")
+def sites(student_bundles, onnxruntime_web, tmp_path_factory):
+    """Web packages that really run, by precision; not to be changed."""
+    folder = tmp_path_factory.mktemp("sites")
+    return {name: package_for_web(bundle, folder / name).path for name, bundle in student_bundles.items()}
 
 
 @pytest.fixture(scope="session")
