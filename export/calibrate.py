@@ -123,7 +123,8 @@ def _plain_products(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _attention(node: NodeProto) -> list[NodeProto]:
     """ONNX Runtime's Attention in two: the product for queries, keys and values, and what it does with them."""
-    out, states, weight, bias = node.output[0], *node.input[:3]
+    out = node.output[0]
+    states, weight, bias = node.input[:3]
     queries, keys, values = (f"{out}.{part}" for part in ("queries", "keys", "values"))
     attend = make_node(
         "MultiHeadAttention", [queries, keys, values, bias, "", node.input[5]], [out], domain=node.domain
