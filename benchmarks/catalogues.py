@@ -12,7 +12,7 @@ from typing import Any
 
 from lightrec.benchmarks.lab import Lab
 from lightrec.benchmarks.plan import Plan
-from lightrec.benchmarks.race import race, warm_up
+from lightrec.benchmarks.race import Contestant, race, warm_up
 from lightrec.benchmarks.timing import histogram, summarise
 from lightrec.benchmarks.traffic import synthetic_traffic
 from lightrec.benchmarks.variants import Absent, Variant, catalogue_bytes
@@ -29,7 +29,7 @@ CASES = 500
 
 
 def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[str], None]) -> list[Row]:
-    """One row of kind ``catalogue`` for each size that the plan names, or one of kind ``absent``.
+    """One row of kind ``catalogue`` for each size that the plan names, or of kind ``absent`` for one that fails.
 
     Args:
         manifest: of the bundle whose shape and lengths of histories the random ones have.
@@ -38,39 +38,54 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
         progress: called with a few words before each longer step.
     """
     precision = next((model.precision for model in manifest.models if model.backend == "onnxruntime"), "int8")
-    name = f"random bundles, {precision}"
     if missing_modules("export") or missing_modules("train"):
-        return [_absent(Absent(name, "not installed: pip install 'lightrec[export]'"))]
-    try:
-        bundles = {size: _make(size, manifest, precision, folder, progress) for size in plan.catalogue_sizes}
-    except ModelError as error:
-        return [_absent(Absent(name, str(error)))]
-    progress("Timing catalogues in turns")
+        missing = Absent(f"random bundles, {precision}", "not installed: pip install 'lightrec[export]'")
+        return [missing.to_json()]
+    failed: dict[int, str] = {}
+    bundles: dict[int, Path] = {}
+    running: dict[int, Contestant] = {}
     turn = plan.short_seconds / (2 * ROUNDS)
     with contextlib.ExitStack() as stack:
-        workers = []
-        for size, bundle in bundles.items():
-            own = dataclasses.replace(read_manifest(bundle), history_lengths=manifest.history_lengths)
-            traffic = synthetic_traffic(own, read_catalogue(bundle, own), CASES, plan.seed)
-            (folder / f"lab-{size}").mkdir()
-            lab = Lab(bundle, traffic, plan, folder / f"lab-{size}")
-            variant = Variant(
-                "onnxruntime", precision, _bytes(bundle), {"backend": "onnxruntime", "precision": precision}
-            )
-            workers.append(stack.enter_context(lab.contestant(variant, plan.threads, batches=())))
-            warm_up(workers[-1], "single", turn)
-        taken = race([(worker, "single") for worker in workers], rounds=ROUNDS, seconds=turn, stride=CASES // ROUNDS)
-    return [
+        for size in plan.catalogue_sizes:
+            try:
+                bundles[size] = _make(size, manifest, precision, folder, progress)
+                worker = stack.enter_context(
+                    _contestant(bundles[size], manifest, precision, plan, folder / f"lab-{size}")
+                )
+                warm_up(worker, "single", turn)
+                running[size] = worker
+            except ModelError as error:
+                failed[size] = str(error)
+        progress("Timing catalogues in turns")
+        entries = [(worker, "single") for worker in running.values()]
+        taken = race(entries, rounds=ROUNDS, seconds=turn, stride=CASES // ROUNDS, tolerant=True)
+        failed |= {size: worker.failure for size, worker in running.items() if worker.failure is not None}
+    rows = [
         {
             "kind": "catalogue",
-            "variant": variant.name,
+            "variant": _variant(bundles[size], precision).name,
             "precision": precision,
             "n_items": size,
-            "size_bytes": _bytes(bundle),
+            "size_bytes": _bytes(bundles[size]),
             "latency_ms": summarise(rounds) | {"histogram": histogram(rounds)},
         }
-        for (size, bundle), rounds in zip(bundles.items(), taken, strict=True)
+        for size, rounds in zip(running, taken, strict=True)
+        if size not in failed
     ]
+    absent = [Absent(f"random bundle of {size:,} items, {precision}", reason) for size, reason in failed.items()]
+    return rows + [one.to_json() for one in absent]
+
+
+def _contestant(bundle: Path, manifest: Manifest, precision: str, plan: Plan, folder: Path) -> Contestant:
+    """A running worker of a random bundle, which is asked about made-up histories."""
+    own = dataclasses.replace(read_manifest(bundle), history_lengths=manifest.history_lengths)
+    traffic = synthetic_traffic(own, read_catalogue(bundle, own), CASES, plan.seed)
+    folder.mkdir()
+    return Lab(bundle, traffic, plan, folder).contestant(_variant(bundle, precision), plan.threads, batches=())
+
+
+def _variant(bundle: Path, precision: str) -> Variant:
+    return Variant("onnxruntime", precision, _bytes(bundle), {"backend": "onnxruntime", "precision": precision})
 
 
 def _make(size: int, manifest: Manifest, precision: str, folder: Path, progress: Callable[[str], None]) -> Path:
@@ -91,7 +106,3 @@ def _make(size: int, manifest: Manifest, precision: str, folder: Path, progress:
 def _bytes(bundle: Path) -> int:
     manifest = read_manifest(bundle)
     return catalogue_bytes(bundle, manifest) + sum(manifest.files[name].bytes for name in manifest.models[0].files)
-
-
-def _absent(found: Absent) -> Row:
-    return {"kind": "absent", "variant": found.name, "reason": found.reason}

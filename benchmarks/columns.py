@@ -97,6 +97,24 @@ def is_wrong(row: Row) -> bool:
     return any(value(row, part, "wrong_items") for part in ("agreement", "quality"))
 
 
+def limits_words(row: Row) -> str:
+    """What the workers were held to: the cores and the memory; empty for nothing.
+
+    >>> limits_words({"limits": {"cores": 1, "memory_bytes": 512 * 2**20}}), limits_words({"limits": None})
+    ('1 core and 512 MiB', '')
+    """
+    cores, memory = value(row, "limits", "cores"), value(row, "limits", "memory_bytes")
+    parts = [f"{cores} core{'' if cores == 1 else 's'}" if cores else "", f"{memory / 2**20:g} MiB" if memory else ""]
+    return " and ".join(filter(None, parts))
+
+
+def verdict(row: Row, probe: str = "recommend") -> str:
+    """``no difference`` where the rounds show none from the variant that the row is compared with; else empty."""
+    speedup = value(row, "latency_ms", probe, "speedup")
+    alike = speedup is not None and speedup.get("differs") is False and speedup["over"] != row["variant"]
+    return "no difference" if alike else ""
+
+
 def _conditions(row: Row) -> list[str]:
     """What may tell apart two rows of one variant, the plainest first."""
     threads = row.get("threads")
@@ -105,7 +123,8 @@ def _conditions(row: Row) -> list[str]:
         str(row.get("bundle") or ""),
         "" if threads is None else f"{threads} thread{'' if threads == 1 else 's'}",
         "" if device in (None, "CPU") else str(device),
-        str(value(row, "limits", "profile") or ""),
+        str(value(row, "limits", "profile") or limits_words(row)),
+        str(row.get("host") or ""),
         str(value(row, "machine", "processor") or ""),
         "" if value(row, "commit") is None else f"commit {row['commit'][:7]}",
         str(row.get("time") or "")[:16].replace("T", " "),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from lightrec.benchmarks.columns import is_wrong, labels, value
+from lightrec.benchmarks.columns import is_wrong, labels, limits_words, value
+from lightrec.benchmarks.plan import ALL_BATCHES
 from lightrec.benchmarks.significance import Z, shift
+from lightrec.benchmarks.tables import stands_for
 from lightrec.errors import DataError
 
 Row = dict[str, Any]
@@ -21,6 +23,26 @@ NOTED_DRIFT = 0.03
 
 MEMORY_NOISE = 0.01
 """What the peak memory of one program differs by from run to run."""
+
+
+ONE_FIGURE = "one figure, no interval"
+
+
+class Key(NamedTuple):
+    """What rows of the two sides are matched by."""
+
+    variant: str
+    bundle: str | None
+    """Where a file holds several."""
+    threads: int | None
+    limits: str
+    """In words; empty for none."""
+    host: str | None
+    """Where it was measured over ssh."""
+
+
+Side = dict[Key, Row]
+"""The rows of one file that count."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +60,8 @@ class Change:
     high: float | None
     verdict: str
     """``same``, ``tolerated``, ``better`` or ``worse``."""
+    note: str = ""
+    """Why a figure that has noise has no interval."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +71,14 @@ class Comparison:
     changes: list[Change]
     broken: list[str]
     """Variants that answer other items than they should after, and did not before."""
+    lost: list[str]
+    """A sentence for each variant and scenario that was measured before, and fails or cannot be had after."""
     warnings: list[str]
 
     @property
     def regressed(self) -> bool:
-        """Whether anything is worse by more than the tolerance, or broken."""
-        return bool(self.broken) or any(change.verdict == "worse" for change in self.changes)
+        """Whether anything is worse by more than the tolerance, broken or lost."""
+        return bool(self.broken or self.lost) or any(change.verdict == "worse" for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -65,9 +91,9 @@ def compare(
     """Compare the speed rows of two runs, variant by variant.
 
     Latencies are compared by the medians of their rounds (see :mod:`~lightrec.benchmarks.significance`), quality, size
-    and memory as they are. A change beyond the tolerance that is more than noise is better or worse; of a latency only
-    as far as it is not the machine's, whose speed the rows' fixed loop tells. Of a variant that was measured several
-    times on a side, the last row counts.
+    and memory as they are, throughput and sessions by one figure a side. A change beyond the tolerance that is more
+    than noise is better or worse; of a time only as far as it is not the machine's, whose speed the rows' fixed loop
+    tells. Of a variant that was measured several times on a side under the same conditions, the last row counts.
 
     Args:
         before: rows of the first run.
@@ -80,8 +106,9 @@ def compare(
     """
     sides = [_latest(rows) for rows in (before, after)]
     shared = [key for key in sides[0] if key in sides[1]]
-    if not shared:
-        names = [", ".join(dict.fromkeys(key[0] for key in side)) or "no speed row" for side in sides]
+    lost = [*lost_variants(sides, after), *lost_scenarios(sides, shared)]
+    if not shared and not lost:
+        names = [", ".join(map(_title, side)) or "no speed row" for side in sides]
         raise DataError(f"No variant is in both files ({names[0]} against {names[1]}): compare rows of like commands.")
     titles = dict(zip(shared, labels([sides[0][key] for key in shared]), strict=True))
     changes = []
@@ -90,13 +117,13 @@ def compare(
         found = (measure(titles[key], *pair, tolerance) for measure in _MEASURES)
         changes += [change for change in (_ndcg(titles[key], *pair, max_ndcg_drop), *found) if change is not None]
     broken = [titles[key] for key in shared if is_wrong(sides[1][key]) and not is_wrong(sides[0][key])]
-    return Comparison(changes, broken, [*_missing(sides), *_doubts(sides, shared)])
+    return Comparison(changes, broken, lost, [*_missing(sides), *_doubts(sides, shared)])
 
 
 def same_machine(a: Row, b: Row) -> bool:
-    """Whether two rows were measured on machines with the same processor, cores, memory and limits."""
+    """Whether two rows were measured on machines with the same processor, cores and memory."""
     parts = ("processor", "cores", "usable_cores", "memory_bytes")
-    own = [[value(row, "machine", part) for part in parts] + [row.get("limits")] for row in (a, b)]
+    own = [[value(row, "machine", part) for part in parts] for row in (a, b)]
     return own[0] == own[1]
 
 
@@ -106,11 +133,22 @@ def machine_drift(before: Row, after: Row) -> float:
     return loops[1] / loops[0] if all(loops) else 1.0
 
 
-def _latest(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
+def _latest(rows: Sequence[Row]) -> Side:
     """The last row of each variant under each condition; of several bundles the names count, of one they do not."""
     speed = [row for row in rows if row["kind"] == "speed"]
     several = len({row.get("bundle") for row in speed}) > 1
-    return {(row["variant"], row.get("bundle") if several else None, row.get("threads")): row for row in speed}
+    return {_key(row, several): row for row in speed}
+
+
+def _key(row: Row, several: bool) -> Key:
+    """What two rows must have in common to be compared."""
+    bundle = row.get("bundle") if several else None
+    return Key(row["variant"], bundle, row.get("threads"), limits_words(row), row.get("host"))
+
+
+def _title(key: Key) -> str:
+    """The variant, with the conditions that are not the usual ones."""
+    return ", ".join(filter(None, (key.variant, key.bundle, key.limits, key.host and f"on {key.host}")))
 
 
 def _timed(figure: str, probe: str) -> Measure:
@@ -132,6 +170,48 @@ def _timed(figure: str, probe: str) -> Measure:
         return Change(variant, figure, a, b, middle, low, high, _least(verdicts))
 
     return of
+
+
+def _single(figure: str, *path: str, rate: bool = False) -> Measure:
+    """A time, or a rate of which more is better, of which a row tells one figure: the tolerance must stand for noise.
+
+    As with latencies a change counts only as far as it is not the machine's.
+    """
+
+    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+        a, b = value(before, *path), value(after, *path)
+        if not a or b is None:
+            return None
+        drift = machine_drift(before, after)
+        ratios = (b / a, b / a * drift if rate else b / a / drift)
+        sign = -1 if rate else 1
+        verdicts = {_verdict(sign * (ratio - 1), tolerance) for ratio in ratios}
+        verdict = verdicts.pop() if len(verdicts) == 1 else "same"
+        known = verdict if verdict in ("better", "worse") else "same"
+        return Change(variant, figure, a, b, b / a - 1, None, None, known, ONE_FIGURE)
+
+    return of
+
+
+def _served(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+    """A change of the highest rate that keeps the bound: none where the spans that it may lie in overlap."""
+    a, b = value(before, "server"), value(after, "server")
+    if not a or not b or a["p99_bound_ms"] != b["p99_bound_ms"] or not a["max_rate"]:
+        return None
+    spans = [_rate_span(server) for server in (a, b)]
+    (low, high), (after_low, after_high) = spans
+    change = after_low / low - 1
+    drift = machine_drift(before, after)
+    apart = after_low > high or after_high < low
+    verdict = _least([_verdict(-(ratio - 1), tolerance) for ratio in (after_low / low, after_low / low * drift)])
+    bounds = after_low / high - 1, after_high / low - 1
+    return Change(variant, "served, a second", low, after_low, change, *bounds, verdict if apart else "same")
+
+
+def _rate_span(server: Row) -> tuple[float, float]:
+    """The highest rate that kept the bound, 0 where none did, and the lowest above it, which did not."""
+    best = server["max_rate"] or 0.0
+    return best, min((point["rate"] for point in server["curve"] if point["rate"] > best), default=best)
 
 
 def _start(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
@@ -164,6 +244,10 @@ def _megabytes(figure: str, *path: str, noise: float = 0.0) -> Measure:
 _MEASURES = (
     _timed("one request, ms", "recommend"),
     _timed("graph alone, ms", "graph"),
+    _single("session step, ms", "session_ms", "p50"),
+    # Batches of one are the single requests again.
+    *(_single(f"batches of {size}, a second", "per_second", str(size), rate=True) for size in ALL_BATCHES),
+    _served,
     _start,
     _megabytes("size, MB", "size_bytes"),
     _megabytes("peak memory, MB", "memory_bytes", "peak", noise=MEMORY_NOISE),
@@ -206,24 +290,51 @@ def _verdict(change: float, tolerance: float) -> str:
     return "worse" if change > 0 else "better"
 
 
-def _missing(sides: Sequence[dict[tuple[Any, ...], Row]]) -> list[str]:
+def lost_variants(sides: Sequence[Side], after: Sequence[Row]) -> list[str]:
+    """What was measured before and is absent after, although it was asked for."""
+    absent = [row for row in after if row["kind"] == "absent" and row.get("asked", True)]
+    found = []
+    for key in sides[0]:
+        row = next((row for row in absent if key not in sides[1] and _is_absence(row, key)), None)
+        if row is not None:
+            found.append(f"{_title(key)} was measured before and is absent now: {row['reason']}")
+    return found
+
+
+def _is_absence(row: Row, key: Key) -> bool:
+    """Whether a row of kind ``absent`` tells of what was measured under ``key``; one without conditions does of any."""
+    own = _key(row, key.bundle is not None)
+    return stands_for(own.variant, key.variant) and ("threads" not in row or own[1:] == key[1:])
+
+
+def lost_scenarios(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
+    """What failed after, and did not before."""
+    return [
+        f"{_title(key)}: {scenario} fails now: {reason}"
+        for key in shared
+        for scenario, reason in (sides[1][key].get("failed") or {}).items()
+        if scenario not in (sides[0][key].get("failed") or {})
+    ]
+
+
+def _missing(sides: Sequence[Side]) -> list[str]:
     words = ("the first", "the second")
     return [
-        f"{key[0]} is in {word} file only."
+        f"{_title(key)} is in {word} file only."
         for side, other, word in zip(sides, reversed(sides), words, strict=True)
         for key in side
         if key not in other
     ]
 
 
-def _doubts(sides: Sequence[dict[tuple[Any, ...], Row]], shared: Sequence[tuple[Any, ...]]) -> list[str]:
+def _doubts(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
     found = []
     pairs = [(sides[0][key], sides[1][key]) for key in shared]
     if not all(same_machine(*pair) for pair in pairs):
-        found.append("The two were measured on different machines or under different limits: times say little.")
+        found.append("The two were measured on different machines: times say little.")
     if any(value(a, "data", "checksum") != value(b, "data", "checksum") for a, b in pairs):
         found.append("The two were asked about different data: compare with care.")
-    drift = max((machine_drift(*pair) for pair in pairs), key=lambda ratio: abs(ratio - 1))
+    drift = max((machine_drift(*pair) for pair in pairs), key=lambda ratio: abs(ratio - 1), default=1.0)
     if abs(drift - 1) > NOTED_DRIFT:
         found.append(
             f"The machine itself ran {abs(drift - 1):.0%} {'slower' if drift > 1 else 'faster'} the second time."

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from lightrec.runtime.doctor import container_cores
+from lightrec.runtime.doctor import PROC, container_limits
 
-SYSTEM = Path("/sys")
+SYSTEM, ROOT = Path("/sys"), Path("/")
+
+JETSON_MODE, JETSON_MODES = "var/lib/nvpmodel/status", "etc/nvpmodel.conf"
+"""Where NVIDIA's boards keep the number of the power mode, and the names of all."""
 
 
-def fingerprint(system: Path = SYSTEM) -> dict[str, Any]:
+def fingerprint(system: Path = SYSTEM, root: Path = ROOT, told: Path = PROC) -> dict[str, Any]:
     """See docs/bench.md; everything that this system does not tell is None.
 
     Args:
         system: where Linux shows its devices.
+        root: of the files that boards keep.
+        told: where Linux tells a process of its control groups.
     """
     frequency = system / "devices/system/cpu/cpu0/cpufreq"
     most = _text(frequency / "cpuinfo_max_freq")
@@ -23,9 +29,9 @@ def fingerprint(system: Path = SYSTEM) -> dict[str, Any]:
         "governor": _text(frequency / "scaling_governor"),
         "mhz": int(most) / 1e3 if most else _now_mhz(),
         "gpus": _gpus(),
-        "container": _container(system / "fs/cgroup"),
+        "container": _container(system / "fs/cgroup", told),
         "virtual": _virtual(system),
-        "power": _power(system),
+        "power": _power(system, root),
     }
 
 
@@ -47,17 +53,11 @@ def _gpus() -> list[dict[str, str]] | None:
     return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
 
 
-def _container(groups: Path) -> dict[str, float | int] | None:
-    """The limits of the control group that this process is in, of version 2 or 1; None if there are none."""
-    cores = container_cores(_text(groups / "cpu.max"))
-    memory = _text(groups / "memory.max") or _text(groups / "memory/memory.limit_in_bytes")
-    quota, period = _text(groups / "cpu/cpu.cfs_quota_us"), _text(groups / "cpu/cpu.cfs_period_us")
-    if cores is None and quota and period and int(quota) > 0:
-        cores = int(quota) / int(period)
-    found: dict[str, float | int] = {} if cores is None else {"cores": cores}
-    if memory and memory.isdigit() and int(memory) < 2**60:  # version 1 writes "none" as a very large number
-        found["memory_bytes"] = int(memory)
-    return found or None
+def _container(groups: Path, told: Path) -> dict[str, float | int] | None:
+    """The limits of the control groups that this process is in; None if there are none."""
+    cores, memory = container_limits(groups, told)
+    limits = {"cores": cores, "memory_bytes": memory}
+    return {name: limit for name, limit in limits.items() if limit is not None} or None
 
 
 def _virtual(system: Path) -> str | None:
@@ -67,17 +67,27 @@ def _virtual(system: Path) -> str | None:
     return _text(system / "hypervisor/type") or _text(system / "class/dmi/id/product_name") or "unnamed hypervisor"
 
 
-def _power(system: Path) -> dict[str, str | int | None] | None:
-    """Mains or battery, charge, and the platform's power profile; None where there is nothing of the kind."""
+def _power(system: Path, root: Path) -> dict[str, str | int | None] | None:
+    """Mains or battery, charge, and the power profile or a board's power mode; None where there is none of them."""
     supplies = sorted((system / "class/power_supply").glob("*"))
     kinds = {supply: _text(supply / "type") for supply in supplies}
     online = [_text(supply / "online") for supply, kind in kinds.items() if kind in ("Mains", "USB")]
     charge = next((_text(supply / "capacity") for supply, kind in kinds.items() if kind == "Battery"), None)
-    profile = _text(system / "firmware/acpi/platform_profile")
+    profile = _text(system / "firmware/acpi/platform_profile") or _jetson_mode(root)
     if not online and charge is None and profile is None:
         return None
     source = "mains" if "1" in online else "battery" if charge else None
     return {"source": source, "battery_percent": int(charge) if charge else None, "profile": profile}
+
+
+def _jetson_mode(root: Path) -> str | None:
+    """The power mode of an NVIDIA Jetson, by its name if that is known; None on other machines."""
+    found = re.search(r"pmode:(\d+)", _text(root / JETSON_MODE) or "")
+    if found is None:
+        return None
+    number = int(found[1])
+    name = re.search(rf"POWER_MODEL +ID={number} +NAME=(\S+)", _text(root / JETSON_MODES) or "")
+    return f"nvpmodel {name[1] if name else number}"
 
 
 def _text(path: Path) -> str | None:

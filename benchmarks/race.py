@@ -39,6 +39,8 @@ class Contestant:
     def __init__(self, label: str, command: Sequence[str], threads: int = 1, limits: Limits | None = None):
         self.label = label
         """Its name in rows."""
+        self.failure: str | None = None
+        """How it ended before its time; None while it answers."""
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         try:
@@ -74,10 +76,23 @@ class Contestant:
 
     def turn(self, probe: str, first: int, seconds: float) -> np.ndarray:
         """Nanoseconds of the calls that it made in its turn, from input ``first`` on."""
-        return np.array(self.ask("turn", probe, first=first, seconds=seconds)["taken"], dtype=np.int64)
+        return _nanoseconds(self.ask("turn", probe, first=first, seconds=seconds))
+
+    def try_ask(self, task: str, probe: str, **what: Any) -> dict[str, Any] | None:
+        """As :meth:`ask`; None if it fails, or has failed before: :attr:`failure` says how, and the others go on."""
+        if self.failure is not None:
+            return None
+        try:
+            return self.ask(task, probe, **what)
+        except ModelError:
+            return None
 
     def ask(self, task: str, probe: str, **what: Any) -> dict[str, Any]:
-        """The answer to a task of :data:`lightrec.benchmarks.turns.TASKS`."""
+        """The answer to a task of :data:`lightrec.benchmarks.turns.TASKS`.
+
+        Raises:
+            ModelError: if it ends instead; its last words are in the message.
+        """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended: what it said last is in the error below
             self._process.stdin.write(json.dumps({"do": task, "probe": probe, **what}) + "\n")
@@ -91,13 +106,14 @@ class Contestant:
             self._process.wait()
             self._said.seek(0)
             words = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
-            raise ModelError(f"{self.label} failed: {words}")
+            self.failure = f"{self.label} failed: {words}"
+            raise ModelError(self.failure)
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 def race(
-    entries: Sequence[tuple[Contestant, str]], *, rounds: int, seconds: float, stride: int = 1
+    entries: Sequence[tuple[Contestant, str]], *, rounds: int, seconds: float, stride: int = 1, tolerant: bool = False
 ) -> list[list[np.ndarray]]:
     """Time every entry, a contestant and its probe, in each of ``rounds`` rounds, after one uncounted turn each.
 
@@ -108,18 +124,29 @@ def race(
         rounds: number of rounds, R.
         seconds: length of a turn.
         stride: how many inputs further every round begins.
+        tolerant: a contestant that fails has no more turns, and the others go on.
 
     Returns:
         for each entry the nanoseconds of each call of each round.
+
+    Raises:
+        ModelError: if one fails, unless that is tolerated.
     """
     taken: list[list[np.ndarray]] = [[] for _ in entries]
-    for contestant, probe in entries:
-        contestant.turn(probe, 0, seconds)
+
+    def turn(place: int, first: int) -> list[np.ndarray]:
+        contestant, probe = entries[place]
+        if not tolerant:
+            return [contestant.turn(probe, first, seconds)]
+        answer = contestant.try_ask("turn", probe, first=first, seconds=seconds)
+        return [] if answer is None else [_nanoseconds(answer)]
+
+    for place in range(len(entries)):
+        turn(place, 0)
     for number in range(rounds):
         for shift in range(len(entries)):
             place = (number + shift) % len(entries)
-            contestant, probe = entries[place]
-            taken[place].append(contestant.turn(probe, number * stride, seconds))
+            taken[place] += turn(place, number * stride)
     return taken
 
 
@@ -148,6 +175,10 @@ def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:
 def medians(rounds: Sequence[np.ndarray]) -> list[float]:
     """The median of each round, in milliseconds."""
     return [float(np.median(calls)) / 1e6 for calls in rounds]
+
+
+def _nanoseconds(answer: dict[str, Any]) -> np.ndarray:
+    return np.array(answer["taken"], dtype=np.int64)
 
 
 def worker(name: str) -> Path:

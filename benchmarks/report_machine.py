@@ -37,6 +37,7 @@ def _facts(row: Row) -> dict[str, str]:
     machine = row.get("machine") or {}
     packages = machine.get("packages") or {}
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if name != "lightrec")
+    own = ", ".join(f"{name} {version}" for name, version in (row.get("versions") or {}).items())
     checksum = value(row, "data", "checksum")
     return {
         "Machine": machine_line(row) if machine else "",
@@ -45,11 +46,13 @@ def _facts(row: Row) -> dict[str, str]:
         "Threads": _plain(row.get("threads")),
         "Limits": _limits(row),
         "Versions": f"Python {machine.get('python')}, {versions}" if versions else "",
+        "Versions of others": f"{row['variant']}: {own}" if own else "",
         "lightrec": row.get("lightrec_version") or "",
         "Commit": row.get("commit") or "not in a checkout",
         "Bundle": f"{row.get('bundle')}: {row.get('model_type')}, {row['n_items']:,} items" if "n_items" in row else "",
         "Data": value(row, "data", "name") + (f", checksum {checksum[:12]}" if checksum else ""),
         "Measured": (row.get("time") or "").replace("T", " ").replace("+00:00", " UTC"),
+        "Time taken": _duration(row.get("elapsed_seconds")),
     }
 
 
@@ -57,6 +60,7 @@ _MORE = {
     "Frequency policy": "governor",
     "MHz": "mhz",
     "Graphics processors": "gpus",
+    "OpenVINO devices": "openvino_devices",
     "Container": "container",
     "Hypervisor": "virtual",
     "Power": "power",
@@ -73,6 +77,18 @@ def _plain(fact: Any) -> str:
     if isinstance(fact, float):
         return f"{fact:,.0f}" if fact >= 100 else f"{fact:g}"
     return "" if fact is None else f"{fact:,}" if isinstance(fact, int) else str(fact)
+
+
+def _duration(seconds: float | None) -> str:
+    """Of a whole command.
+
+    >>> _duration(412.6), _duration(59.9), _duration(None)
+    ('6 min 53 s', '60 s', '')
+    """
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _limits(row: Row) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 from lightrec.benchmarks.axes import log_axis
 from lightrec.benchmarks.charts import legend
-from lightrec.benchmarks.columns import SPEEDUP, Figure, figures, quality_change, value
+from lightrec.benchmarks.columns import SPEEDUP, Figure, figures, quality_change, value, verdict
 from lightrec.benchmarks.figures import ci_bar, distribution, plain_bar, tick_row
 from lightrec.benchmarks.pareto import Point, facts, pareto_chart
 from lightrec.benchmarks.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
 from lightrec.benchmarks.report_html import best_cells, cell, key, name_cell, section, swatch, table
 from lightrec.benchmarks.report_scaling import Named
 from lightrec.benchmarks.tables import megabytes, milliseconds, times
+from lightrec.benchmarks.timing import TELLING
 
 Row = dict[str, Any]
 
@@ -163,7 +164,8 @@ def absent_section(absent: Sequence[Row]) -> str:
 
 
 def _figure_line(figure: Figure, rows: Sequence[Row]) -> str:
-    details = [quality_change(row) for row in rows] if figure.label == "NDCG@10" else None
+    beside = {"NDCG@10": quality_change, SPEEDUP.label: verdict}.get(figure.label)
+    details = [beside(row) for row in rows] if beside else None
     cells = best_cells(figure.label, [figure.of(row) for row in rows], figure.write, figure.best, details)
     return f'<tr><th scope="row">{escape(figure.label)}</th>{"".join(cells)}</tr>'
 
@@ -174,7 +176,9 @@ def _latency_note(row: Row, calls: Sequence[Row]) -> str:
         f"From raw ids to titles, one history a call: {data['histories']:,} histories of {escape(data['name'])} "
         f"({escape(data['source'])}), median length {data['median_length']:g}."
     )
-    note += f" Speed-up is over {escape(over)}, with the quartiles over the rounds." if over else ""
+    if over:
+        note += f" Speed-up is over {escape(over)}, with the quartiles over the rounds; there is no difference where "
+        note += f"its 95% interval does not lie beyond 1 ± {TELLING:.0%}."
     shape = "The area shows how often each time occurred" if any(call.get("histogram") for call in calls) else ""
     lines = "long line: p50; short line: p99; logarithmic scale in ms."
     return f"{note} {shape}; {lines}" if shape else f"{note} {lines[0].upper()}{lines[1:]}"
@@ -195,7 +199,7 @@ def _range(value: Row) -> str:
 
 
 def _spread(speedup: Row | None, row: Row) -> str:
-    """The quartiles of a speed-up; nothing for the variant that it is over."""
+    """The quartiles of a speed-up, and whether it is none; nothing for the variant that it is over."""
     if speedup is None or speedup["over"] == row["variant"]:
         return ""
-    return f"{speedup['low']:.1f}–{speedup['high']:.1f}"
+    return ", ".join(filter(None, (f"{speedup['low']:.1f}–{speedup['high']:.1f}", verdict(row))))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightrec.benchmarks.caveats import caveats
-from lightrec.benchmarks.columns import figures, labels, quality_change
+from lightrec.benchmarks.columns import SPEEDUP, figures, labels, quality_change, verdict
 from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.tables import absent_lines, machine_line
 
@@ -50,9 +50,10 @@ def _figures(speed: Sequence[Row]) -> list[str]:
     lines = [head, ["---", *["---:"] * len(speed)]]
     for figure in figures(speed):
         texts = [figure.text(row) for row in speed]
-        if figure.label == "NDCG@10":
-            changes = [quality_change(row) for row in speed]
-            texts = [f"{text} ({change})" if change else text for text, change in zip(texts, changes, strict=True)]
+        beside = {"NDCG@10": quality_change, SPEEDUP.label: verdict}.get(figure.label)
+        if beside:
+            words = [beside(row) for row in speed]
+            texts = [f"{text} ({more})" if more else text for text, more in zip(texts, words, strict=True)]
         lines.append([figure.full_label, *texts])
     return [f"| {' | '.join(line)} |" for line in lines]
 

@@ -2,15 +2,16 @@
 
 ``lightrec bench`` writes rows of three kinds; docs/bench.md tells every field, its unit and how it is measured.
 
-    speed        one for each variant: variant, backend, precision, device, size_bytes, load_ms, k,
+    speed        one for each variant: variant, backend, precision, device, size_bytes, load_ms, versions, k,
                  latency_ms {recommend, graph}: count, mean, min, p50, p90, p99, p999, round_medians, speedup,
                  histogram, warmup; per_second by batch size, cpu_ms_per_call, memory_bytes {peak, steady},
-                 energy_mj_per_call, cold_start, session_ms, server, streams, threads_scaling, soak, agreement, quality
+                 energy_mj_per_call, cold_start, session_ms, server, streams, threads_scaling, soak, agreement, quality,
+                 failed
     catalogue    variant, precision, n_items, size_bytes, latency_ms
-    absent       variant, reason
+    absent       variant, reason, asked
 
-All carry the context: bundle, data, what was asked for, limits, noise, versions, machine. What was not asked for, or
-what the machine does not tell, is null.
+All carry the context: bundle, data, what was asked for, limits, noise, time taken, versions, machine. What was not
+asked for, or what the machine does not tell, is null.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def machine() -> dict[str, Any]:
     """The machine that the rows are about: processor, cores, memory, system, versions, and its fingerprint."""
     facts = dataclasses.asdict(diagnose())
     packages = {name: found for name, found in facts["packages"].items() if found is not None}
-    kept = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python")
+    kept = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python", "openvino_devices")
     return {**{name: facts[name] for name in kept}, "packages": packages, **fingerprint()}
 
 
@@ -50,21 +51,30 @@ def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file.
+    """The rows of a JSON lines file, or of one JSON list, as ``lightrec bench --json`` prints it.
 
     Raises:
-        DataError: if a line is not a JSON object with a ``kind``.
+        DataError: if a line, or an entry of the list, is not a JSON object with a ``kind``.
     """
+    text = path.read_text(encoding="utf-8")
+    whole = _parsed(text) if text.lstrip().startswith("[") else None
+    word, found = ("Entry", whole) if isinstance(whole, list) else ("Line", map(_parsed, text.splitlines()))
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
+    for number, row in enumerate(found, start=1):
         if not isinstance(row, dict) or "kind" not in row:
-            raise DataError(f"Line {number} of {path} is no result row (a JSON object with a kind): remove the line.")
+            raise DataError(
+                f"{word} {number} of {path} is no result row (a JSON object with a kind): remove the {word.lower()}."
+            )
         rows.append(row)
     return rows
+
+
+def _parsed(text: str) -> Any:
+    """What JSON says; None if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _commit(checkout: Path) -> str | None:

@@ -23,6 +23,9 @@ def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
     """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
 
     The process that runs already is the one with the plan's threads.
+
+    Raises:
+        ModelError: if one of them fails.
     """
     most = len(plan.limits.cores or usable_cores())
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
@@ -30,7 +33,7 @@ def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
     with contextlib.ExitStack() as stack:
         workers = [
             one.worker
-            if count == plan.threads and f"batch {BATCH}" in one.worker.facts["calls"]
+            if count == plan.threads and f"batch {BATCH}" in one.worker.facts["calls"] and one.worker.failure is None
             else stack.enter_context(lab.contestant(one.variant, count, batches=(BATCH,)))
             for count in counts
         ]

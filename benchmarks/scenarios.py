@@ -15,6 +15,7 @@ from lightrec.benchmarks.noise import NoiseMeter
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.race import Contestant, warm_up
 from lightrec.benchmarks.timing import PERCENTILES
+from lightrec.errors import ModelError
 
 Row = dict[str, Any]
 
@@ -42,6 +43,18 @@ class Taken:
     """Processor time of a single-stream call, by round."""
     energy_mj: list[float] = dataclasses.field(default_factory=list)
     """Energy of one, where it can be read."""
+
+
+@dataclasses.dataclass
+class Starts:
+    """One variant's fresh processes, start by start; empty for one that cannot be started so."""
+
+    milliseconds: list[float] = dataclasses.field(default_factory=list)
+    """To the first answer."""
+    memory: list[Row] = dataclasses.field(default_factory=list)
+    """What the process held."""
+    failure: str | None = None
+    """Why one failed; None if none did."""
 
 
 def probes(plan: Plan, contestant: Contestant) -> list[str]:
@@ -74,6 +87,8 @@ def rounds(
 ) -> None:
     """All probes of all variants in turns, into ``taken``; a turn's place in the round moves on by one each round.
 
+    One that fails has no more turns; the others go on.
+
     Args:
         running: V of them, warm.
         taken: where each one's times are put.
@@ -94,8 +109,10 @@ def rounds(
                 if probe not in own.nanoseconds:
                     continue
                 before = energy.read()
-                answer = running[place].ask("turn", probe, first=first, seconds=_turn(plan, every))
+                answer = running[place].try_ask("turn", probe, first=first, seconds=_turn(plan, every))
                 used = energy.millijoules(before, energy.read())
+                if answer is None:
+                    continue
                 own.nanoseconds[probe].append(np.array(answer["taken"], dtype=np.int64))
                 if probe == "single":
                     own.cpu_ms.append(answer["cpu_ns_per_call"] / 1e6)
@@ -103,31 +120,25 @@ def rounds(
                     own.energy_mj += [] if used is None else [used / (len(answer["taken"]) + 1)]
 
 
-def streams(running: Sequence[Contestant], plan: Plan) -> list[list[Row]]:
-    """Calls from several threads at once."""
+def streams(running: Sequence[Contestant], plan: Plan) -> list[list[Row] | None]:
+    """Calls from several threads at once; None for one that fails."""
     found: dict[tuple[int, int], list[Row]] = {}
     for number in range(STREAM_ROUNDS):
         for count in plan.streams:
             for shift in range(len(running)):
                 place = (number + shift) % len(running)
                 seconds = plan.stream_seconds / (2 * STREAM_ROUNDS * len(plan.streams))
-                answer = running[place].ask("streams", "single", streams=count, seconds=seconds)
-                found.setdefault((place, count), []).append(answer)
+                answer = running[place].try_ask("streams", "single", streams=count, seconds=seconds)
+                if answer is not None:
+                    found.setdefault((place, count), []).append(answer)
     return [
-        [
-            {
-                "streams": count,
-                "per_second": float(np.median([answer["per_second"] for answer in found[place, count]])),
-                **_percentiles([answer["taken"] for answer in found[place, count]], (50, 99)),
-            }
-            for count in plan.streams
-        ]
-        for place in range(len(running))
+        [_stream(count, found[place, count]) for count in plan.streams] if one.failure is None else None
+        for place, one in enumerate(running)
     ]
 
 
-def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) -> list[Row]:
-    """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound.
+def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) -> list[Row | None]:
+    """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound; None for a failure.
 
     Args:
         running: V of them.
@@ -142,9 +153,9 @@ def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) 
     ]
     for number, choose in enumerate(tries):
         for place, contestant in enumerate(running):
-            rate = choose(place)
-            if rate is not None:
-                curves[place].append(_arrivals(contestant, rate, seconds, plan.seed + number))
+            rate = choose(place) if contestant.failure is None else None
+            point = None if rate is None else _arrivals(contestant, rate, seconds, plan.seed + number)
+            curves[place] += [] if point is None else [point]
     return [
         {
             "p99_bound_ms": plan.p99_ms,
@@ -152,7 +163,9 @@ def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) 
             "seconds": seconds,
             "curve": sorted(curve, key=lambda point: point["rate"]),
         }
-        for curve in curves
+        if one.failure is None
+        else None
+        for one, curve in zip(running, curves, strict=True)
     ]
 
 
@@ -182,34 +195,44 @@ def next_rate(curve: Sequence[Row], bound: float) -> float | None:
 
 def cold(
     commands: Sequence[Sequence[str] | None], plan: Plan, progress: Callable[[str], None], names: Sequence[str]
-) -> list[tuple[list[float], list[Row]]]:
-    """Fresh processes in turns; for each variant the milliseconds to its first answer, and its memory, start by start.
+) -> list[Starts]:
+    """Fresh processes in turns; those of one that fails are started no more.
 
     The first start, which finds the files in no cache, is not counted, unless it is the only one there is time for.
     """
-    times: list[list[float]] = [[] for _ in commands]
-    memory: list[list[Row]] = [[] for _ in commands]
+    found = [Starts() for _ in commands]
     starts = plan.cold_starts + 1 if plan.asks_for("cold-start") else 1
     for number in range(starts):
         progress(f"Fresh processes, {number + 1} of {starts}")
         for shift in range(len(commands)):
             place = (number + shift) % len(commands)
-            command = commands[place]
-            if command is None or (times[place] and sum(times[place]) > 1e3 * MOST_COLD_SECONDS):
+            command, own = commands[place], found[place]
+            if command is None or own.failure or sum(own.milliseconds) > 1e3 * MOST_COLD_SECONDS:
                 continue
-            milliseconds, _, more = start(command, plan.limits, names[place])
-            times[place].append(milliseconds)
-            memory[place].append(json.loads(more))
-    return [(own[1:] or own, held[1:] or held) for own, held in zip(times, memory, strict=True)]
+            try:
+                milliseconds, _, more = start(command, plan.limits, names[place])
+            except ModelError as error:
+                own.failure = str(error)
+                continue
+            own.milliseconds.append(milliseconds)
+            own.memory.append(json.loads(more))
+    for own in found:
+        own.milliseconds, own.memory = own.milliseconds[1:] or own.milliseconds, own.memory[1:] or own.memory
+    return found
 
 
-def soak(running: Sequence[Contestant], plan: Plan) -> list[Row]:
+def soak(running: Sequence[Contestant], plan: Plan) -> list[Row | None]:
     """Calls without rest, one variant after the other; drifts are the last quarter over the first, less 1."""
-    rows = []
+    rows: list[Row | None] = []
     for contestant in running:
-        answers = [
-            contestant.ask("turn", "single", first=number, seconds=plan.seconds / SLICES) for number in range(SLICES)
+        asked = [
+            contestant.try_ask("turn", "single", first=number, seconds=plan.seconds / SLICES)
+            for number in range(SLICES)
         ]
+        answers = [answer for answer in asked if answer is not None]
+        if contestant.failure is not None:
+            rows.append(None)
+            continue
         medians = [float(np.median(answer["taken"])) / 1e6 for answer in answers]
         held = [answer["rss_bytes"] for answer in answers]
         rows.append(
@@ -238,8 +261,18 @@ def _turn(plan: Plan, names: Sequence[str]) -> float:
     return plan.stream_seconds / (plan.rounds * len(names))
 
 
-def _arrivals(contestant: Contestant, rate: float, seconds: float, seed: int) -> Row:
-    answer = contestant.ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
+def _stream(count: int, answers: Sequence[Row]) -> Row:
+    return {
+        "streams": count,
+        "per_second": float(np.median([answer["per_second"] for answer in answers])),
+        **_percentiles([answer["taken"] for answer in answers], (50, 99)),
+    }
+
+
+def _arrivals(contestant: Contestant, rate: float, seconds: float, seed: int) -> Row | None:
+    answer = contestant.try_ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
+    if answer is None:
+        return None
     answered = answer["taken"]
     percentiles: Row = _percentiles([answered], (50, 99)) if answered else {"p50": None, "p99": None}
     return {

@@ -79,13 +79,20 @@ def open_loop(
 def concurrent_calls(
     call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float
 ) -> tuple[np.ndarray, int]:
-    """Call from ``streams`` threads at once, each without pause; nanoseconds of all calls, and of the whole."""
+    """Call from ``streams`` threads at once, each without pause; nanoseconds of all calls, and of the whole.
+
+    What a call raises in one of the threads is raised here, once all have ended.
+    """
     taken: list[np.ndarray] = [np.empty(0)] * streams
+    failed: list[BaseException] = []
     together = threading.Barrier(streams + 1)
 
     def stream(number: int) -> None:
         together.wait()
-        taken[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
+        try:
+            taken[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
+        except BaseException as error:  # a thread's own end would be silent, and its calls would be missing
+            failed.append(error)
 
     threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
     for thread in threads:
@@ -94,6 +101,8 @@ def concurrent_calls(
     begin = time.perf_counter_ns()
     for thread in threads:
         thread.join()
+    if failed:
+        raise failed[0]
     return np.concatenate(taken), time.perf_counter_ns() - begin
 
 

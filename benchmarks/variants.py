@@ -27,6 +27,9 @@ PROVIDERS = {
 DEVICES = {"GPU": "an Intel GPU and its driver", "NPU": "an Intel NPU and its driver"}
 """OpenVINO's devices beside the CPU, and what they need."""
 
+FOR_OPENVINO = "lightrec export --format onnx --format openvino"
+"""Makes a bundle with a model for OpenVINO."""
+
 SENTENCES = "Sentence encoder"
 """A peer that is no sequential model: MiniLM's shape over the titles, as sentence-transformers do it."""
 
@@ -69,6 +72,12 @@ class Absent:
     """As of a :class:`Variant`."""
     reason: str
     """Why, and how to get it."""
+    asked: bool = True
+    """False where it would be measured if only the command line asked for it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Its row."""
+        return {"kind": "absent", "variant": self.name, "reason": self.reason, "asked": self.asked}
 
 
 def bundle_variants(
@@ -86,7 +95,7 @@ def bundle_variants(
     for model in sorted(manifest.models, key=lambda model: model.backend != "onnxruntime"):
         found += _of_model(bundle, manifest, model, machine)
     if device is not None:
-        found = [one for one in found if isinstance(one, Absent) or _same(device, one.device)]
+        found = [one for one in found if isinstance(one, Absent) or same_device(device, one.device)]
     return found + list(_missing(manifest, machine, device))
 
 
@@ -109,20 +118,20 @@ def peer_variants(replay: Path | None, rectools: Path | None, sentences: bool = 
     found: list[Variant | Absent] = []
     for label, (backend, interpreter) in asked.items():
         if interpreter is None:
-            found.append(Absent(label, f"give an interpreter that has it with --{backend} PYTHON"))
+            reason = f"give an interpreter that has it with --{backend} PYTHON"
+            found.append(Absent(label, reason, asked=False))
             continue
         # Isolated: the folder of the worker holds modules whose names are those of other packages.
         command = (str(interpreter), "-I", str(worker(f"{backend}_serving")))
         found.append(Variant(backend, "fp32", None, command=command, label=label, peer=True))
     if missing_modules("train"):
-        found.append(Absent(SENTENCES, "not installed: pip install 'lightrec[train]'"))
+        found.append(Absent(SENTENCES, "not installed: pip install 'lightrec[train]'", asked=sentences))
     elif not sentences:
-        found.append(
-            Absent(SENTENCES, "a language model reads the titles of each history: ask for it with --sentences")
-        )
+        reason = "a language model reads the titles of each history: ask for it with --sentences"
+        found.append(Absent(SENTENCES, reason, asked=False))
     else:
-        command = (sys.executable, str(worker("sentences")))
-        found.append(Variant("sentences", "fp32", None, command=command, label=SENTENCES, peer=True))
+        own = (sys.executable, str(worker("sentences")))
+        found.append(Variant("sentences", "fp32", None, command=own, label=SENTENCES, peer=True))
     return found
 
 
@@ -152,17 +161,24 @@ def _missing(manifest: Manifest, machine: Diagnosis, device: str | None) -> Iter
     """Runtimes and devices that no model of the bundle stands for, with the way to get them."""
     held = {model.backend for model in manifest.models}
     if "openvino" not in held:
-        yield Absent("OpenVINO", "the bundle holds no model for it: lightrec export --format onnx --format openvino")
+        yield Absent("OpenVINO", f"the bundle holds no model for it: {FOR_OPENVINO}")
     if not any(name.endswith(".ort") for model in manifest.models for name in model.files):
         yield Absent("ORT format", "the bundle holds none: export another with  lightrec export --format ort")
     for name, (provider, packages) in PROVIDERS.items():
-        if provider not in machine.onnxruntime_providers and (device is None or _same(device, name)):
+        if provider not in machine.onnxruntime_providers and (device is None or same_device(device, name)):
             yield Absent(f"ONNX Runtime {name}", f"pip install {packages} in place of onnxruntime")
     for name, needs in DEVICES.items():
         there = any(found.split(".")[0] == name for found in machine.openvino_devices)
-        if "openvino" in held and not there and (device is None or _same(device, name)):
-            yield Absent(f"OpenVINO {name}", f"OpenVINO finds none here: it needs {needs}")
+        reasons = [] if "openvino" in held else [f"the bundle holds no model for it ({FOR_OPENVINO})"]
+        reasons += [] if there else [f"OpenVINO finds none here: it needs {needs}"]
+        if reasons and (device is None or same_device(device, name)):
+            yield Absent(f"OpenVINO {name}", ", and ".join(reasons))
 
 
-def _same(asked: str, device: str) -> bool:
+def same_device(asked: str, device: str) -> bool:
+    """Whether a device is the one asked for; a number behind it, as in ``GPU.1``, need not be given.
+
+    >>> same_device("gpu", "GPU.1"), same_device("cpu", "CUDA")
+    (True, False)
+    """
     return asked.upper() in (device.upper(), device.upper().split(".")[0])

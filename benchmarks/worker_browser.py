@@ -50,7 +50,8 @@ def main() -> None:
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     with opened(Path(request["bundle"]), request["precision"]) as page:
-        say(channel, {"peak_bytes": None, "processes": _descendants(), **_load(page, request)})
+        facts = {"peak_bytes": None, "processes": _descendants(), "versions": _versions(page)}
+        say(channel, {**facts, **_load(page, request)})
         for line in sys.stdin:
             asked = json.loads(line)
             say(channel, TASKS[asked.pop("do", "turn")](page, **asked))
@@ -97,6 +98,14 @@ def _load(page: Page, request: dict[str, Any]) -> dict[str, Any]:
         np.save(request["rankings"], ranked)
         facts["golden"] = _golden_problem(page, bundle)
     return facts
+
+
+def _versions(page: Page) -> dict[str, str]:
+    """Of the browser and of the ONNX Runtime in it."""
+    from lightrec.web.package import ONNXRUNTIME_WEB
+
+    browser = page.context.browser
+    return ({"chromium": browser.version} if browser else {}) | {"onnxruntime-web": ONNXRUNTIME_WEB}
 
 
 def _golden_problem(page: Page, bundle: Path) -> str | None:

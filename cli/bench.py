@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ def bench(
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Everything: more batches, threads, catalogues.", rich_help_panel=MEASURED),
+        typer.Option("--full", help="All but soak: more batches, threads, catalogues.", rich_help_panel=MEASURED),
     ] = False,
     device: Annotated[
         str | None,
@@ -121,6 +122,7 @@ def bench(
 
     from lightrec.benchmarks import measure
     from lightrec.benchmarks import plan as plans
+    from lightrec.benchmarks.contenders import Wanted
     from lightrec.benchmarks.limits import make_limits
     from lightrec.benchmarks.remote import bench_there
     from lightrec.benchmarks.report import check_format
@@ -151,10 +153,11 @@ def bench(
         }
         asked |= {"--scaling": scaling, "--seed": seed, "--threads": threads, "--cores": cores}
         asked |= {"--memory": memory, "--profile": profile}
-        command = shlex.join(["lightrec", *sys.argv[1:]])
+        command, begin = shlex.join(["lightrec", *sys.argv[1:]]), time.monotonic()
         with Console(stderr=True).status("Connecting") as status:
             rows = bench_there(host, bundle, data, asked, python=host_python, progress=status.update)
-        _tell([{**row, "host": host, "command": command} for row in rows], out, report, as_json)
+        own = {"host": host, "command": command, "elapsed_seconds": round(time.monotonic() - begin, 1)}
+        _tell([{**row, **own} for row in rows], out, report, as_json)
         return
     limits = make_limits(cores, memory, profile)
     sizes = plans.parse_sizes(catalogue_sizes)
@@ -173,15 +176,17 @@ def bench(
         rows = measure.bench(
             bundle,
             data,
-            run,
+            Wanted(
+                device=device,
+                run=run,
+                compiled=compiled,
+                replay=replay,
+                rectools=rectools,
+                sentences=sentences,
+                browser=browser,
+            ),
             plan=plan,
             cases=cases,
-            device=device,
-            compiled=compiled,
-            replay=replay,
-            rectools=rectools,
-            sentences=sentences,
-            browser=browser,
             command=["lightrec", *sys.argv[1:]],
             progress=status.update,
         )

@@ -18,21 +18,25 @@ STYLES = {"worse": "bold red", "better": "bold green", "tolerated": "dim"}
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="A.jsonl", help="Rows of lightrec bench --out.")],
-    after: Annotated[Path, typer.Argument(metavar="B.jsonl", help="Rows to compare with them.")],
-    tolerance: Annotated[float, typer.Option(help="Relative change of time, size and memory that is let pass.")] = 0.05,
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="Rows of lightrec bench: of --out, or of --json.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="Rows to compare with them.")],
+    tolerance: Annotated[
+        float, typer.Option(help="Relative change of time, throughput, size and memory that is let pass.")
+    ] = 0.05,
     max_ndcg_drop: Annotated[float, typer.Option(help="Relative loss of NDCG@10 that is let pass.")] = 0.01,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what changed from A to B beyond noise: latency, start, size, memory and NDCG@10 of each variant.
+    """Show what changed from A to B beyond noise: latency, throughput, start, size, memory and NDCG@10 of each variant.
 
-    The exit code is 1 if anything is worse by more than the tolerance, 0 if not, 2 if the files cannot be compared.
+    The exit code is 1 if anything is worse by more than the tolerance or can no longer be measured, 0 if not, 2 if the
+    files cannot be compared.
 
     **Examples**
 
     ```
     lightrec compare main.jsonl branch.jsonl
     lightrec compare main.jsonl branch.jsonl --tolerance 0.1 --json
+    lightrec compare A.json B.json
     ```
     """
     from lightrec.benchmarks import compare as comparing
@@ -52,6 +56,8 @@ def compare(
         console.print(f"{len(changed)} of {len(found.changes)} figures changed beyond noise.", highlight=False)
         for name in found.broken:
             console.print(f"{name} now answers other items than it should.", style="bold red", markup=False)
+        for words in found.lost:
+            console.print(words, style="bold red", markup=False)
         for words in found.warnings:
             console.print(words, style="yellow", markup=False)
     raise typer.Exit(1 if found.regressed else 0)
@@ -67,7 +73,7 @@ def _table(changes: list[Change]) -> Table:
         left = title in ("", "variant", "figure")
         table.add_column(title, justify="left" if left else "right", no_wrap=title not in ("variant", "figure"))
     for change in changes:
-        interval = "" if change.low is None else f"{change.low:+.1%} to {change.high:+.1%}"
+        interval = change.note if change.low is None else f"{change.low:+.1%} to {change.high:+.1%}"
         numbers = [f"{number:,.0f}" if number >= 1000 else f"{number:.4g}" for number in (change.before, change.after)]
         words = (change.verdict, change.variant, change.figure, *numbers, f"{change.change:+.1%}", interval)
         table.add_row(*words, style=STYLES[change.verdict])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +18,9 @@ PACKAGES = (
     "lightrec",
     "numpy",
     "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "tensorrt",
     "openvino",
     "torch",
     "transformers",
@@ -25,7 +29,10 @@ PACKAGES = (
     "nncf",
     "polars",
 )
-"""The packages whose versions matter to a result."""
+"""The packages whose versions matter to a result; three of them bring ONNX Runtime, and mostly one is there."""
+
+PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+"""Where Linux tells of itself and of a process, and where it shows the limits of containers."""
 
 FEATURES = {
     "sse4_2": "SSE4.2",
@@ -85,11 +92,11 @@ def diagnose() -> Diagnosis:
     problems: list[str] = []
     providers = _onnxruntime_providers(problems)
     devices = _openvino_devices(problems)
-    processor, features = _processor()
+    name, features = processor()
     return Diagnosis(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        processor=processor,
+        processor=name,
         features=features,
         cores=os.cpu_count() or 1,
         usable_cores=_usable_cores(),
@@ -138,10 +145,15 @@ def _openvino_devices(problems: list[str]) -> dict[str, str]:
         return {}
 
 
-def _processor() -> tuple[str | None, list[str] | None]:
-    """Model name and features; on Linux from /proc/cpuinfo, elsewhere the name alone."""
-    facts = _cpuinfo(_read(Path("/proc/cpuinfo")) or "")
-    name = facts.get("model name") or facts.get("Model") or platform.processor() or None
+def processor(told: Path = PROC) -> tuple[str | None, list[str] | None]:
+    """Model name and features; on Linux from /proc/cpuinfo, elsewhere the name alone.
+
+    Args:
+        told: where Linux tells of itself. An ARM board whose cpuinfo has no name has that of the board there.
+    """
+    facts = _cpuinfo(_read(told / "cpuinfo") or "")
+    board = (_read(told / "device-tree/model") or "").strip("\0 \n")
+    name = facts.get("model name") or facts.get("Model") or board or platform.processor() or None
     flags = facts.get("flags") or facts.get("Features")
     return name, None if flags is None else known_features(flags)
 
@@ -167,7 +179,47 @@ def _cpuinfo(text: str) -> dict[str, str]:
 
 def _usable_cores() -> float:
     allowed = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
-    return min(allowed, container_cores(_read(Path("/sys/fs/cgroup/cpu.max"))) or allowed)
+    return min(allowed, container_limits()[0] or allowed)
+
+
+def container_limits(groups: Path = GROUPS, told: Path = PROC) -> tuple[float | None, int | None]:
+    """Cores and bytes of memory that this process's control groups grant, of version 2 or 1; None for no limit.
+
+    Of its own group and all above it the least counts. In a container the groups above are often not shown, and the
+    path of its own is the host's: then only what is there is read.
+
+    Args:
+        groups: where the groups are mounted.
+        told: where Linux tells the process which are its own.
+    """
+    cores, memory = [], []
+    for line in (_read(told / "self/cgroup") or "0::/").splitlines():
+        _, kinds, path = line.split(":", 2)
+        for group in _upwards(groups, kinds, path):
+            cores.append(_granted_cores(group))
+            memory.append(_granted_memory(group))
+    return min(filter(None, cores), default=None), min(filter(None, memory), default=None)
+
+
+def _upwards(groups: Path, kinds: str, path: str) -> Iterator[Path]:
+    """The folders of a group and of all above it; of version 1 each kind of limit has groups of its own."""
+    root = groups / kinds if kinds else groups
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for count in range(len(parts), -1, -1):
+        yield root.joinpath(*parts[:count])
+
+
+def _granted_cores(group: Path) -> float | None:
+    quota, period = (_read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    if quota and period and int(quota) > 0:
+        return int(quota) / int(period)
+    return container_cores(_read(group / "cpu.max"))
+
+
+def _granted_memory(group: Path) -> int | None:
+    limit = (_read(group / "memory.max") or _read(group / "memory.limit_in_bytes") or "max").strip()
+    # Version 1 writes "none" as a very large number.
+    return int(limit) if limit.isdigit() and int(limit) < 2**60 else None
 
 
 def container_cores(cpu_max: str | None) -> float | None:
@@ -185,8 +237,7 @@ def _memory() -> int | None:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
-    limit = (_read(Path("/sys/fs/cgroup/memory.max")) or "max").strip()
-    return machine if limit == "max" else min(machine, int(limit))
+    return min(machine, container_limits()[1] or machine)
 
 
 def _read(path: Path) -> str | None:

@@ -2,19 +2,28 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 
+from lightrec.benchmarks import browser
 from lightrec.benchmarks.browser import browser_variants, chromium
 from lightrec.benchmarks.variants import Absent, Variant
 from lightrec.cli.app import main
+from lightrec.web.package import ONNXRUNTIME_WEB
 
 
 def test_what_is_missing_is_said(chain_bundle, manifest, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     [absent] = browser_variants(chain_bundle, manifest)
     assert isinstance(absent, Absent) and absent.name == "Chromium"
-    assert absent.reason.startswith("not installed: ")
+    assert absent.reason.startswith("not installed: ") and absent.asked
+
+
+def test_what_is_not_asked_for_is_said(chain_bundle, manifest, monkeypatch):
+    monkeypatch.setattr(browser, "_missing", lambda manifest: None)
+    found = browser_variants(chain_bundle, manifest, asked=False)
+    assert found == [Absent("Chromium", "ask for it with --browser", asked=False)]
 
 
 @pytest.mark.slow
@@ -35,6 +44,8 @@ def test_its_row_stands_beside_the_others(chain_bundle, manifest, tmp_path, monk
     assert 0 < latency["p50"] <= latency["p99"] and latency["count"] > 10
     assert latency["speedup"]["over"] == "ONNX Runtime fp32"
     assert row["agreement"]["golden"] is None and row["agreement"]["overlap@10"] == 1
+    assert re.fullmatch(r"\d+(\.\d+)+", row["versions"]["chromium"])
+    assert row["versions"]["onnxruntime-web"] == ONNXRUNTIME_WEB
     assert row["cpu_ms_per_call"] > 0 and row["cold_start"] is None and row["threads_scaling"] is None
     assert [stream["streams"] for stream in row["streams"]] == [1, 2, 4]
     assert row["server"]["curve"][0]["count"] >= 10

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lightrec.benchmarks.compare import compare
-from lightrec.benchmarks.rows import append_rows
+from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.benchmarks.significance import shift
 from lightrec.cli.app import main
 from lightrec.errors import DataError
@@ -16,7 +16,7 @@ def row(speed_row):
     """Makes a row whose rounds took ``ROUNDS`` times ``factor`` milliseconds."""
 
     def make(variant="ONNX Runtime int8", factor=1.0, **changes):
-        made = speed_row(variant, factor, **changes)
+        made = speed_row(variant, factor, **{"per_second": {"1": 1e3 / factor}, **changes})
         call = {"p50": factor, "round_medians": [factor * median for median in ROUNDS]}
         return made | {"latency_ms": {"recommend": call, "graph": {"p50": 0.5, "round_medians": [0.5] * 10}}}
 
@@ -105,6 +105,86 @@ def test_quality_on_other_cases_must_leave_both_intervals(row):
     assert verdicts(row(), row(drop=0.9, seed=1)) == {"NDCG@10": "worse"}
 
 
+def test_throughput_and_sessions_are_one_figure_each(row):
+    def rows(per_second, session, loop=10.0):
+        noise = {"calibration_ms": {"p50": loop}, "warning": None}
+        return row(per_second={"1": 1000.0, "32": per_second}, session_ms={"p50": session}, noise=noise)
+
+    found = {change.figure: change for change in compare([rows(2000.0, 0.5)], [rows(1800.0, 0.6)]).changes}
+    batch, session = found["batches of 32, a second"], found["session step, ms"]
+    assert (batch.change, batch.verdict) == (pytest.approx(1800 / 2000 - 1), "worse")
+    assert (session.change, session.verdict) == (pytest.approx(0.6 / 0.5 - 1), "worse")
+    assert (batch.low, batch.high, batch.note) == (None, None, "one figure, no interval")
+    assert verdicts(rows(2000.0, 0.5), rows(2200.0, 0.4)) == {
+        "batches of 32, a second": "better",
+        "session step, ms": "better",
+    }
+    # Nothing tells 4 % from noise, and a machine that took a fifth longer for its own loop explains the rest.
+    assert verdicts(rows(2000.0, 0.5), rows(2000 * 0.96, 0.5 * 1.04)) == {}
+    assert verdicts(rows(2000.0, 0.5), rows(2000 / 1.2, 0.6, loop=12.0)) == {}
+    assert verdicts(rows(2000.0, 0.5), rows(1800.0, 0.6), tolerance=0.25) == {}
+
+
+def served(max_rate, *rates, bound=10.0):
+    """The server's part of a row that was asked at these rates."""
+    return {"p99_bound_ms": bound, "max_rate": max_rate, "curve": [{"rate": rate} for rate in rates]}
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [
+        # Before, between 100 kept and 120 broken: a span that reaches into it is no change.
+        (served(90.0, 80.0, 90.0, 105.0), {}),
+        (served(80.0, 80.0, 95.0), {"served, a second": "worse"}),
+        (served(130.0, 130.0, 140.0), {"served, a second": "better"}),
+        (served(None, 20.0, 40.0), {"served, a second": "worse"}),
+        (served(80.0, 80.0, 95.0, bound=5.0), {}),  # another bound is another question
+        (None, {}),
+    ],
+)
+def test_the_highest_rates_differ_where_their_spans_are_apart(row, after, found):
+    before = row(server=served(100.0, 50.0, 100.0, 120.0))
+    assert verdicts(before, row(server=after)) == found
+
+
+def test_what_was_measured_and_is_absent_now_is_a_regression(row):
+    gone = {"kind": "absent", "variant": "torch fp32", "reason": "torch fp32 failed: MemoryError"}
+    found = compare([row(), row("torch fp32")], [row(), gone])
+    assert found.lost == ["torch fp32 was measured before and is absent now: torch fp32 failed: MemoryError"]
+    assert found.regressed
+    # Nothing is left to compare, but that is what is to be told.
+    assert compare([row("torch fp32")], [gone]).regressed
+    # The name of a runtime stands for all its variants; what nobody asked for, or was absent before, is not lost.
+    runtime = {"kind": "absent", "variant": "torch", "reason": "not installed"}
+    assert compare([row(), row("torch fp32")], [row(), runtime]).regressed
+    assert not compare([row(), row("torch fp32")], [row(), runtime | {"asked": False}]).regressed
+    assert not compare([row(), gone], [row(), gone]).regressed
+    # A row that tells its conditions is of those alone.
+    elsewhere = gone | {"threads": 2, "limits": None}
+    assert not compare([row(), row("torch fp32")], [row(), elsewhere]).regressed
+    assert compare([row(), row("torch fp32", threads=2)], [row(), elsewhere]).regressed
+
+
+def test_a_scenario_that_fails_now_is_a_regression(row):
+    failed = row(failed={"server": "ONNX Runtime int8 failed: MemoryError"})
+    found = compare([row(failed={})], [failed])
+    assert found.lost == ["ONNX Runtime int8: server fails now: ONNX Runtime int8 failed: MemoryError"]
+    assert found.regressed and not compare([failed], [failed]).regressed
+
+
+def test_rows_of_other_limits_and_hosts_are_other_rows(row):
+    edge = {"cores": 1, "memory_bytes": 512 * 2**20, "profile": "edge", "enforced_by": {}}
+    conditions = [{}, {"limits": edge}, {"host": "user@board"}]
+    before = [row(factor=factor, **more) for factor, more in zip((1.0, 2.0, 3.0), conditions, strict=True)]
+    after = [row(factor=factor, **more) for factor, more in zip((1.0, 2.0, 4.0), conditions, strict=True)]
+    found = [change for change in compare(before, after).changes if change.verdict != "same"]
+    assert [(change.variant, change.figure) for change in found] == [
+        ("ONNX Runtime int8, user@board", "one request, ms")
+    ]
+    with pytest.raises(DataError, match=r"ONNX Runtime int8, 1 core and 512 MiB against ONNX Runtime int8\)"):
+        compare([before[1]], [after[0]])
+
+
 def test_wrong_items_are_a_regression(row):
     found = compare([row()], [row(agreement={"wrong_items": True})])
     assert found.broken == ["ONNX Runtime int8"] and found.regressed
@@ -123,7 +203,7 @@ def test_doubts_are_told(row):
     assert [words.split(":")[0] for words in found.warnings] == [
         "torch fp32 is in the first file only.",
         "OpenVINO fp32 is in the second file only.",
-        "The two were measured on different machines or under different limits",
+        "The two were measured on different machines",
         "The two were asked about different data",
     ]
 
@@ -160,6 +240,24 @@ def test_the_exit_code_is_1_on_a_regression(run, row):
         assert words in out
     code, out, _ = run([row()], [row()])
     assert (code, out.strip()) == (0, "0 of 4 figures changed beyond noise.")
+
+
+def test_one_list_as_json_prints_it_is_read_too(row, tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps([row(), row("torch fp32")], indent=2))
+    append_rows(tmp_path / "lines.jsonl", [row(), row("torch fp32")])
+    assert read_rows(tmp_path / "list.json") == read_rows(tmp_path / "lines.jsonl")
+    (tmp_path / "wrong.json").write_text('[{"kind": "speed"}, 5]')
+    with pytest.raises(DataError, match=r"^Entry 2 of .*wrong.json is no result row .*: remove the entry.$"):
+        read_rows(tmp_path / "wrong.json")
+
+
+def test_what_is_lost_and_what_has_no_interval_is_told(run, row):
+    gone = {"kind": "absent", "variant": "torch fp32", "reason": "torch fp32 failed: MemoryError"}
+    before = row(per_second={"32": 2000.0})
+    code, out, _ = run([before, row("torch fp32")], [row(per_second={"32": 1000.0}), gone])
+    assert code == 1
+    for words in ("batches of 32", "-50.0%", "one figure, no interval", "is absent now: torch fp32 failed"):
+        assert words in " ".join(out.split())
 
 
 def test_json_holds_every_change(run, row):

@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from lightrec.benchmarks import measure
+from lightrec.benchmarks import catalogues, contenders
 from lightrec.benchmarks.catalogues import catalogue_rows
+from lightrec.benchmarks.contenders import Wanted
 from lightrec.benchmarks.kept import agreement, quality
-from lightrec.benchmarks.limits import Limits
+from lightrec.benchmarks.limits import Limits, usable_cores
 from lightrec.benchmarks.measure import bench, measure_variants
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.tables import absent_lines
 from lightrec.benchmarks.traffic import real_traffic
 from lightrec.benchmarks.turns import chunks
 from lightrec.benchmarks.variants import Variant
@@ -25,6 +27,7 @@ from lightrec.runtime.recommender import Recommender
 
 WORKER = """
 import json, sys, time
+from lightrec.benchmarks import turns
 from lightrec.benchmarks.turns import own_channel
 from lightrec.benchmarks.worker_variant import answer, open_variant
 from lightrec.runtime.backend import Backend
@@ -52,12 +55,31 @@ class Changed(Backend):
             bytearray(600 * 2**20)
         return items, scores
 
+def fail_in(task):
+    usual = turns.TASKS[task]
+    def failing(*call, **asked):
+        if task != "turn" or asked["first"] > 0:  # a warm-up begins with the first input each time
+            raise MemoryError
+        return usual(*call, **asked)
+    turns.TASKS[task] = failing
+
+for task in turns.TASKS.keys() & kind.split():
+    fail_in(task)
+if ("start" in kind and "first_histories" in request) or (kind == "threads" and request["threads"] > 1):
+    raise MemoryError
+
 def load():
     true = open_variant(request)
     return Recommender(true.manifest, true._catalogue, Changed(true.backend))
 
 answer(own_channel(), request, load)
 """
+
+
+def absent(name, reason):
+    """The row of what was to be measured and could not."""
+    return {"kind": "absent", "variant": name, "reason": reason, "asked": True}
+
 
 SHORT = {"seconds": 0.2, "rounds": 6, "cold_starts": 0}
 
@@ -188,7 +210,61 @@ def test_a_thing_does_not_differ_from_itself(chain_bundle, traffic):
 def test_what_does_not_fit_into_the_memory_is_absent(chain_bundle, traffic):
     plan = Plan(scenarios=("single-stream",), limits=Limits((0,), 512 * 2**20, "edge"), **SHORT)
     rows = measure_variants([variant("greedy")], chain_bundle, traffic, plan)
-    assert rows == [{"kind": "absent", "variant": "greedy", "reason": "greedy failed: MemoryError"}]
+    assert rows == [absent("greedy", "greedy failed: MemoryError")]
+
+
+def test_what_fails_later_costs_the_others_nothing_and_is_named(chain_bundle, traffic):
+    plan = Plan(scenarios=("multi-stream", "server", "cold-start"), streams=(1,), **SHORT | {"seconds": 0.1})
+    kinds = ("turn", "good", "streams", "server start")
+    rows = measure_variants([variant(kind) for kind in kinds], chain_bundle, traffic, plan)
+    assert rows[-1] == absent("turn", "turn failed: MemoryError")
+    good, streams, server = rows[:-1]
+    assert [row["variant"] for row in rows[:-1]] == ["good", "streams", "server start"]
+    # The first variant failed: the others are compared with the first of those that are left.
+    assert {row["latency_ms"]["recommend"]["speedup"]["over"] for row in rows[:-1]} == {"good"}
+    assert all(row["quality"] for row in rows[:-1])
+    assert good["failed"] == {}
+    said = "streams failed: MemoryError"
+    assert streams["failed"] == {"multi-stream": said, "server": said}  # its process has ended
+    assert streams["streams"] is streams["server"] is None and streams["memory_bytes"]["peak"] > 0
+    said = "server start failed: MemoryError"
+    assert server["failed"] == {"server": said, "cold-start": said}
+    assert server["server"] is server["cold_start"] is None and server["streams"][0]["p50"] > 0
+    assert server["memory_bytes"] == {"peak": None, "steady": None}
+    assert good["server"]["curve"] and good["cold_start"]["ms"]["median"] > 0
+    assert absent_lines(rows)[-1] == "server start, cold-start: server start failed: MemoryError"
+
+
+def test_a_soak_that_fails_is_named(chain_bundle, traffic):
+    plan = Plan(scenarios=("soak",), seconds=0.1, rounds=1, cold_starts=0)
+    (row,) = measure_variants([variant("turn")], chain_bundle, traffic, plan)
+    assert row["latency_ms"]["recommend"]["p50"] > 0
+    assert row["soak"] is None and row["failed"] == {"soak": "turn failed: MemoryError"}
+
+
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="more threads than one need more cores than one")
+def test_threads_that_fail_are_named(chain_bundle, traffic):
+    plan = Plan(scenarios=("single-stream",), scaling=True, **SHORT | {"seconds": 0.05})
+    (row,) = measure_variants([variant("threads")], chain_bundle, traffic, plan)
+    assert row["threads_scaling"] is None and row["failed"] == {"threads": "threads failed: MemoryError"}
+
+
+def test_catalogues_that_fail_are_absent_and_the_others_stay(chain_bundle, manifest, tmp_path, monkeypatch):
+    def make(size, *given):
+        if size == 200:
+            raise ModelError("no room for it")
+        return shutil.copytree(chain_bundle, tmp_path / str(size))
+
+    monkeypatch.setattr(catalogues, "missing_modules", lambda extra: [])
+    monkeypatch.setattr(catalogues, "_make", make)
+    monkeypatch.setattr(catalogues, "_variant", lambda bundle, _: variant("turn" if bundle.name == "300" else "good"))
+    plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 200, 300), seconds=0.2)
+    row, *others = catalogue_rows(manifest, plan, tmp_path, lambda words: None)
+    assert (row["kind"], row["n_items"]) == ("catalogue", 100) and row["latency_ms"]["p50"] > 0
+    assert others == [
+        absent("random bundle of 200 items, fp32", "no room for it"),
+        absent("random bundle of 300 items, fp32", "turn failed: MemoryError"),
+    ]
 
 
 @pytest.mark.slow
@@ -205,6 +281,7 @@ def test_every_model_of_a_bundle_has_a_complete_row(both_bundle, tiny_dataset):
         assert row["machine"]["packages"]["numpy"] == np.__version__
         assert {"governor", "gpus", "container", "power"} <= row["machine"].keys()
         assert row["command"] == f"lightrec bench {both_bundle}" and row["limits"] is None
+        assert row["elapsed_seconds"] == rows[0]["elapsed_seconds"] >= 0.2  # two variants of 0.1 s each
     for row in measured:
         assert row["quality"]["cases"] == row["data"]["histories"] == 20
         assert list(row["per_second"]) == ["1", "32", "256"]
@@ -224,7 +301,7 @@ def test_a_runtime_that_is_missing_is_absent_with_the_way_to_get_it(chain_bundle
     models = (*manifest.models, ModelRecord("openvino", "fp32", ("model.xml", "model.bin")))
     write_manifest(both_bundle, dataclasses.replace(manifest, models=models))
     here = dataclasses.replace(diagnose(), openvino_devices={}, onnxruntime_providers=["CPUExecutionProvider"])
-    monkeypatch.setattr(measure, "diagnose", lambda: here)
+    monkeypatch.setattr(contenders, "diagnose", lambda: here)
     rows = bench(both_bundle, plan=Plan(scenarios=("single-stream",), seconds=0.05, rounds=2), cases=5)
     assert [(row["kind"], row["variant"]) for row in rows[:2]] == [
         ("speed", "ONNX Runtime fp32"),
@@ -234,7 +311,7 @@ def test_a_runtime_that_is_missing_is_absent_with_the_way_to_get_it(chain_bundle
     assert rows[0]["quality"] is None and rows[0]["agreement"]["overlap@10"] == 1
     assert {row["variant"] for row in rows[2:]} >= {"ONNX Runtime CUDA", "ORT format"}
     with pytest.raises(BundleError, match=r"Nothing in .* runs here .*OpenVINO fp32: not installed"):
-        bench(both_bundle, device="npu")
+        bench(both_bundle, wanted=Wanted(device="npu"))
 
 
 @pytest.fixture
@@ -253,7 +330,8 @@ def run(tiny_dataset, tmp_path):
 @pytest.mark.slow
 def test_the_torch_student_comes_first_and_is_what_others_are_compared_with(chain_bundle, tiny_dataset, run):
     plan = Plan(scenarios=("single-stream",), seconds=0.2)
-    torch_row, onnx_row = bench(chain_bundle, tiny_dataset.path, run, plan=plan, cases=40, device="cpu")[:2]
+    wanted = Wanted(run=run, device="cpu")
+    torch_row, onnx_row = bench(chain_bundle, tiny_dataset.path, wanted, plan=plan, cases=40)[:2]
     assert (torch_row["variant"], torch_row["quality"]["ndcg_drop"]) == ("torch fp32", 0)
     assert onnx_row["latency_ms"]["graph"]["speedup"]["over"] == "torch fp32"
     assert onnx_row["latency_ms"]["graph"]["speedup"]["value"] > 1
@@ -268,7 +346,7 @@ def test_a_run_that_the_bundle_was_not_made_from_is_refused(chain_bundle, manife
     record = {"dataset": {"checksum": tiny_dataset.checksum}, "seed": 4, "validation": {"ndcg@10": 0.5}}
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(ModelError, match="was not exported from"):
-        bench(bundle, run=tmp_path)
+        bench(bundle, wanted=Wanted(run=tmp_path))
 
 
 def test_numbers_out_of_range_are_refused(chain_bundle):
@@ -308,8 +386,9 @@ def test_catalogues_of_random_bundles_and_more_threads(chain_bundle, manifest, t
     assert large["size_bytes"] - small["size_bytes"] > 200 * 16 * 4
     assert 0 < small["latency_ms"]["p50"] <= small["latency_ms"]["p99"]
     # A shape that cannot be built is told, not raised.
-    (absent,) = catalogue_rows(manifest, plan, tmp_path / "odd", lambda words: None)
-    assert absent["kind"] == "absent" and absent["reason"]
+    odd = catalogue_rows(manifest, plan, tmp_path / "odd", lambda words: None)
+    assert [row["variant"] for row in odd] == [f"random bundle of {size} items, fp32" for size in (100, 300)]
+    assert all(row["kind"] == "absent" and row["reason"] for row in odd)
     (row,) = measure_variants([variant("good")], chain_bundle, traffic, plan)
     assert [point["threads"] for point in row["threads_scaling"]][:1] == [1]
     assert all(point["p50"] > 0 and point["per_second"] > 0 for point in row["threads_scaling"])

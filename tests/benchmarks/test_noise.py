@@ -79,6 +79,11 @@ def test_energy_that_cannot_be_read_is_none(tmp_path):
     assert meter.millijoules(meter.read(), meter.read()) is None
 
 
+def write(file, text):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+
+
 def test_the_fingerprint_of_a_laptop_in_a_container(tmp_path):
     for name, text in {
         "devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave",
@@ -91,16 +96,30 @@ def test_the_fingerprint_of_a_laptop_in_a_container(tmp_path):
         "class/power_supply/BAT0/capacity": "80",
         "firmware/acpi/platform_profile": "low-power",
     }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    found = fingerprint(tmp_path)
+        write(tmp_path / name, text)
+    found = fingerprint(tmp_path, root=tmp_path / "none", told=tmp_path / "none")
     assert (found["governor"], found["mhz"]) == ("powersave", 4700)
     assert found["container"] == {"cores": 1.5, "memory_bytes": 2**30}
     assert found["power"] == {"source": "battery", "battery_percent": 80, "profile": "low-power"}
 
 
+@pytest.mark.parametrize(
+    ("modes", "mode"),
+    [
+        ("< POWER_MODEL ID=0 NAME=15W >\nx\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n", "nvpmodel MAXN_SUPER"),
+        (None, "nvpmodel 2"),
+    ],
+)
+def test_the_power_mode_of_a_jetson(tmp_path, modes, mode):
+    write(tmp_path / "var/lib/nvpmodel/status", "pmode:0002")
+    if modes is not None:
+        write(tmp_path / "etc/nvpmodel.conf", modes)
+    found = fingerprint(tmp_path / "sys", root=tmp_path)
+    assert found["power"] == {"source": None, "battery_percent": None, "profile": mode}
+
+
 def test_what_a_machine_does_not_tell_is_none(tmp_path):
-    found = fingerprint(tmp_path)
+    found = fingerprint(tmp_path, root=tmp_path, told=tmp_path)
     assert (found["governor"], found["container"], found["power"]) == (None, None, None)
 
 

@@ -85,17 +85,35 @@ def board(tmp_path_factory):
     server.wait()
 
 
+@pytest.fixture
+def bare_python(tmp_path):
+    """An interpreter that has what a board has: torch, transformers and OpenVINO cannot be imported in it."""
+    (tmp_path / "bare").mkdir()
+    refused = ", ".join(f"{name}=None" for name in ("torch", "transformers", "openvino"))
+    # Of a name that stands for None, Python finds nothing and imports nothing.
+    (tmp_path / "bare" / "sitecustomize.py").write_text(f"import sys\nsys.modules.update({refused})\n")
+    command = tmp_path / "python"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}/bare:$PYTHONPATH" exec {sys.executable} "$@"\n')
+    command.chmod(0o755)
+    refusal = subprocess.run([command, "-c", "import torch"], capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError" in refusal.stderr
+    return str(command)
+
+
 @pytest.mark.slow
-def test_rows_come_back_from_the_board(board, chain_bundle, tiny_dataset, tmp_path, monkeypatch, capsys):
+def test_rows_come_back_from_the_board(board, bare_python, chain_bundle, tiny_dataset, tmp_path, monkeypatch, capsys):
     rows = tmp_path / "rows.jsonl"
     words = ["lightrec", "bench", str(chain_bundle), "--data", str(tiny_dataset.path), "--host", board]
-    words += ["--host-python", sys.executable, "--scenario", "single-stream", "--seconds", "0.1", "--cases", "10"]
+    words += ["--host-python", bare_python, "--scenario", "single-stream", "--seconds", "0.1", "--cases", "10"]
     monkeypatch.setattr("sys.argv", [*words, "--out", str(rows)])
     with pytest.raises(SystemExit) as stop:
         main()
     said = capsys.readouterr()
     assert not stop.value.code, said.err
-    first, *_ = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    first, *others = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    reasons = {row["variant"]: row["reason"] for row in others}
+    assert reasons["Sentence encoder"] == "not installed: pip install 'lightrec[train]'"  # torch was not to be had
+    assert first["machine"]["openvino_devices"] == {} and first["elapsed_seconds"] > 0
     assert (first["kind"], first["variant"], first["host"]) == ("speed", "ONNX Runtime fp32", "board")
     assert first["data"]["name"] == "tiny" and first["quality"]["cases"] == 10
     assert first["scenarios"] == ["single-stream"] and "--host board" in first["command"]

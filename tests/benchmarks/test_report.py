@@ -1,12 +1,15 @@
 import csv
+import itertools
 import json
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
+from web.test_page import contrast
 
 from lightrec.benchmarks.axes import linear_axis
-from lightrec.benchmarks.charts import Line, line_chart
+from lightrec.benchmarks.charts import COLOURS, STYLE, Line, line_chart
 from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.report import quality_summary, write_report, write_rows_report
 from lightrec.benchmarks.rows import append_rows
@@ -276,6 +279,76 @@ def test_every_number_of_the_table_stems_from_a_row(full_rows, tmp_path):
         found = re.search(f'<th scope="row">{re.escape(line)}</th>(.*)</tr>', table)[1]
         texts = [re.sub("<[^>]*>", " ", cell).split() for cell in found.split("</td>")[:-1]]
         assert [" ".join(text) for text in texts] == values
+
+
+def test_a_speed_up_that_is_none_is_said_to_be_none(full_rows, tmp_path):
+    speedup = full_rows[1]["latency_ms"]["recommend"]["speedup"]
+    speedup |= {"value": 1.01, "low": 0.98, "high": 1.04, "interval": [0.97, 1.05], "differs": False}
+    page = page_of(full_rows, tmp_path)
+    assert "1.0–1.0, no difference" in page and "does not lie beyond 1 ± 3%" in page
+    write_rows_report(tmp_path / "report.md", full_rows)
+    line = "| speed-up of one request | – | 1.0× (no difference) |"
+    assert line in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
+    speedup["differs"] = True
+    assert "no difference<" not in page_of(full_rows, tmp_path)
+
+
+def test_scenarios_that_failed_versions_of_others_and_the_time_taken_are_told(full_rows, tmp_path):
+    full_rows[0] |= {"failed": {"server": "torch fp32 failed: MemoryError"}, "elapsed_seconds": 412.6}
+    full_rows[1] |= {
+        "failed": {},
+        "elapsed_seconds": 412.6,
+        "versions": {"chromium": "140.0", "onnxruntime-web": "1.23"},
+    }
+    page = page_of(full_rows, tmp_path)
+    assert "<dt>torch fp32, server</dt><dd>torch fp32 failed: MemoryError</dd>" in page
+    assert "<dd>ONNX Runtime int8: chromium 140.0, onnxruntime-web 1.23</dd>" in page
+    assert "<dt>Time taken</dt><dd>6 min 53 s</dd>" in page
+
+
+def schemes():
+    """The colours of the page and of its drawings by name: on white, on black and on paper."""
+    template = files("lightrec.benchmarks").joinpath("report_template.html").read_text(encoding="utf-8")
+    light, dark, paper = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", block))
+        for block in re.findall(":root {(.*?)}", template, re.S)
+    )
+    drawn = [dict(re.findall(r"--(c\d): (#[0-9a-f]{6});", block)) for block in re.findall(":root {(.*?)}", STYLE, re.S)]
+    return [light | drawn[0], dark | drawn[1], light | drawn[0] | paper]
+
+
+@pytest.mark.parametrize("scheme", schemes(), ids=["light", "dark", "print"])
+def test_text_and_drawings_stand_out(scheme):
+    found = {name: f"#{colour[1] * 2}{colour[2] * 2}{colour[3] * 2}" if len(colour) == 4 else colour
+             for name, colour in scheme.items()}  # fmt: skip
+    for text, ground in itertools.product(("ink", "soft", "strong"), ("paper", "card")):
+        assert contrast(found[text], found[ground]) >= 4.5, (text, ground)
+    assert contrast(found["ink"], found["warn"]) >= 4.5
+    drawn = [f"c{number}" for number in range(COLOURS)]
+    for line in (*drawn, "whisker"):
+        assert contrast(found[line], found["paper"]) >= 3, line
+    assert len({found[name] for name in drawn}) == COLOURS
+
+
+def test_those_who_do_not_see_the_page_can_read_it(full_rows, tmp_path):
+    noisy = [full_rows[0] | {"noise": {"warning": "The machine was not quiet."}}, *full_rows[1:]]
+    page = page_of(noisy, tmp_path)
+    depth, drawings = 0, []
+    for tag in re.findall("</?svg[^>]*>", page):
+        drawings += [tag] if depth == 0 else []  # one within another is a part of it
+        depth += -1 if tag == "</svg>" else 1
+    assert len(drawings) > 10
+    for drawing in drawings:
+        named = 'role="img"' in drawing and re.search('aria-label="[^"]+"', drawing)
+        assert named or 'aria-hidden="true"' in drawing, drawing
+    tables = re.findall("<table.*?</table>", page, re.S)
+    assert len(tables) > 5
+    for table in tables:
+        assert re.search("<caption>[^<]+</caption>", table)
+        assert all('scope="' in head for head in re.findall("<th[ >][^>]*>?", table))
+    assert '<p class="warning" role="note">' in page
+    assert '<div class="scroll" tabindex="0" role="region" aria-label="All figures">' in page
+    assert '<html lang="en">' in page and "maximum-scale" not in page and "user-scalable" not in page
 
 
 def test_noise_and_wrong_items_stand_on_top(full_rows, tmp_path):

@@ -49,6 +49,17 @@ def test_threads_call_at_once():
     assert len(taken) * 20e6 > elapsed * 1.2  # more than one thread could
 
 
+def test_what_a_thread_raises_is_not_lost():
+    calls = iter(range(1, 10**9))
+
+    def fails_once(value):
+        if next(calls) == 5:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        concurrent_calls(fails_once, [0], 2, 0.05)
+
+
 def point(rate, p99=1.0, dropped=0):
     return {"rate": rate, "p99": p99, "dropped": dropped}
 

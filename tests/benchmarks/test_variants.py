@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lightrec.benchmarks.contenders import Wanted, find_contenders
 from lightrec.benchmarks.lab import Lab
+from lightrec.benchmarks.measure import measure_variants
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.traffic import synthetic_traffic
 from lightrec.benchmarks.variants import Absent, Variant, bundle_variants, peer_variants
@@ -84,6 +86,34 @@ def test_one_device_alone(names, device, running):
     assert names(["CUDAExecutionProvider"], ["CPU", "GPU.0"], device=device)[0] == running
 
 
+def test_devices_of_openvino_are_named_without_a_model_for_it(chain_bundle, manifest, machine):
+    found = bundle_variants(chain_bundle, manifest, machine(devices=["CPU", "GPU"]))
+    reasons = {one.name: one.reason for one in found if isinstance(one, Absent)}
+    no_model = "the bundle holds no model for it (lightrec export --format onnx --format openvino)"
+    assert reasons["OpenVINO GPU"] == no_model
+    assert reasons["OpenVINO NPU"] == (
+        f"{no_model}, and OpenVINO finds none here: it needs an Intel NPU and its driver"
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "running"),
+    [
+        (None, ["ONNX Runtime fp32", "ONNX Runtime CUDA fp32", "RePlay SasRec compiled"]),
+        ("cpu", ["ONNX Runtime fp32", "RePlay SasRec compiled"]),
+        ("cuda", ["ONNX Runtime CUDA fp32"]),
+    ],
+)
+def test_peers_run_where_the_processor_is_asked_for(chain_bundle, manifest, machine, device, running):
+    wanted = Wanted(device=device, replay=Path("python"))
+    found = find_contenders(chain_bundle, manifest, wanted, machine(["CUDAExecutionProvider"]))
+    assert [one.name for one in found if isinstance(one, Variant)] == running
+    absent = {one.name: one for one in found if isinstance(one, Absent)}
+    elsewhere = Absent("RePlay SasRec compiled", "it runs on the CPU alone, and --device asks for cuda")
+    assert absent.get("RePlay SasRec compiled") == (elsewhere if device == "cuda" else None)
+    assert not absent["RecTools SASRec"].asked and not absent["torch"].asked
+
+
 def test_a_model_in_ort_format_has_a_name_of_its_own(chain_bundle, manifest, machine):
     model = dataclasses.replace(manifest.models[0], files=("model.ort",))
     files = {**manifest.files, "model.ort": FileRecord("", 7)}
@@ -106,7 +136,8 @@ channel, request = own_channel(), json.loads(Path(sys.argv[-1]).read_text())
 histories, ids = (json.loads(Path(request[name]).read_text()) for name in ("histories", "item_ids"))
 assert all(item in ids for history in histories for item in history)
 shape = [request[name] for name in ("hidden_size", "max_length", "num_layers", "num_heads", "k", "threads")]
-serve(channel, {"single": (len, histories), "batch 32": (len, chunks(histories, 32))}, {"shape": shape})
+calls = {"single": (len, histories), "batch 32": (len, chunks(histories, 32))}
+serve(channel, calls, {"shape": shape, "versions": {"abacus": "1.2"}})
 """
 
 
@@ -123,11 +154,21 @@ def test_a_peer_is_told_the_shape_and_asked_the_same_histories(chain_bundle, man
     assert lab.rankings(peer) is None
 
 
+def test_a_peer_tells_its_versions_and_no_memory_of_the_process_that_was_timed(chain_bundle, manifest, catalogue):
+    traffic = synthetic_traffic(manifest, catalogue, 20, seed=0)
+    peer = Variant("peer", "fp32", None, command=(sys.executable, "-c", PEER), label="a peer", peer=True)
+    plan = Plan(scenarios=("single-stream",), seconds=0.05, rounds=2)
+    (row,) = measure_variants([peer], chain_bundle, traffic, plan)
+    assert row["versions"] == {"abacus": "1.2"}
+    assert row["memory_bytes"] == {"peak": None, "steady": None} and row["failed"] == {}
+
+
 def test_peers_are_run_by_the_interpreters_given(tmp_path):
     replay, rectools, sentences = peer_variants(Path("replay/bin/python"), None)
     assert replay.command[:2] == ("replay/bin/python", "-I") and Path(replay.command[2]).is_file()
     assert replay.size_bytes is None and replay.peer
-    assert rectools == Absent("RecTools SASRec", "give an interpreter that has it with --rectools PYTHON")
+    reason = "give an interpreter that has it with --rectools PYTHON"
+    assert rectools == Absent("RecTools SASRec", reason, asked=False)
     assert sentences.name == "Sentence encoder" and "--sentences" in sentences.reason
 
 
