@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 
 from lightrec.benchmarks.variants import Absent, Variant, catalogue_bytes
 from lightrec.bundle import PACKED_ITEMS, Manifest
 
-COMMANDS = ("chromium", "chromium-browser", "google-chrome")
-"""Names of Chromium and Chrome on the PATH."""
-
 WORKER = (sys.executable, "-m", "lightrec.benchmarks.worker_browser")
 
 
 def chromium() -> str | None:
     """Where Chromium or Chrome is; None if it is not on the PATH."""
-    return next(filter(None, map(shutil.which, COMMANDS)), None)
+    from lightrec.web.chromium import find_chromium  # imports the whole of http
+
+    return find_chromium()
 
 
 def browser_variants(bundle: Path, manifest: Manifest, asked: bool = True) -> list[Variant | Absent]:

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightrec.benchmarks.beside import beside_variants
 from lightrec.benchmarks.browser import browser_variants
 from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.benchmarks.torch_backend import torch_variants
 from lightrec.benchmarks.variants import Absent, Variant, bundle_variants, peer_variants, same_device
-from lightrec.bundle import Manifest
+from lightrec.bundle import Manifest, read_catalogue
 from lightrec.runtime.doctor import Diagnosis, diagnose
 
 
@@ -32,6 +33,8 @@ class Wanted:
     """A sentence encoder over the titles."""
     browser: bool = False
     """The bundle in headless Chromium."""
+    beside: tuple[Path, ...] = ()
+    """Further bundles of the same items."""
 
 
 def find_contenders(
@@ -47,8 +50,13 @@ def find_contenders(
 
     Raises:
         ModelError: if ``wanted.run`` is not the run that the bundle was made from.
+        ConfigError: if a bundle of ``wanted.beside`` cannot stand beside the first.
     """
-    own = bundle_variants(bundle, manifest, machine or diagnose(), wanted.device)
+    machine = machine or diagnose()
+    own = bundle_variants(bundle, manifest, machine, wanted.device)
+    if wanted.beside:
+        catalogue = read_catalogue(bundle, manifest)
+        own += beside_variants(wanted.beside, manifest, catalogue, machine, wanted.device)
     peers = peer_variants(wanted.replay, wanted.rectools, wanted.sentences)
     others = [*peers, *browser_variants(bundle, manifest, asked=wanted.browser)]
     torch, others = _torch(bundle, manifest, wanted), on_processor(others, wanted.device)

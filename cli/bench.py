@@ -25,6 +25,10 @@ def bench(
     run: Annotated[
         Path | None, typer.Option(help="Run that the bundle was exported from: its torch student is measured beside.")
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another bundle of the same items, in the same turns; repeatable.", show_default=False),
+    ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,6 +145,7 @@ def bench(
             "--catalogue-sizes": catalogue_sizes,
         }
         more |= {"--full": full, "--compile": compiled, "--sentences": sentences, "--browser": browser}
+        more |= {"--beside": beside}
         if any(more.values()):
             given = ", ".join(flag for flag, value in more.items() if value)
             raise ConfigError(f"--host measures with the base package alone: leave out {given}.")
@@ -184,6 +189,7 @@ def bench(
                 rectools=rectools,
                 sentences=sentences,
                 browser=browser,
+                beside=tuple(beside or ()),
             ),
             plan=plan,
             cases=cases,

@@ -32,6 +32,11 @@ TIMEOUT = 120
 """Seconds after which Chromium is given up."""
 
 
+def find_chromium() -> str | None:
+    """Where Chromium or Chrome is; None if it is not on the PATH."""
+    return next(filter(None, map(shutil.which, COMMANDS)), None)
+
+
 def replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list[int], list[float]]]]:
     """Replay the golden cases of the bundle at ``path`` in headless Chromium, from what :func:`package_for_web` writes.
 
@@ -42,7 +47,7 @@ def replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list
         MissingExtraError: if Chromium or ONNX Runtime for it is missing or does not start, naming what to install.
         BundleError: if Chromium cannot run the bundle.
     """
-    command = next(filter(None, map(shutil.which, COMMANDS)), None)
+    command = find_chromium()
     if command is None:
         raise MissingExtraError("Chromium or Chrome on the PATH")
     # Chromium may still write into its profile while it ends.
