@@ -28,7 +28,7 @@ MANY_ITEMS = 10_000
 """Above this the lower penalty alone is tried: such data are sparse, and an inversion takes minutes."""
 DECAYS = (0.5, 0.7, 0.8, 0.9, 0.97)
 """Weights of an event relative to the next that are tried."""
-WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """Factors on the votes, in logits, that are tried."""
 MOST_SCORES = 4_000_000
 """Scores held at once."""
