@@ -13,6 +13,7 @@ from lightrec.errors import ConfigError, DataError
 from lightrec.evaluation.co_occurrence import co_occurrences, users_of_items
 from lightrec.evaluation.ease import Ease
 from lightrec.evaluation.protocol import Scorer
+from lightrec.evaluation.recency import recent
 from lightrec.evaluation.slit import Slit
 
 
@@ -119,9 +120,9 @@ class ItemKnn:
         return np.stack([self._score(history) for history in histories])
 
     def _score(self, history: np.ndarray) -> np.ndarray:
-        weights = self.parameters["decay"] ** np.arange(len(history))[::-1]
-        votes = weights[:, None] * self.similarities[history]
-        scores = np.bincount(self.neighbours[history].ravel(), weights=votes.ravel(), minlength=self.n_items)
+        items, weights = recent(history, self.parameters["decay"])
+        votes = weights[:, None] * self.similarities[items]
+        scores = np.bincount(self.neighbours[items].ravel(), weights=votes.ravel(), minlength=self.n_items)
         return np.where(scores > 0, scores, self._fallback).astype(np.float32)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
 from lightrec.evaluation.co_occurrence import co_occurrences
+from lightrec.evaluation.recency import recent
 
 MOST_ITEMS = 30_000
 """Largest catalogue. Three float32 ``[N, N]`` matrices are held while one is inverted: 1.7 GB for 12,000 items, 3.5 GB
@@ -55,8 +56,8 @@ class Ease:
         return np.stack([self._score(history) for history in histories])
 
     def _score(self, history: np.ndarray) -> np.ndarray:
-        by_age = (self.parameters["decay"] ** np.arange(len(history))[::-1]).astype(np.float32)
-        return by_age @ self.weights[history]
+        items, by_age = recent(history, self.parameters["decay"])
+        return by_age @ self.weights[items]
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:

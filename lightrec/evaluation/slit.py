@@ -9,6 +9,7 @@ import numpy as np
 
 from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
+from lightrec.evaluation.recency import recent
 
 MOST_ITEMS = 20_000
 """Largest catalogue. Four float32 ``[N, N]`` matrices are held while one is solved for: 6.4 GB for 20,000 items."""
@@ -55,8 +56,8 @@ class Slit:
         return np.stack([self._score(history) for history in histories])
 
     def _score(self, history: np.ndarray) -> np.ndarray:
-        by_age = (self.parameters["decay"] ** np.arange(len(history))[::-1]).astype(np.float32)
-        return by_age @ self.weights[history]
+        items, by_age = recent(history, self.parameters["decay"])
+        return by_age @ self.weights[items]
 
 
 def _moments(split: Split, decay: float) -> tuple[np.ndarray, np.ndarray]:
