@@ -34,7 +34,9 @@ def rank_limit(k_limit: int, n_items: int) -> int:
     return min(RANK_LIMIT, k_limit, n_items)
 
 
-def agreement(lists: np.ndarray, reference: np.ndarray, over: str, golden: str | None, k: int) -> Row:
+def agreement(
+    lists: np.ndarray, reference: np.ndarray, over: str, golden: str | None, k: int, same_student: bool = True
+) -> Row:
     """How much of the reference's top ``k`` a variant shows as well, and whether its items are wrong.
 
     Args:
@@ -43,12 +45,13 @@ def agreement(lists: np.ndarray, reference: np.ndarray, over: str, golden: str |
         over: its name.
         golden: what is wrong with the answers to the golden cases, None for nothing.
         k: items compared.
+        same_student: whether the reference was exported from the same model; another may well rank other items.
     """
     shared = overlap(lists[:, :k], reference[:, :k])
     reasons = []
     if golden is not None:
         reasons.append(f"its answer to a golden case has {golden}")
-    if shared < SUSPECT:
+    if same_student and shared < SUSPECT:
         reasons.append(f"it shares {shared:.0%} of its top {k} with {over}".replace("%", " %"))
     return {
         "over": over,

@@ -74,7 +74,8 @@ def kept(lab: Lab, running: Sequence[Running], plan: Plan) -> list[Row]:
         if lists is None or reference is None:
             rows.append({"agreement": None, "quality": None})
             continue
-        shared = agreement(lists, reference, first.variant.name, one.worker.facts["golden"], plan.k)
+        golden, same = one.worker.facts["golden"], not one.variant.stands_beside
+        shared = agreement(lists, reference, first.variant.name, golden, plan.k, same_student=same)
         rows.append({"agreement": shared, "quality": compared(own, measured[0], shared, plan.k)})
     return rows
 

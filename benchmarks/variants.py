@@ -58,6 +58,11 @@ class Variant:
     """Another library's model of the same shape, with random weights."""
 
     @property
+    def stands_beside(self) -> bool:
+        """Whether it is a model of a further bundle, which may hold another student."""
+        return "bundle" in self.how
+
+    @property
     def name(self) -> str:
         """``ONNX Runtime int8``, for tables."""
         on = "" if self.device == "CPU" else f" {self.device}"

@@ -54,6 +54,8 @@ def test_a_worse_bundle_shows_as_worse_in_the_same_run(chain_bundle, tiny_datase
     )
     plan = Plan(scenarios=("single-stream",), seconds=0.2)
     rows = bench(chain_bundle, tiny_dataset.path, Wanted(device="cpu", beside=(backwards,)), plan=plan)
+    # Another student may rank other items: that is no mistake.
+    assert not any(row["agreement"]["wrong_items"] for row in rows if row["kind"] == "speed")
     found = {row["variant"]: row["quality"]["ndcg@10"]["value"] for row in rows if row["kind"] == "speed"}
     assert set(found) == {"ONNX Runtime fp32", "backwards: ONNX Runtime fp32"}
     assert found["ONNX Runtime fp32"] > found["backwards: ONNX Runtime fp32"]
