@@ -46,5 +46,5 @@ def beside_variants(
 
 
 def _of_bundle(bundle: Path, variant: Variant) -> Variant:
-    label = f"{bundle.name}: {variant.name}"
+    label = f"{variant.name}, {bundle.name}"
     return dataclasses.replace(variant, label=label, how={**variant.how, "bundle": str(bundle)})

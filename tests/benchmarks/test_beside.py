@@ -23,9 +23,9 @@ def test_models_stand_under_their_bundles_names(ask, chain_bundle, both_bundle, 
     copy = shutil.copytree(chain_bundle, tmp_path / "wide")
     found = ask(copy, both_bundle)
     assert [one.name for one in found if one.device == "CPU"] == [
-        "wide: ONNX Runtime fp32",
-        "both: ONNX Runtime fp32",
-        "both: OpenVINO fp32",
+        "ONNX Runtime fp32, wide",
+        "ONNX Runtime fp32, both",
+        "OpenVINO fp32, both",
     ]
     assert found[0].how["bundle"] == str(copy.resolve()) and found[0].how["backend"] == "onnxruntime"
     assert {one.device for one in ask(both_bundle, device="cpu")} == {"CPU"}
@@ -57,5 +57,5 @@ def test_a_worse_bundle_shows_as_worse_in_the_same_run(chain_bundle, tiny_datase
     # Another student may rank other items: that is no mistake.
     assert not any(row["agreement"]["wrong_items"] for row in rows if row["kind"] == "speed")
     found = {row["variant"]: row["quality"]["ndcg@10"]["value"] for row in rows if row["kind"] == "speed"}
-    assert set(found) == {"ONNX Runtime fp32", "backwards: ONNX Runtime fp32"}
-    assert found["ONNX Runtime fp32"] > found["backwards: ONNX Runtime fp32"]
+    assert set(found) == {"ONNX Runtime fp32", "ONNX Runtime fp32, backwards"}
+    assert found["ONNX Runtime fp32"] > found["ONNX Runtime fp32, backwards"]
