@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 
 import numpy as np
 
 from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
 from lightrec.evaluation.co_occurrence import co_occurrences
-from lightrec.evaluation.recency import recent
+from lightrec.evaluation.recency import LinearScorer
 
 MOST_ITEMS = 30_000
 """Largest catalogue. Three float32 ``[N, N]`` matrices are held while one is inverted: 1.7 GB for 12,000 items, 3.5 GB
@@ -18,7 +17,7 @@ for 17,000, 10.8 GB for 30,000; tuning holds a fourth. One inversion takes a cor
 about a minute for 12,000 items (three without torch), and eight times as long for twice as many."""
 
 
-class Ease:
+class Ease(LinearScorer):
     """Each item is predicted from the others by ridge regression; recent items of the history count more.
 
     With X the binary user-item matrix of the training events, ``B`` minimises ``||X - X B||² + regularization ||B||²``
@@ -50,14 +49,6 @@ class Ease:
         self.weights = _inverse(gram)
         self.weights /= -np.diag(self.weights)
         np.fill_diagonal(self.weights, 0)
-
-    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """See :meth:`lightrec.evaluation.protocol.Scorer.score`."""
-        return np.stack([self._score(history) for history in histories])
-
-    def _score(self, history: np.ndarray) -> np.ndarray:
-        items, by_age = recent(history, self.parameters["decay"])
-        return by_age @ self.weights[items]
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,3 +22,20 @@ def recent(history: np.ndarray, decay: float) -> tuple[np.ndarray, np.ndarray]:
     if 0 < decay < 1:
         history = history[-1 - int(math.log(LEAST) / math.log(decay)) :]
     return history, (decay ** np.arange(len(history))[::-1]).astype(np.float32)
+
+
+class LinearScorer:
+    """A scorer whose answer is the history's rows of an item-item matrix, summed by :func:`recent`'s weights."""
+
+    parameters: dict[str, float]
+    """Among them ``decay``."""
+    weights: np.ndarray
+    """float32 ``[N, N]``."""
+
+    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """See :meth:`lightrec.evaluation.protocol.Scorer.score`."""
+        return np.stack([self._score(history) for history in histories])
+
+    def _score(self, history: np.ndarray) -> np.ndarray:
+        items, by_age = recent(history, self.parameters["decay"])
+        return by_age @ self.weights[items]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
-from lightrec.evaluation.recency import recent
+from lightrec.evaluation.recency import LinearScorer
 
 MOST_ITEMS = 20_000
 """Largest catalogue. Four float32 ``[N, N]`` matrices are held while one is solved for: 6.4 GB for 20,000 items."""
@@ -19,7 +19,7 @@ MOST_STEPS = 100
 """Nor are those that lie more events back."""
 
 
-class Slit:
+class Slit(LinearScorer):
     """The next item by ridge regression on the history, in which recent items count more and the order matters.
 
     A training position t has the history ``x_t = sum_a decay^a e(item a + 1 events before)`` and the target ``y_t``,
@@ -50,14 +50,6 @@ class Slit:
         gram[np.diag_indices(n_items)] += regularization
         self.weights = _solve(gram, cross)
         """float32 ``[N, N]``: row i is what item i of a history says of the next item."""
-
-    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """See :meth:`lightrec.evaluation.protocol.Scorer.score`."""
-        return np.stack([self._score(history) for history in histories])
-
-    def _score(self, history: np.ndarray) -> np.ndarray:
-        items, by_age = recent(history, self.parameters["decay"])
-        return by_age @ self.weights[items]
 
 
 def _moments(split: Split, decay: float) -> tuple[np.ndarray, np.ndarray]:
