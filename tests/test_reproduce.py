@@ -17,7 +17,7 @@ from lightrec.benchmarks.rows import read_rows
 from lightrec.cli.reproduce_steps import commands, reproduce_steps, settings_files
 from lightrec.errors import ConfigError
 
-NAMES = ["beauty", "beauty-neighbours", "default", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
+NAMES = ["beauty", "default", "ml-100k", "ml-1m", "ml-latest-small", "video-games"]
 
 MINIATURE = """
 data = "tiny"
@@ -166,7 +166,7 @@ def test_a_student_may_have_fewer_seeds_than_the_others():
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
     with pytest.raises(
-        ConfigError, match="No recipe is called 'beauti': choose one of beauty, beauty-neighbours, default"
+        ConfigError, match="No recipe is called 'beauti': choose one of beauty, default"
     ):
         open_recipe("beauti")
     with pytest.raises(ConfigError, match=r"no\.toml does not exist"):
