@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 from debian_packages import unpack
+from emulated_arm64 import MODEL, arm64
 
+from lightrec.benchmarks.kept import quality
 from lightrec.benchmarks.remote import bench_there
+from lightrec.benchmarks.traffic import real_traffic
 from lightrec.cli.app import main
 from lightrec.download import cache_folder
 from lightrec.errors import ConfigError
+from lightrec.runtime.recommender import Recommender
 
 # In mounts of its own, where the user that sshd wants is there without being made on this machine.
 START = """set -e
@@ -118,6 +122,37 @@ def test_rows_come_back_from_the_board(board, bare_python, chain_bundle, tiny_da
     assert first["data"]["name"] == "tiny" and first["quality"]["cases"] == 10
     assert first["scenarios"] == ["single-stream"] and "--host board" in first["command"]
     assert "ONNX Runtime fp32" in said.out
+
+
+@pytest.mark.slow
+@pytest.mark.arm64
+def test_rows_come_back_from_arm64(
+    board, chain_bundle, manifest, catalogue, tiny_dataset, tmp_path, monkeypatch, capsys
+):
+    """What it answers; how long it takes under emulation says nothing, and its rows say so."""
+    python, rows, report = arm64().python(tmp_path / "python"), tmp_path / "rows.jsonl", tmp_path / "report.md"
+    words = ["lightrec", "bench", str(chain_bundle), "--data", str(tiny_dataset.path), "--host", board]
+    words += ["--host-python", str(python), "--scenario", "single-stream", "--seconds", "0.1", "--cases", "10"]
+    monkeypatch.setattr("sys.argv", [*words, "--out", str(rows), "--report", str(report)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    assert not stop.value.code, said.err
+    first, *others = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    assert (first["kind"], first["variant"], first["host"]) == ("speed", "ONNX Runtime fp32", "board")
+    assert {row["kind"] for row in others} == {"absent"} and first["failed"] == {}
+    machine = first["machine"]
+    assert machine["system"].endswith(", aarch64") and not {"torch", "openvino"} & machine["packages"].keys()
+    assert machine["processor"] == MODEL and MODEL in report.read_text(encoding="utf-8")
+    # The golden case is answered as recorded, and the users' as on this machine.
+    agreement = first["agreement"]
+    assert (agreement["cases"], agreement["golden"], agreement["wrong_items"]) == (10, None, False)
+    traffic = real_traffic(tiny_dataset.path, chain_bundle, manifest, catalogue, 10, seed=0)
+    ranked = Recommender.load(chain_bundle).top_k(traffic.histories, manifest.n_items)
+    here = quality(ranked, traffic, manifest.n_items, k=10, seed=0)
+    assert first["quality"]["cases"] == here["cases"] == 10 and first["quality"]["wrong_items"] is False
+    assert first["quality"]["ndcg@10"] == pytest.approx(here["ndcg@10"])
+    assert first["quality"]["hr@10"] == pytest.approx(here["hr@10"])
 
 
 @pytest.mark.slow
