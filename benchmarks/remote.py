@@ -64,7 +64,7 @@ def bench_there(
         rows: list[Row] = json.loads(said)
     except ValueError:
         raise ConfigError(f"--host {host} answered something else than rows: {said[:80]!r}.") from None
-    return rows
+    return [row | {"bundle": Path(bundle).resolve().name} if "bundle" in row else row for row in rows]
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def test_rows_come_back_from_the_board(board, bare_python, chain_bundle, tiny_da
     assert reasons["Sentence encoder"] == "not installed: pip install 'lightrec[train]'"  # torch was not to be had
     assert first["machine"]["openvino_devices"] == {} and first["elapsed_seconds"] > 0
     assert (first["kind"], first["variant"], first["host"]) == ("speed", "ONNX Runtime fp32", "board")
-    assert first["data"]["name"] == "tiny" and first["quality"]["cases"] == 10
+    assert (first["bundle"], first["data"]["name"]) == (chain_bundle.name, "tiny") and first["quality"]["cases"] == 10
     assert first["scenarios"] == ["single-stream"] and "--host board" in first["command"]
     assert "ONNX Runtime fp32" in said.out
 
