@@ -37,6 +37,9 @@ FLOOR = "time to read the int8 item table once"
 GOALS = (
     Goal("beauty/replay", f"Beauty, 12,101 items: {REPLAY}", 0.5),
     Goal("ml-1m/replay", f"ML-1M, 3,706 items: {REPLAY}", 0.75, 0.5),
+    Goal("recipe-beauty/replay", f"the student of Beauty's recipe, with neighbours: {REPLAY}", 0.5),
+    Goal("recipe-ml-1m/replay", f"the student of ML-1M's recipe, with neighbours: {REPLAY}", 0.75, 0.5),
+    Goal("recipe-video-games/replay", f"the student of Video Games' recipe, with neighbours: {REPLAY}", 0.5),
     Goal("100k/replay", f"100,000 items: {REPLAY}", 0.35),
     Goal("1m/replay", f"1,000,000 items: {REPLAY}", 0.30),
     Goal("1m/floor", f"1,000,000 items: {FLOOR}", 1.3, 1.0),

@@ -4,7 +4,9 @@
 beauty=bundles/beauty --reference bundles/beauty-fp32 --data ml-1m=prepared/ml-1m --teacher runs/teacher --replay
 A/bin/python`` prints each ratio against its goal and adds a row of kind ``goal`` for each. Nothing is installed: RePlay
 answers in the given interpreter's environment, and goals whose inputs are not given are left out. Rows without a
-bundle of their own (ML-1M, 100k, 1m, 10m) get one with random weights; it is kept in ``--scratch``.
+bundle of their own (ML-1M, 100k, 1m, 10m) get one with random weights; it is kept in ``--scratch``. Students of the
+recipes have rows of their own, so that what is accurate is timed too: ``--bundle
+recipe-beauty=reproduced/beauty/bundles/neighbours``.
 
 Contestants stand in processes of their own and take short turns; a ratio is made round by round, and what is shown is
 the median with the 10th and 90th percentile over the rounds. All are asked about the same histories of real users,
@@ -46,6 +48,8 @@ K = 10
 BATCHES = (32, 256)
 SIZES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 """Rows of made-up catalogues."""
+RECIPE = "recipe-"
+"""Before the name of a data set: the row of its recipe's bundle, left out where none is given."""
 PEERS = {"replay", "teacher"}
 """Contestants that are told every id and title; a bundle holds its own."""
 MOST_FOR_REPLAY = 1_000_000
@@ -64,6 +68,8 @@ class Bench:
 
     def bundle(self, row: str) -> Path | None:
         """The bundle of a row; one with random weights is made where none was given."""
+        if row.startswith(RECIPE):
+            return self.bundles.get(row)
         name = row if row in SIZES or row == "ml-1m" else "beauty"
         if name in self.bundles:
             return self.bundles[name]
@@ -79,7 +85,8 @@ class Bench:
 
     def histories(self, row: str, n_items: int) -> list[np.ndarray]:
         """Test users' histories, of Beauty where the row's items are made up: their items are spread over all."""
-        name = "ml-1m" if row == "ml-1m" else "beauty"
+        data = row.removeprefix(RECIPE)
+        name = data if data == "ml-1m" or row.startswith(RECIPE) else "beauty"
         if name not in self.data:
             raise ConfigError(f"The row {row} asks real users: give their prepared data set with --data {name}=DIR.")
         dataset = Dataset.open(self.data[name])
@@ -287,6 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in given.rows.split(","):
                 if name not in ROWS:
                     raise ConfigError(f"There is no row {name!r}: choose from {', '.join(ROWS)}.")
+                if name.startswith(RECIPE) and name not in bench.bundles:
+                    continue
                 with console.status(f"Measuring {name}"):
                     found = [row | context for row in PARTS.get(name, latency)(bench, name)]
                 append_rows(given.out, found)
@@ -322,7 +331,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lightrec.benchmarks.speed_table", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file to add rows to")
     parser.add_argument("--rows", default=",".join(ROWS), help="rows to measure; all, if left out")
-    parser.add_argument("--data", action="append", default=[], metavar="ROW=DIR", help="data set of beauty, ml-1m")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="ROW=DIR", help="data set of beauty, ml-1m, video-games"
+    )
     parser.add_argument("--bundle", action="append", default=[], metavar="ROW=DIR", help="bundle of a row")
     parser.add_argument("--reference", type=Path, help="bundle of the same student as beauty's, in fp32")
     parser.add_argument("--teacher", type=Path, help="run folder of a teacher fine-tuned on beauty's data")

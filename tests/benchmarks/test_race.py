@@ -31,14 +31,14 @@ def contestant(*words):
 
 
 def test_a_contestant_that_waits_twice_as_long_takes_twice_as_long():
-    with contestant("2") as fast, contestant("4") as slow:
+    with contestant("0.5") as fast, contestant("1") as slow:
         assert fast.facts["version"] == "1"
         ours, theirs = race([(fast, "single"), (slow, "single")], rounds=10, seconds=0.05)
     assert [len(turns) for turns in (ours, theirs)] == [10, 10]
     # The shortest calls, because a busy machine makes single calls longer and none shorter.
     shortest = [min(turn.min() for turn in turns) / 1e6 for turns in (ours, theirs)]
-    assert shortest == pytest.approx([2, 4], rel=0.1)
-    assert min(medians(ours)) >= 2 and min(medians(theirs)) >= 4
+    assert shortest == pytest.approx([0.5, 1], rel=0.1)
+    assert min(medians(ours)) >= 0.5 and min(medians(theirs)) >= 1
 
 
 def test_rounds_pair_what_was_measured_together():
@@ -84,6 +84,26 @@ def test_the_table_of_a_bundle_without_peers(chain_bundle, tmp_path, capsys):
     assert row["deployed_bytes"] == deployed_bytes(chain_bundle)
     assert row["met"] and row["kind"] == "goal" and "speed_table --rows size" in row["command"]
     assert "Beauty: model, ids, manifest" in capsys.readouterr().out
+
+
+def test_the_rows_of_recipes_are_left_out_without_their_bundles(tmp_path, capsys):
+    assert main(["--rows", "recipe-beauty,recipe-ml-1m", "--out", str(tmp_path / "rows.jsonl")]) == 0
+    assert "recipe" not in capsys.readouterr().out
+
+
+def test_a_recipe_is_asked_about_its_own_users(chain_bundle, tmp_path, capsys):
+    given = [
+        "--rows",
+        "recipe-ml-1m",
+        "--bundle",
+        f"recipe-ml-1m={chain_bundle}",
+        "--out",
+        str(tmp_path / "rows.jsonl"),
+    ]
+    assert main(given) == 2
+    assert "The row recipe-ml-1m asks real users: give their prepared data set with --data ml-1m=DIR" in (
+        capsys.readouterr().err
+    )
 
 
 def test_mistakes_are_told(tmp_path, capsys):
