@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from lightrec.runtime.parts import Parts
 
 INPUTS = ("history", "length", "exclude", "k")
 OUTPUTS = ("items", "scores")
+
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""``history``, ``length``, ``exclude`` and ``k`` of one run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,3 +67,7 @@ class Backend(ABC):
             ``items`` int64 ``[B, K]`` and ``scores`` float32 ``[B, K]``, best first; K is ``k`` clamped to what
             remains, and a row with fewer ends in item -1 with score minus infinity.
         """
+
+    def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What :meth:`run` answers to each of ``asked``, in their order; some backends run several at a time."""
+        return (self.run(*inputs) for inputs in asked)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lightrec.bundle import Manifest, ModelRecord
 from lightrec.errors import BundleError, ConfigError, LightrecError
-from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Settings
+from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Inputs, Settings
 from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
 from lightrec.runtime.openvino_backend import OpenVinoBackend
-from lightrec.runtime.parts import Parts
+from lightrec.runtime.parts import Parts, identity, require_same
 
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
+
+
+LARGEST_TWICE = 32 * 2**20
+"""Models of more bytes are not loaded a second time for batches."""
 
 
 class OnnxRuntimeBackend(Backend):
@@ -28,21 +34,25 @@ class OnnxRuntimeBackend(Backend):
 
         super().__init__(record)
         providers = _require_providers(settings.providers)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
 
-        def open_graph(file: Path) -> onnxruntime.InferenceSession:
+        def open_graph(file: Path, threads: int = settings.threads) -> onnxruntime.InferenceSession:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+            options.log_severity_level = 3  # errors only
             return onnxruntime.InferenceSession(file, options, providers=providers)
 
+        self._threads, self._known, self._opening = settings.threads, identity(file), threading.Lock()
+        self._file, self._open_graph = file, open_graph
+        self._several: Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None
         self._session = open_graph(file)
         # One whose libraries are not there is left out without a word.
         missing = [name for name in providers if name not in self._session.get_providers()]
         if missing:
             raise ConfigError(f"ONNX Runtime cannot start its {missing[0]}: install the libraries that it needs.")
         if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
-            self.parts = Parts({part: file.parent / name for part, name in record.parts.items()}, open_graph)
+            parts = {part: file.parent / name for part, name in record.parts.items()}
+            self.parts = Parts(parts, file, open_graph)
 
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
@@ -51,6 +61,30 @@ class OnnxRuntimeBackend(Backend):
         inputs = {"history": history, "length": length, "exclude": exclude, "k": k}
         items, scores = self._session.run(OUTPUTS, inputs)
         return items, scores
+
+    def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """With several threads, as many runs at a time with one thread each, for which the model is loaded once more.
+
+        The steps of a small model are too short to be shared out; a large one is not held twice.
+        """
+        if self._threads == 1 or self._known is None or self._known[1] > LARGEST_TWICE:
+            return super().run_many(asked)
+        with self._opening:
+            if self._several is None:
+                self._several = self._open_several()
+        return self._several(asked)
+
+    def _open_several(self) -> Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]]:
+        from concurrent.futures import ThreadPoolExecutor  # for one thread nothing of it is imported
+
+        require_same(self._file, self._known)
+        session = self._open_graph(self._file, 1)
+
+        def run(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+            items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
+            return items, scores
+
+        return functools.partial(ThreadPoolExecutor(self._threads, "lightrec").map, run)
 
 
 def _require_providers(asked: Sequence[str] | None) -> list[str]:

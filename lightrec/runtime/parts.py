@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightrec.errors import BundleError
+from lightrec.files import file_mark
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+Identity = tuple[int, int, int]
+"""Of a file: its number, its bytes and when it was written."""
 
 Past = Mapping[str, np.ndarray]
 """What the encoder remembers of the items that it has read: arrays by the name of the input that takes them."""
@@ -23,10 +27,16 @@ class Parts:
 
     The step and candidate graphs read the item table from the model's file, mapped into memory; the scoring graph
     holds it once more.
+
+    Args:
+        files: by the name of the part.
+        model: the file that holds their weights.
+        open_graph: loads a file.
     """
 
-    def __init__(self, files: Mapping[str, Path], open_graph: Callable[[Path], InferenceSession]):
+    def __init__(self, files: Mapping[str, Path], model: Path, open_graph: Callable[[Path], InferenceSession]):
         self._files = files
+        self._known = {file: identity(file) for file in (model, *files.values())}
         self._open_graph = open_graph
         self._lock = threading.Lock()
         self._graphs: dict[str, InferenceSession] = {}
@@ -65,6 +75,8 @@ class Parts:
         return graph.run(None, inputs)[0][0]
 
     def _open(self, file: Path) -> InferenceSession:
+        for needed, known in self._known.items():
+            require_same(needed, known)
         try:
             return self._open_graph(file)
         except Exception as error:  # those of ONNX Runtime have no base of their own
@@ -78,3 +90,22 @@ class Parts:
                 graph = self._graphs.get(part) or self._open(self._files[part])
                 self._graphs[part] = graph
         return graph
+
+
+def identity(file: Path) -> Identity | None:
+    """What tells a file from another that is put into its place; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def require_same(file: Path, known: Identity | None) -> None:
+    """Refuse to open ``file`` late if it is not the one that was there when the bundle was loaded.
+
+    Raises:
+        BundleError: if it has been replaced or deleted since.
+    """
+    if identity(file) != known:
+        raise BundleError(f"{file} has been replaced since its bundle was loaded: load the bundle again.")

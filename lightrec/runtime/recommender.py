@@ -11,6 +11,7 @@ import numpy as np
 
 from lightrec.bundle import SMALL_FILES, Catalogue, Manifest, read_catalogue, verify_hashes
 from lightrec.errors import ConfigError, DataError
+from lightrec.runtime.backend import Inputs
 from lightrec.runtime.backends import Backend, open_backend
 
 if TYPE_CHECKING:
@@ -262,17 +263,9 @@ class Recommender:
 
     def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Item indices and scores for each request, by the model or by popularity; boosts are not looked at."""
-        require_k(k)
-        if len(requests) == 1:
-            return [self._alone(requests[0], k) or next(self._run(list(requests), k))]
-        answers: list[Ranking | None] = [self._alone(request, k) for request in requests]
-        asked = [place for place, answer in enumerate(answers) if answer is None]
-        # Histories of like length together: the others of a run are padded to its longest.
-        asked.sort(key=lambda place: min(len(requests[place].history), self.manifest.max_length))
-        for places in self._portions(asked):
-            rows = self._run([requests[place] for place in places], k)
-            for place, row in zip(places, rows, strict=True):
-                answers[place] = row
+        answers: list[Ranking | None] = [None] * len(requests)
+        for place, ranking in self._rank(requests, k):
+            answers[place] = ranking
         return answers  # type: ignore[return-value]
 
     def answer(self, ranking: Ranking, request: Request) -> Recommendations:
@@ -295,9 +288,7 @@ class Recommender:
         best = np.argsort(-scores, kind="stable")[:k]  # of equal scores the lower index first: left is sorted
         return left[best], scores[best].tolist()
 
-    def model_inputs(
-        self, requests: Sequence[Request], k: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def model_inputs(self, requests: Sequence[Request], k: int) -> Inputs:
         """``history``, ``length``, ``exclude`` and ``k`` as :meth:`Backend.run` takes them."""
         window = self.manifest.max_length
         recent = [request.history[-window:] for request in requests]
@@ -341,8 +332,36 @@ class Recommender:
         return {index: amount for index, amount in zip(found, amounts, strict=True) if index is not None}
 
     def _answer(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
-        ranked = self._rank_boosted(requests, k) if requests and requests[0].boosts else self.rank(requests, k)
-        return [self.answer(*pair) for pair in zip(ranked, requests, strict=True)]
+        if requests and requests[0].boosts:
+            return [self.answer(*pair) for pair in zip(self._rank_boosted(requests, k), requests, strict=True)]
+        answers: list[Recommendations | None] = [None] * len(requests)
+        for place, ranking in self._rank(requests, k):  # put into words while others are still computed
+            answers[place] = self.answer(ranking, requests[place])
+        return answers  # type: ignore[return-value]
+
+    def _rank(self, requests: Sequence[Request], k: int) -> Iterator[tuple[int, Ranking]]:
+        """The rankings as they come, each with the place of its request."""
+        require_k(k)
+        if len(requests) == 1:
+            alone = self._alone(requests[0], k)
+            yield 0, alone or next(rankings(*self.backend.run(*self.model_inputs(requests, k))))
+            return
+        asked = []
+        for place, request in enumerate(requests):
+            alone = self._alone(request, k)
+            if alone is None:
+                asked.append(place)
+            else:
+                yield place, alone
+        # Histories of like length together: the others of a run are padded to its longest. The longest first, so that
+        # threads end at about the same time.
+        asked.sort(key=lambda place: -min(len(requests[place].history), self.manifest.max_length))
+        portions = list(self._portions(asked))
+        inputs = (self.model_inputs([requests[place] for place in places], k) for places in portions)
+        # One run alone has all threads.
+        answers = self.backend.run_many(inputs) if len(portions) > 1 else (self.backend.run(*one) for one in inputs)
+        for places, answer in zip(portions, answers, strict=True):
+            yield from zip(places, rankings(*answer), strict=True)
 
     def _rank_boosted(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         from lightrec.runtime.boosts import boosted_rankings
@@ -384,9 +403,6 @@ class Recommender:
     def _portions(self, places: list[int]) -> Iterator[list[int]]:
         size = max(1, min(USERS_AT_ONCE, SCORES_AT_ONCE // self.n_items))
         return (places[start : start + size] for start in range(0, len(places), size))
-
-    def _run(self, requests: list[Request], k: int) -> Iterator[Ranking]:
-        return rankings(*self.backend.run(*self.model_inputs(requests, k)))
 
     def _place(self, item: object) -> int | None:
         return self._catalogue.find([str(item)])[0]

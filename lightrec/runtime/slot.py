@@ -49,11 +49,12 @@ class RecommenderSlot:
 
 
 def _ready(recommender: Recommender) -> Recommender:
-    """``recommender`` after its first runs, which prepare buffers and open the graphs for few candidates.
+    """``recommender`` after its first runs, which prepare buffers and open the graphs for sessions and few candidates.
 
     By the time these are needed another bundle may lie in the folder.
     """
     ids = recommender.item_ids
     recommender.recommend(ids[:1], k=1)
     recommender.recommend(ids[:1], k=1, candidates=ids[1:2])
+    recommender.session(ids[:1]).recommend(k=1)
     return recommender

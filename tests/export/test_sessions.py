@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec import Recommender
+from lightrec import Recommender, RecommenderSlot
 from lightrec.bundle import PARTS, read_manifest, write_manifest
 from lightrec.errors import BundleError, DataError
 from lightrec.export.write_bundle import export_bundle
@@ -55,6 +55,24 @@ def test_boosts_equal_ranking_all_scores_anew(recommender):
     ):
         assert [item.id for item in answer] == best
         np.testing.assert_allclose([item.score for item in answer], [boosted[item] for item in best], atol=TOLERANCE)
+
+
+def test_graphs_are_not_opened_out_of_another_bundle(sasrec_bundle, gru4rec_bundle, tmp_path):
+    """By the time a graph is needed another bundle may lie in the folder."""
+    folder = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    recommender, slot = Recommender.load(folder), RecommenderSlot(folder)
+    history, expected = [ITEMS[3], ITEMS[8]], Recommender.load(sasrec_bundle).session([ITEMS[3], ITEMS[8]]).recommend(3)
+    shutil.rmtree(folder)
+    shutil.copytree(gru4rec_bundle, folder)
+    for ask in (
+        lambda: recommender.session(history).recommend(3),
+        lambda: recommender.recommend(history, 1, (), [ITEMS[1]]),
+    ):
+        with pytest.raises(BundleError, match="has been replaced since its bundle was loaded: load the bundle again"):
+            ask()
+    same(recommender.recommend(history, 3), expected)
+    same(slot.current.session(history).recommend(3), expected)
+    assert len(slot.current.recommend(history, 1, candidates=[ITEMS[1]])) == 1
 
 
 some_items = st.lists(st.sampled_from([*ITEMS, "nobody"]), max_size=3 * MAX_LENGTH)

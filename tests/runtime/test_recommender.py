@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mini_bundle import write_bundle
+from mini_bundle import NEXT_SCORES, write_bundle
 
 from lightrec import Recommender
-from lightrec.errors import BundleIntegrityError, ConfigError, DataError
+from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DataError
 from lightrec.runtime import recommender as recommender_module
 
 BACKENDS = ["onnxruntime", "openvino"]
@@ -113,6 +113,22 @@ def test_a_batch_is_cut_into_portions_without_a_trace(recommender, monkeypatch):
     whole = recommender.recommend_batch(histories, k=2)
     monkeypatch.setattr(recommender_module, "SCORES_AT_ONCE", 2 * recommender.n_items)
     assert recommender.recommend_batch(histories, k=2) == whole
+
+
+def test_several_threads_share_the_portions_of_a_batch(tmp_path, monkeypatch):
+    bundle = write_bundle(tmp_path / "bundle")
+    one, two = (Recommender.load(bundle, threads=threads) for threads in (1, 2))
+    histories = [[item, *one.item_ids[:more]] for more in range(5) for item in one.item_ids]
+    monkeypatch.setattr(recommender_module, "USERS_AT_ONCE", 4)
+    assert two.recommend_batch(histories, k=3) == one.recommend_batch(histories, k=3)
+    # The model is loaded once more for this, when it is first needed: not where another lies by then.
+    late = Recommender.load(bundle, threads=2)
+    (bundle / "model.onnx").rename(bundle / "old.onnx")
+    write_bundle(tmp_path / "other", scores=NEXT_SCORES[:, ::-1].copy())
+    (tmp_path / "other" / "model.onnx").rename(bundle / "model.onnx")
+    with pytest.raises(BundleError, match=r"model\.onnx has been replaced since its bundle was loaded: load"):
+        late.recommend_batch(histories, k=3)
+    assert late.recommend(histories[0], k=3) == one.recommend(histories[0], k=3)
 
 
 def test_an_empty_batch_is_an_empty_list(recommender):
