@@ -14,7 +14,7 @@ from lightrec.benchmarks.lab import Lab
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.race import Contestant, race, warm_up
 from lightrec.benchmarks.timing import histogram, summarise
-from lightrec.benchmarks.traffic import synthetic_traffic
+from lightrec.benchmarks.traffic import Traffic, synthetic_traffic
 from lightrec.benchmarks.variants import Absent, Variant, catalogue_bytes
 from lightrec.bundle import Manifest, read_catalogue, read_manifest
 from lightrec.errors import ModelError
@@ -44,14 +44,15 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
     failed: dict[int, str] = {}
     bundles: dict[int, Path] = {}
     running: dict[int, Contestant] = {}
+    asked: dict[int, Traffic] = {}
     turn = plan.short_seconds / (2 * ROUNDS)
     with contextlib.ExitStack() as stack:
         for size in plan.catalogue_sizes:
             try:
                 bundles[size] = _make(size, manifest, precision, folder, progress)
-                worker = stack.enter_context(
-                    _contestant(bundles[size], manifest, precision, plan, folder / f"lab-{size}")
-                )
+                asked[size] = _traffic(bundles[size], manifest, plan)
+                lab = folder / f"lab-{size}"
+                worker = stack.enter_context(_contestant(bundles[size], asked[size], precision, plan, lab))
                 warm_up(worker, "single", turn)
                 running[size] = worker
             except ModelError as error:
@@ -67,6 +68,7 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
             "precision": precision,
             "n_items": size,
             "size_bytes": _bytes(bundles[size]),
+            "data": asked[size].to_json(),
             "latency_ms": summarise(rounds) | {"histogram": histogram(rounds)},
         }
         for size, rounds in zip(running, taken, strict=True)
@@ -76,10 +78,14 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
     return rows + [one.to_json() for one in absent]
 
 
-def _contestant(bundle: Path, manifest: Manifest, precision: str, plan: Plan, folder: Path) -> Contestant:
-    """A running worker of a random bundle, which is asked about made-up histories."""
+def _traffic(bundle: Path, manifest: Manifest, plan: Plan) -> Traffic:
+    """Histories for a random bundle, as long as those of the bundle that it stands for."""
     own = dataclasses.replace(read_manifest(bundle), history_lengths=manifest.history_lengths)
-    traffic = synthetic_traffic(own, read_catalogue(bundle, own), CASES, plan.seed)
+    return synthetic_traffic(own, read_catalogue(bundle, own), CASES, plan.seed)
+
+
+def _contestant(bundle: Path, traffic: Traffic, precision: str, plan: Plan, folder: Path) -> Contestant:
+    """A running worker of a random bundle."""
     folder.mkdir()
     return Lab(bundle, traffic, plan, folder).contestant(_variant(bundle, precision), plan.threads, batches=())
 

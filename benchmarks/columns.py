@@ -86,6 +86,21 @@ def kept(quality: Row | None) -> str:
     return "" if lost is None else f"{1 - lost:.1%}"
 
 
+def teacher_words(row: Row) -> str:
+    """The teacher that was asked, with what it reached; empty for none.
+
+    >>> reached = {"value": 0.05, "low": 0.04, "high": 0.06}
+    >>> teacher_words({"teacher": {"name": "large", "language_model": "bert", "cases": 40, "ndcg@10": reached}})
+    'large (bert): NDCG@10 0.0500 (0.0400–0.0600) on 40 cases'
+    """
+    teacher = row.get("teacher")
+    if not teacher:
+        return ""
+    found, kind = teacher["ndcg@10"], teacher.get("language_model") or teacher.get("model_type")
+    interval = "" if found["low"] is None else f" ({found['low']:.4f}–{found['high']:.4f})"
+    return f"{teacher['name']} ({kind}): NDCG@10 {found['value']:.4f}{interval} on {teacher['cases']:,} cases"
+
+
 def quality_change(row: Row) -> str:
     """The relative change of NDCG@10, for beside it; empty for the reference itself."""
     own = value(row, "quality", "compared_with") == row["variant"]
@@ -137,6 +152,7 @@ def _latency(label: str, *path: str) -> Figure:
 
 _QUALITY = (
     Figure("Quality", "NDCG@10", ("quality", "ndcg@10", "value"), "{:.4f}".format, max),
+    Figure("Quality", "share of the teacher's NDCG@10", ("quality", "of_teacher"), "{:.1%}".format, max),
     Figure("Quality", "HR@10", ("quality", "hr@10", "value"), "{:.4f}".format, max),
     Figure(
         "Quality", "top 10 shared with the reference", ("agreement", "overlap@10"), "{:.1%}".format, max,

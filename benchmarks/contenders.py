@@ -23,6 +23,8 @@ class Wanted:
     """Only what runs on this device; all devices if None."""
     run: Path | None = None
     """The run folder that the bundle was exported from: its torch student comes first."""
+    teacher: Path | None = None
+    """The run folder of the teacher, which is asked for its quality and not timed."""
     compiled: bool = False
     """That student with torch.compile as well."""
     replay: Path | None = None

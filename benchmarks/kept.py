@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks.traffic import Traffic
-from lightrec.evaluation.protocol import RANK_LIMIT, evaluate
+from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluate
 
 Row = dict[str, Any]
 
@@ -75,9 +75,15 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def quality(lists: np.ndarray, traffic: Traffic, n_items: int, k: int, seed: int) -> Row | None:
     """NDCG and HR of rankings of the traffic's cases; None for made-up histories, whose next items nobody knows."""
+    return measured(Ranked(lists, n_items), traffic, k, seed)
+
+
+def measured(ranker: Scorer | TopKRanker, traffic: Traffic, k: int, seed: int, **rules: Any) -> Row | None:
+    """NDCG and HR of who is asked about the traffic's cases, as :func:`quality`; ``rules`` are :func:`evaluate`'s."""
     if traffic.cases is None or traffic.popularity is None:
         return None
-    found = evaluate(Ranked(lists, n_items), traffic.cases, train_popularity=traffic.popularity, ks=(k,), seed=seed)
+    asked: Row = {"train_popularity": traffic.popularity, "ks": (k,), "seed": seed, **rules}
+    found = evaluate(ranker, traffic.cases, **asked)
     values: Row = {name: found.metrics[name].to_json() for name in (f"ndcg@{k}", f"hr@{k}")}
     return {"cases": len(traffic.cases), "ties": found.ties, **values}
 

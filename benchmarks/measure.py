@@ -20,6 +20,7 @@ from lightrec.benchmarks.noise import NoiseMeter
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.rows import machine, software
 from lightrec.benchmarks.scaling import scaling
+from lightrec.benchmarks.teacher import ask_teacher, compare_with_teacher
 from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
 from lightrec.benchmarks.variants import Absent, Variant
 from lightrec.bundle import read_catalogue, read_manifest
@@ -55,15 +56,15 @@ def bench(
         One row for each variant, ready for JSON, as docs/bench.md tells them.
 
     Raises:
-        ConfigError: if a number is out of range.
+        ConfigError: if a number is out of range, or a teacher is asked without ``data``.
         BundleError: if the bundle cannot be read, or none of its variants runs here.
-        ModelError: if the run or ``data`` is not what the bundle was made from.
+        ModelError: if the run or ``data`` is not what the bundle was made from, or the teacher is of other data.
     """
     if cases < 1:
         raise ConfigError(f"--cases is {cases}: at least one history is needed.")
     begin, plan, bundle = time.monotonic(), plan or Plan(), Path(bundle)
-    manifest = read_manifest(bundle)
-    found = find_contenders(bundle, manifest, wanted or Wanted())
+    manifest, wanted = read_manifest(bundle), wanted or Wanted()
+    found = find_contenders(bundle, manifest, wanted)
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]
     if not variants:
@@ -75,11 +76,16 @@ def bench(
         traffic = synthetic_traffic(manifest, catalogue, cases, plan.seed)
     else:
         traffic = real_traffic(data, bundle, manifest, catalogue, cases, plan.seed)
+    teacher = None
+    if wanted.teacher is not None:
+        # Before anything is timed: it needs all cores, and what is wrong with it costs no measurement.
+        teacher = ask_teacher(wanted.teacher, data, bundle, manifest, traffic, plan.k, plan.seed, progress)
     context = {
         "bundle": bundle.resolve().name,
         "model_type": manifest.model_type,
         "n_items": manifest.n_items,
         "data": traffic.to_json(),
+        "teacher": teacher,
         "threads": plan.threads,
         "seconds": plan.seconds,
         "seed": plan.seed,
@@ -91,6 +97,7 @@ def bench(
         "machine": machine(),
     }
     rows = measure_variants(variants, bundle, traffic, plan, progress)
+    compare_with_teacher(rows, teacher, plan.k)
     if plan.catalogue_sizes:
         with tempfile.TemporaryDirectory() as folder:
             rows += catalogue_rows(manifest, plan, Path(folder), progress)
@@ -101,7 +108,7 @@ def bench(
     # The noise of the whole run stands in the rows of the variants.
     shared = {"noise": next(row["noise"] for row in rows if row["kind"] == "speed")}
     shared["elapsed_seconds"] = round(time.monotonic() - begin, 1)
-    return [{**context, **row, **shared} for row in rows]  # a catalogue's row has a size of its own
+    return [{**context, **row, **shared} for row in rows]  # a catalogue's row has a size and histories of its own
 
 
 def measure_variants(

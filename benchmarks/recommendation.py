@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightrec.benchmarks.columns import is_wrong, kept, labels, value
-from lightrec.benchmarks.tables import megabytes, milliseconds, times
+from lightrec.benchmarks.tables import megabytes, milliseconds, of_teacher, times
 
 Row = dict[str, Any]
 
@@ -38,7 +38,10 @@ def ndcg(row: Row) -> float | None:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The recommendation in one sentence: the fastest variant that keeps the quality."""
+    """The recommendation in one sentence: the fastest variant that keeps the quality.
+
+    Where a teacher was asked, it tells the share of the teacher's NDCG@10, else that of the reference's.
+    """
     row = choose(rows)
     name = row["variant"]
     if sum(other["variant"] == name for other in rows) > 1:
@@ -48,7 +51,9 @@ def summary(rows: Sequence[Row]) -> str:
     over, reference = value(call, "speedup", "over"), value(row, "quality", "compared_with")
     if over not in (None, row["variant"]):
         facts[0] += f" ({times(call['speedup']['value'])} as fast as {over})"
-    if reference not in (None, row["variant"]) and (share := kept(row["quality"])):
+    if share := of_teacher(row):
+        facts.append(f"{share} of the teacher's NDCG@10 ({row['teacher']['name']})")
+    elif reference not in (None, row["variant"]) and (share := kept(row["quality"])):
         facts.append(f"{share} of {'its' if reference == over else reference + chr(39) + 's'} NDCG@10")
     elif (quality := ndcg(row)) is not None:
         facts.append(f"NDCG@10 {quality:.4f}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from lightrec.benchmarks.columns import value
+from lightrec.benchmarks.columns import teacher_words, value
 from lightrec.benchmarks.report_html import section
 from lightrec.benchmarks.tables import machine_line, megabytes
 
@@ -51,6 +51,7 @@ def _facts(row: Row) -> dict[str, str]:
         "Commit": row.get("commit") or "not in a checkout",
         "Bundle": f"{row.get('bundle')}: {row.get('model_type')}, {row['n_items']:,} items" if "n_items" in row else "",
         "Data": value(row, "data", "name") + (f", checksum {checksum[:12]}" if checksum else ""),
+        "Teacher": teacher_words(row),
         "Measured": (row.get("time") or "").replace("T", " ").replace("+00:00", " UTC"),
         "Time taken": _duration(row.get("elapsed_seconds")),
     }

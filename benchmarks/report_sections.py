@@ -8,7 +8,7 @@ from typing import Any
 
 from lightrec.benchmarks.axes import log_axis
 from lightrec.benchmarks.charts import legend
-from lightrec.benchmarks.columns import SPEEDUP, Figure, figures, quality_change, value, verdict
+from lightrec.benchmarks.columns import SPEEDUP, Figure, figures, quality_change, teacher_words, value, verdict
 from lightrec.benchmarks.figures import ci_bar, distribution, plain_bar, tick_row
 from lightrec.benchmarks.pareto import Point, facts, pareto_chart
 from lightrec.benchmarks.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
@@ -190,7 +190,8 @@ def _quality_note(rows: Sequence[Row]) -> str:
         return ""
     return (
         f"NDCG@10 of {quality['cases']:,} test cases, with its change from {quality['compared_with']}. "
-        "The best of each line stands out."
+        + "".join(f"The teacher {words}. " for words in dict.fromkeys(map(teacher_words, rows)) if words)
+        + "The best of each line stands out."
     )
 
 

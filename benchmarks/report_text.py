@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightrec.benchmarks.caveats import caveats
-from lightrec.benchmarks.columns import SPEEDUP, figures, labels, quality_change, verdict
+from lightrec.benchmarks.columns import SPEEDUP, figures, labels, quality_change, teacher_words, verdict
 from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.tables import absent_lines, machine_line
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def markdown_text(rows: Sequence[Row]) -> str:
-    """The recommendation, all figures, what is absent, the machine and the commands.
+    """The recommendation, all figures, the histories, the teacher, what is absent, the machine and the commands.
 
     Args:
         rows: of ``lightrec bench``, at least one of kind ``speed``.
@@ -24,6 +24,9 @@ def markdown_text(rows: Sequence[Row]) -> str:
     speed = [row for row in rows if row["kind"] == "speed"]
     lines = [f"**{_plain(summary(speed))}**", "", *(f"> {_plain(words)}\n" for words in caveats(speed))]
     lines += [*_figures(speed), ""]
+    lines += [f"Asked about {_plain(words)}" for words in dict.fromkeys(map(_asked, speed))]
+    lines += [f"The teacher {_plain(words)}." for words in dict.fromkeys(map(teacher_words, speed)) if words]
+    lines += [""]
     lines += [f"- absent: {_plain(words)}" for words in absent_lines(rows)]
     machines = dict.fromkeys(machine_line(row) for row in speed)
     commands = dict.fromkeys(row["command"] for row in speed)
@@ -56,6 +59,13 @@ def _figures(speed: Sequence[Row]) -> list[str]:
             texts = [f"{text} ({more})" if more else text for text, more in zip(texts, words, strict=True)]
         lines.append([figure.full_label, *texts])
     return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _asked(row: Row) -> str:
+    """Whose histories, or how they were made up."""
+    data = row["data"]
+    histories = f"{data['histories']:,} histories of {data['name']} ({data['source']})"
+    return f"{histories}, median length {data['median_length']:g}."
 
 
 def _flat(row: Row, before: str = "") -> Row:

@@ -10,8 +10,8 @@
     catalogue    variant, precision, n_items, size_bytes, latency_ms
     absent       variant, reason, asked
 
-All carry the context: bundle, data, what was asked for, limits, noise, time taken, versions, machine. What was not
-asked for, or what the machine does not tell, is null.
+All carry the context: bundle, data, teacher, what was asked for, limits, noise, time taken, versions, machine. What was
+not asked for, or what the machine does not tell, is null.
 """
 
 from __future__ import annotations

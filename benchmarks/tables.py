@@ -38,6 +38,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
         show_edge=False,
         pad_edge=False,
     )
+    below = "teacher" if first.get("teacher") else "change"
     table.add_column("whole call\n[dim]graph alone[/]", min_width=MIN_NAME, vertical="bottom")
     for title in (
         "p50\nms",
@@ -47,7 +48,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
         "per s\n1 by 1",
         "by 32\n[dim]by 256[/]",
         "MB\n[dim]load[/]",
-        "NDCG\n[dim]change[/]",
+        f"NDCG\n[dim]{below}[/]",
     ):
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     upper = _columns(measured)
@@ -133,6 +134,16 @@ def drop(quality: Row | None) -> str:
     return f"{change:+.2f}%" if change else "0.00%"
 
 
+def of_teacher(row: Row) -> str:
+    """The share of the teacher's NDCG@10 that is kept; empty where none was asked.
+
+    >>> of_teacher({"quality": {"of_teacher": 0.9968}}), of_teacher({"quality": None})
+    ('99.7%', '')
+    """
+    share = (row.get("quality") or {}).get("of_teacher")
+    return "" if share is None else f"{share:.1%}"
+
+
 def latency(row: Row, probe: str, figure: str) -> float | None:
     """One figure of a speed row, in milliseconds; None where the probe was not timed."""
     return (row["latency_ms"].get(probe) or {}).get(figure)
@@ -165,7 +176,7 @@ def _lower_columns(rows: Sequence[Row]) -> list[list[Text]]:
     ]
     speedups = _cells([speedup(row, "graph") for row in rows], times, max, "dim")
     loads = _cells([row["load_ms"] for row in rows], milliseconds, min, "dim")
-    changes = [Text(drop(row["quality"]), style="dim") for row in rows]
+    changes = [Text(of_teacher(row) if row.get("teacher") else drop(row["quality"]), style="dim") for row in rows]
     throughput = _cells([(row["per_second"] or {}).get("256") for row in rows], per_second, max, "dim")
     return [*latencies, speedups, [Text("") for _ in rows], throughput, loads, changes]
 
@@ -201,7 +212,10 @@ def _caption(row: Row) -> str:
         f"×: times as fast as {over}. Load in ms. Per s: histories, 1, 32 or 256 a call.",
     ]
     if quality:
-        lines.append(f"NDCG@10 on {quality['cases']:,} test cases; change from {quality['compared_with']}.")
+        below = f"change from {quality['compared_with']}"
+        if teacher := row.get("teacher"):
+            below = f"below, its share of {teacher['ndcg@10']['value']:.4f}, the teacher's ({teacher['name']})"
+        lines.append(f"NDCG@10 on {quality['cases']:,} test cases; {below}.")
     return "\n".join([*lines, machine_line(row)])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lightrec.bundle import Catalogue, Manifest
+from lightrec.bundle import Catalogue, Manifest, events_by_rank
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, make_split
 from lightrec.evaluation.provenance import Provenance, check_data, choose_split
@@ -69,23 +69,32 @@ def real_traffic(
 
 
 def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Traffic:
-    """``cases`` made-up histories: items by Zipf's law over the popularity order, lengths as the manifest says.
+    """``cases`` made-up histories: items as popular and histories as long as the manifest says.
 
-    A bundle keeps the order of its items' popularity but not the counts, hence Zipf's law: the r-th most popular
-    item is drawn in proportion to 1 / r. Without a length distribution, lengths are even from 1 to the model's.
+    Bundles written before 2.2 tell the order of their items' popularity but no counts. There items follow Zipf's law:
+    the r-th most popular is drawn in proportion to 1 / r. Without a length distribution, lengths are even from 1 to
+    the model's.
+
+    Raises:
+        BundleError: if the manifest's ``item_events`` are malformed.
     """
     rng = np.random.default_rng(seed)
     if manifest.history_lengths is None:
         lengths, known = rng.integers(1, manifest.max_length + 1, cases), "even from 1 to the model's limit"
     else:
         lengths, known = _lengths(manifest.history_lengths, cases, rng), "distributed as in the manifest"
-    shares = np.cumsum(1 / np.arange(1, manifest.n_items + 1))
+    events = events_by_rank(manifest)
+    if events is None:
+        events, law = 1 / np.arange(1, manifest.n_items + 1), "by Zipf's law over the bundle's popularity order"
+    else:
+        law = "by their training events, as the bundle's manifest tells them"
+    shares = np.cumsum(events)
     places = np.searchsorted(shares, rng.random(int(lengths.sum())) * shares[-1])
     items = catalogue.popularity[places].astype(np.int64)
     return Traffic(
         name="synthetic",
         checksum=None,
-        source=f"made up: items by Zipf's law over the bundle's popularity order, lengths {known}",
+        source=f"made up: items {law}, lengths {known}",
         histories=np.split(items, np.cumsum(lengths)[:-1]),
     )
 

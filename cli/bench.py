@@ -25,6 +25,10 @@ def bench(
     run: Annotated[
         Path | None, typer.Option(help="Run that the bundle was exported from: its torch student is measured beside.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Run of its teacher: asked about the same test users, to tell the share of NDCG@10 kept."),
+    ] = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option(help="Another bundle of the same items, in the same turns; repeatable.", show_default=False),
@@ -115,6 +119,7 @@ def bench(
     ```
     lightrec bench bundles/student
     lightrec bench bundles/student --data prepared/ml-100k --run runs/student
+    lightrec bench bundles/student --data prepared/ml-100k --teacher runs/teacher
     lightrec bench bundles/student --data prepared/ml-100k --full --out results.jsonl --report report.html
     lightrec bench bundles/student --profile edge
     lightrec bench bundles/student --host user@board --out results.jsonl
@@ -140,6 +145,7 @@ def bench(
     if host is not None:
         more: dict[str, Any] = {
             "--run": run,
+            "--teacher": teacher,
             "--replay": replay,
             "--rectools": rectools,
             "--catalogue-sizes": catalogue_sizes,
@@ -184,6 +190,7 @@ def bench(
             Wanted(
                 device=device,
                 run=run,
+                teacher=teacher,
                 compiled=compiled,
                 replay=replay,
                 rectools=rectools,

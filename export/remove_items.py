@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from lightrec.bundle import Catalogue, GoldenCase, Manifest, read_catalogue, verify_hashes, write_catalogue
+from lightrec.bundle import (
+    Catalogue,
+    GoldenCase,
+    Manifest,
+    events_by_rank,
+    read_catalogue,
+    summarise_events,
+    verify_hashes,
+    write_catalogue,
+)
 from lightrec.errors import DataError, ParityError
 from lightrec.export.changed_bundle import change_models, entry, finish, gate_record, open_models, require_place
 from lightrec.export.golden import answer, golden_cases, tolerance
@@ -62,7 +71,12 @@ def remove_items(bundle: str | Path, out: str | Path, item_ids: Sequence[str]) -
             lambda source, target, files: shrink_table(source, target, files, kept),
         )
         write_catalogue(folder, _without(catalogue, kept))
-        manifest = dataclasses.replace(old, n_items=len(kept), k_limit=min(old.k_limit, len(kept)))
+        manifest = dataclasses.replace(
+            old,
+            n_items=len(kept),
+            k_limit=min(old.k_limit, len(kept)),
+            item_events=_events_without(old, catalogue, kept),
+        )
         graphs = open_models(folder, manifest)
         gate = _require_same_answers(open_models(bundle, old), graphs, manifest, kept, old.n_items)
         removed = entry(old.n_items - len(kept), gate=gate)
@@ -91,6 +105,12 @@ def _without(catalogue: Catalogue, kept: np.ndarray) -> Catalogue:
         popularity[popularity >= 0],
         None if catalogue.titles is None else _chosen(catalogue.titles, kept),
     )
+
+
+def _events_without(old: Manifest, catalogue: Catalogue, kept: np.ndarray) -> dict[str, int] | None:
+    """The events of the items ``kept``, about: a manifest tells those of a range of ranks together."""
+    events = events_by_rank(old)
+    return None if events is None else summarise_events(events[np.isin(catalogue.popularity, kept)])
 
 
 def _chosen(values: Sequence, kept: Iterable[int]) -> list:

@@ -120,7 +120,9 @@ class SasrecBuilder(GraphBuilder):
         out = self.add(
             "MatMul", [out, self.constant(f"{name}.output", w["output.weight"].T / self.factor)], f"{name}.o"
         )
-        states, normed = self._skip_all(states, out, w["output.bias"], f"layers.{number}.feed_forward_norm", f"{name}.a")
+        states, normed = self._skip_all(
+            states, out, w["output.bias"], f"layers.{number}.feed_forward_norm", f"{name}.a"
+        )
         out = self._feed_forward(number, normed)
         return self._skip_all(states, out, w["contract.bias"], f"layers.{number + 1}.attention_norm", f"{name}.f")
 

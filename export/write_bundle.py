@@ -17,6 +17,7 @@ from lightrec.bundle import (
     Catalogue,
     Manifest,
     deployed_bytes,
+    summarise_events,
     write_catalogue,
     write_golden,
     write_manifest,
@@ -112,6 +113,7 @@ def export_bundle(
             training=provenance(record),
             text_projection=_copy_projection(Path(run), folder),
             history_lengths=length_distribution(split.test if len(split.test) else split.validation),
+            item_events=summarise_events(counts),
         )
         source = Graphs(model, calibration_questions(split, model.config.max_length))
         speeds: Sequence[Speed | None]

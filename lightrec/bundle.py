@@ -43,7 +43,7 @@ from lightrec.packed import (
     write_strings,
 )
 
-FORMAT_VERSION = "2.1"
+FORMAT_VERSION = "2.2"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
@@ -67,7 +67,7 @@ PARTS = ("step", "score", "candidates")
 """Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
 OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
-LATER_KEYS = ("history_lengths", "text_projection", "additions", "removals")
+LATER_KEYS = ("history_lengths", "item_events", "text_projection", "additions", "removals")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
 SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
 """Everything but the model and what is mapped: checked each time a bundle is loaded."""
@@ -125,6 +125,8 @@ class Manifest:
     """Where the student comes from: data set and checksum, configuration, seed, teachers."""
     history_lengths: Mapping[str, Any] | None = None
     """Distribution of the lengths of real histories, for benchmarks; None if it was left out."""
+    item_events: Mapping[str, int] | None = None
+    """How popular items are, for benchmarks: see :func:`summarise_events`; None if it was left out."""
     text_projection: Mapping[str, Any] | None = None
     """Whose texts :data:`TEXT_PROJECTION` reads and how it was fitted; None if the bundle has none."""
     additions: tuple[Mapping[str, Any], ...] = ()
@@ -278,6 +280,53 @@ def _listed_catalogue(path: Path, manifest: Manifest, popularity: np.ndarray, th
     if thorough:
         _ = catalogue.titles
     return catalogue
+
+
+def summarise_events(counts: np.ndarray) -> dict[str, int] | None:
+    """The popularity of N items in a few numbers, for the manifest: how many events the most popular items share.
+
+    Args:
+        counts: ``[N]``, the training events of each item, in any order.
+
+    Returns:
+        The events of the r most popular items together, by r: 1, 2, 4 and so on, and how many items have any, which
+        together have all. None without an event.
+
+    >>> summarise_events(np.array([0, 5, 1, 3]))
+    {'1': 5, '2': 8, '3': 9}
+    """
+    ordered = np.sort(counts)[::-1]
+    chosen = int((ordered > 0).sum())
+    if not chosen:
+        return None
+    together = np.cumsum(ordered)
+    ranks = [*(2**power for power in range((chosen - 1).bit_length())), chosen]
+    return {str(rank): round(float(together[rank - 1])) for rank in ranks}
+
+
+def events_by_rank(manifest: Manifest) -> np.ndarray | None:
+    """float64 ``[N]``: about how many training events each item has, the most popular first; the last may have none.
+
+    Between two ranks that the manifest tells, items share their events evenly. None if it tells nothing.
+
+    Raises:
+        BundleError: if ``item_events`` is not what :func:`summarise_events` makes of N items.
+    """
+    if manifest.item_events is None:
+        return None
+    try:
+        told = sorted((int(rank), int(together)) for rank, together in manifest.item_events.items())
+        points = np.array([(0, 0), *told], dtype=np.float64)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        points = np.zeros((1, 2))
+    ranks, together = points.T
+    rising = len(points) > 1 and (np.diff(ranks) > 0).all() and (np.diff(together) >= 0).all() and together[-1] > 0
+    if not rising or ranks[-1] > manifest.n_items:
+        raise BundleError(
+            f"The manifest's item_events do not tell how many events the most popular of {manifest.n_items} items "
+            "share: export again."
+        )
+    return np.diff(np.interp(np.arange(manifest.n_items + 1), ranks, together))
 
 
 def write_golden(path: str | Path, cases: Sequence[GoldenCase], tolerance: float) -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import json
+import math
 import shutil
 
 import numpy as np
@@ -11,9 +12,11 @@ from lightrec.bundle import (
     Catalogue,
     copy_bundle,
     deployed_bytes,
+    events_by_rank,
     read_catalogue,
     read_golden,
     read_manifest,
+    summarise_events,
     verify_hashes,
     write_catalogue,
     write_manifest,
@@ -45,17 +48,53 @@ def test_every_field_of_the_manifest_survives(bundle):
         gate={"cases": 10},
         training={"seed": 1},
         history_lengths={"p50": 9},
+        item_events={"1": 4, "2": 5},
         additions=({"items": 2},),
     )
     write_manifest(bundle, changed)
     assert read_manifest(bundle) == changed
 
 
+def test_popularity_is_told_in_a_few_numbers(bundle):
+    # In order: 9 7 4 4 3 2 1 0; together 9, 16, 20, 24, 27, 29, 30.
+    events = summarise_events(np.array([4, 0, 9, 1, 7, 2, 4, 3]))
+    assert events == {"1": 9, "2": 16, "4": 24, "7": 30}
+    manifest = dataclasses.replace(read_manifest(bundle), n_items=9, item_events=events)
+    assert events_by_rank(manifest).tolist() == [9, 7, 4, 4, 2, 2, 2, 0, 0]  # of ranks 5 to 7 only the sum is told: 6
+    assert summarise_events(np.array([0, 2])) == {"1": 2}
+    assert summarise_events(np.array([1, 1])) == {"1": 1, "2": 2}
+    assert summarise_events(np.zeros(3)) is None
+    assert events_by_rank(read_manifest(bundle)) is None
+    of_many = summarise_events(np.arange(1_000_000))
+    assert len(of_many) == 21 and max(of_many.values()) == 999_999 * 1_000_000 // 2
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {},
+        {"1": 5, "9": 6},
+        {"1": 5, "2": 4},
+        {"0": 1, "1": 2},
+        {"one": 1},
+        {"1": None},
+        {"1": 0},
+        {"1": math.inf},
+        [1, 2],
+    ],
+)
+def test_a_popularity_that_is_none_is_refused_by_who_reads_it(bundle, events):
+    edit_manifest(bundle, item_events=events)
+    manifest = read_manifest(bundle)  # no recommendation needs it
+    with pytest.raises(BundleError, match=r"item_events do not tell .* of 6 items share: export again"):
+        events_by_rank(manifest)
+
+
 def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
     edit_manifest(bundle, format_version="2.7", something_new=1)
     assert read_manifest(bundle).format_version == "2.7"
     edit_manifest(bundle, format_version="3.0")
-    with pytest.raises(BundleVersionError, match=r"format version 3\.0, this lightrec reads up to 2\.1"):
+    with pytest.raises(BundleVersionError, match=r"format version 3\.0, this lightrec reads up to 2\.2"):
         read_manifest(bundle)
 
 

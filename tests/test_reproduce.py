@@ -165,9 +165,7 @@ def test_a_student_may_have_fewer_seeds_than_the_others():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(
-        ConfigError, match="No recipe is called 'beauti': choose one of beauty, default"
-    ):
+    with pytest.raises(ConfigError, match="No recipe is called 'beauti': choose one of beauty, default"):
         open_recipe("beauti")
     with pytest.raises(ConfigError, match=r"no\.toml does not exist"):
         open_recipe("no.toml")

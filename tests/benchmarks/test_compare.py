@@ -208,6 +208,15 @@ def test_doubts_are_told(row):
     ]
 
 
+def test_histories_made_up_in_another_way_are_other_data(row):
+    zipf, told = (
+        row(data={"name": "synthetic", "checksum": None, "source": f"made up: items by {law}"})
+        for law in ("Zipf's law", "their training events")
+    )
+    assert compare([zipf], [told]).warnings == ["The two were asked about different data: compare with care."]
+    assert compare([told], [told]).warnings == []
+
+
 def test_a_bundle_may_be_renamed_unless_there_are_several(row):
     assert len(compare([row(bundle="old")], [row(bundle="new")]).changes) == 4
     with pytest.raises(DataError, match="No variant is in both files"):

@@ -261,6 +261,7 @@ def test_catalogues_that_fail_are_absent_and_the_others_stay(chain_bundle, manif
     plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 200, 300), seconds=0.2)
     row, *others = catalogue_rows(manifest, plan, tmp_path, lambda words: None)
     assert (row["kind"], row["n_items"]) == ("catalogue", 100) and row["latency_ms"]["p50"] > 0
+    assert row["data"]["source"].startswith("made up: items by Zipf's law")
     assert others == [
         absent("random bundle of 200 items, fp32", "no room for it"),
         absent("random bundle of 300 items, fp32", "turn failed: MemoryError"),

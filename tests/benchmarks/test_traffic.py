@@ -51,6 +51,21 @@ def test_made_up_histories_follow_popularity_and_lengths(manifest, catalogue):
     assert traffic.cases is None
 
 
+def test_made_up_histories_have_the_popularity_that_the_manifest_tells(manifest, catalogue):
+    known = dataclasses.replace(manifest, item_events={"1": 40, "2": 70, "4": 90, "6": 100})
+    traffic = synthetic_traffic(known, catalogue, cases=8000, seed=1)
+    counts = np.bincount(np.concatenate(traffic.histories), minlength=manifest.n_items)
+    order = counts[catalogue.popularity] / counts.sum()
+    assert order[:6] == pytest.approx([0.4, 0.3, 0.1, 0.1, 0.05, 0.05], abs=0.01)
+    assert (order[6:] == 0).all()  # without an event in training
+    assert traffic.source == (
+        "made up: items by their training events, as the bundle's manifest tells them, lengths even from 1 to the "
+        "model's limit"
+    )
+    again = synthetic_traffic(known, catalogue, cases=8000, seed=1)
+    assert all(map(np.array_equal, traffic.histories, again.histories))
+
+
 def test_without_a_distribution_lengths_are_even_and_it_says_so(manifest, catalogue):
     traffic = synthetic_traffic(manifest, catalogue, cases=500, seed=1)
     assert {len(history) for history in traffic.histories} == {1, 2, 3, 4, 5}

@@ -1,5 +1,6 @@
 """Items leave a bundle: those that stay are scored as before, in every runtime and precision."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +10,14 @@ from mini_bundle import IDS, pack, write_bundle
 from typer.testing import CliRunner
 
 from lightrec import Recommender
-from lightrec.bundle import read_catalogue, read_golden, read_manifest, retitle_bundle
+from lightrec.bundle import (
+    events_by_rank,
+    read_catalogue,
+    read_golden,
+    read_manifest,
+    retitle_bundle,
+    write_manifest,
+)
 from lightrec.cli.app import app
 from lightrec.errors import BundleError, ConfigError, DataError, LightrecError, ParityError
 from lightrec.export import remove_items as remove_items_module
@@ -100,6 +108,24 @@ def test_what_was_added_can_be_removed_in_place(bundle, tmp_path):
     before, after = Recommender.load(bundle), Recommender.load(tmp_path / "bundle")
     assert list(after.item_ids) == list(before.item_ids)
     assert after.recommend(before.item_ids[:2], 9) == before.recommend(before.item_ids[:2], 9)
+
+
+def test_the_popularity_is_that_of_the_items_that_stay(bundle, tmp_path):
+    told = {"1": 16, "2": 24, "4": 36, "8": 48}  # in order of popularity 16 8 6 6 3 3 3 3, and no event for the rest
+    old = shutil.copytree(bundle, tmp_path / "old")
+    write_manifest(old, dataclasses.replace(read_manifest(old), item_events=told))
+    catalogue = read_catalogue(old, read_manifest(old))
+    first, third, fifth, last = (catalogue.item_ids[catalogue.popularity[rank]] for rank in (0, 2, 4, 29))
+    removed = remove_items(old, tmp_path / "fewer", [first, third, fifth, last])
+    # 8 6 3 3 3 stay: together 8, 14, 17, 20, 23.
+    assert removed.item_events == {"1": 8, "2": 14, "4": 20, "5": 23}
+    added = add_items(tmp_path / "fewer", tmp_path / "more", ["new"], np.ones((1, removed.hidden_size)), ["New"])
+    assert added.item_events == removed.item_events  # nobody has chosen the new one yet
+    assert events_by_rank(added).tolist() == [8, 6, 3, 3, 3, *[0] * 22]
+    assert retitle_bundle(old, tmp_path / "retitled", {first: "Old"}).item_events == told
+    without = write_manifest(old, dataclasses.replace(read_manifest(old), item_events=None))
+    assert without.item_events is None
+    assert remove_items(old, tmp_path / "older", [first]).item_events is None
 
 
 def test_items_are_removed_from_a_packed_catalogue(bundle, tmp_path):

@@ -43,6 +43,11 @@ def test_bundle_holds_what_its_manifest_says(sasrec_bundle, tiny_dataset):
     lengths = np.diff(tiny_dataset.offsets) - 1
     assert manifest.history_lengths["p0"] == lengths.min() and manifest.history_lengths["p100"] == lengths.max()
     assert manifest.history_lengths["mean"] == pytest.approx(lengths.mean())
+    # Of each sequence the last two events are for validation and test.
+    counts = sorted(leave_one_out(tiny_dataset).popularity(), reverse=True)
+    assert manifest.item_events == {str(rank): sum(counts[:rank]) for rank in (1, 2, 4, 8, 16, 30)}
+    assert manifest.item_events["30"] == len(tiny_dataset.items) - 2 * 40
+    assert manifest.format_version == "2.2"
     assert verify_bundle(sasrec_bundle).passed
 
 
