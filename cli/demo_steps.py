@@ -145,7 +145,7 @@ def demo_steps(layout: Layout, effort: Effort, seeds: int, fetch: bool) -> list[
             steps.append(_evaluation(layout, name, seed))
     for bundle in (layout.exact_bundle, layout.bundle):
         words = ("bench", str(bundle), "--data", data, "--run", str(layout.run("student")))
-        words += ("--seconds", "3", "--out", str(layout.speed))
+        words += ("--teacher", str(teacher), "--seconds", "3", "--out", str(layout.speed))
         steps.append(Step("Time it beside torch", words, layout.out / f"{bundle.name}.timed", quiet=True))
     return steps
 
