@@ -15,7 +15,7 @@ from lightrec.errors import BundleError, ConfigError, LightrecError
 from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Inputs, Settings
 from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
 from lightrec.runtime.openvino_backend import OpenVinoBackend
-from lightrec.runtime.parts import Parts, identity, require_same
+from lightrec.runtime.parts import Parts, identities, open_late
 
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
@@ -42,17 +42,19 @@ class OnnxRuntimeBackend(Backend):
             options.log_severity_level = 3  # errors only
             return onnxruntime.InferenceSession(file, options, providers=providers)
 
-        self._threads, self._known, self._opening = settings.threads, identity(file), threading.Lock()
+        models = [file.parent / name for name in record.files]
+        if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
+            beside = {part: file.parent / name for part, name in record.parts.items()}
+            self.parts = Parts(beside, models, open_graph)
+        self._threads, self._known, self._opening = settings.threads, identities(models), threading.Lock()
         self._file, self._open_graph = file, open_graph
+        self._bytes = sum(known[1] for known in self._known.values() if known is not None)
         self._several: Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None
         self._session = open_graph(file)
         # One whose libraries are not there is left out without a word.
         missing = [name for name in providers if name not in self._session.get_providers()]
         if missing:
             raise ConfigError(f"ONNX Runtime cannot start its {missing[0]}: install the libraries that it needs.")
-        if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
-            parts = {part: file.parent / name for part, name in record.parts.items()}
-            self.parts = Parts(parts, file, open_graph)
 
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
@@ -65,20 +67,22 @@ class OnnxRuntimeBackend(Backend):
     def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """With several threads, as many runs at a time with one thread each, for which the model is loaded once more.
 
-        The steps of a small model are too short to be shared out; a large one is not held twice.
+        The steps of a small model are too short to be shared out; a large one is not held twice. Nor is one whose file
+        has been replaced meanwhile.
         """
-        if self._threads == 1 or self._known is None or self._known[1] > LARGEST_TWICE:
+        if self._threads == 1 or self._bytes > LARGEST_TWICE:
             return super().run_many(asked)
         with self._opening:
             if self._several is None:
                 self._several = self._open_several()
-        return self._several(asked)
+        return super().run_many(asked) if self._several is None else self._several(asked)
 
-    def _open_several(self) -> Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]]:
+    def _open_several(self) -> Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None:
         from concurrent.futures import ThreadPoolExecutor  # for one thread nothing of it is imported
 
-        require_same(self._file, self._known)
-        session = self._open_graph(self._file, 1)
+        session = open_late(self._file, self._known, functools.partial(self._open_graph, threads=1))
+        if session is None:
+            return None
 
         def run(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
             items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))

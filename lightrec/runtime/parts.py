@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lightrec.errors import BundleError
-from lightrec.files import file_mark
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Identity = tuple[int, int, int]
-"""Of a file: its number, its bytes and when it was written."""
+Identity = tuple[int, int, int, int]
+"""Of a file: its number, its bytes, when it was written and when it was changed in any way."""
 
 Past = Mapping[str, np.ndarray]
 """What the encoder remembers of the items that it has read: arrays by the name of the input that takes them."""
@@ -26,20 +25,31 @@ class Parts:
     """The step, scoring and candidate graphs of a bundle, each opened when it is first used; safe for threads.
 
     The step and candidate graphs read the item table from the model's file, mapped into memory; the scoring graph
-    holds it once more.
+    holds it once more. By the time a graph is first used another bundle may lie in the folder, or none: where
+    :meth:`ready` says so, the model answers alone.
 
     Args:
         files: by the name of the part.
-        model: the file that holds their weights.
+        models: the files of the model, which hold their weights; it is opened after this is made.
         open_graph: loads a file.
     """
 
-    def __init__(self, files: Mapping[str, Path], model: Path, open_graph: Callable[[Path], InferenceSession]):
+    def __init__(
+        self, files: Mapping[str, Path], models: Sequence[Path], open_graph: Callable[[Path], InferenceSession]
+    ):
         self._files = files
-        self._known = {file: identity(file) for file in (model, *files.values())}
+        self._known = identities((*models, *files.values()))
         self._open_graph = open_graph
         self._lock = threading.Lock()
         self._graphs: dict[str, InferenceSession] = {}
+
+    def ready(self, *parts: str) -> bool:
+        """Whether these graphs are open or can be, as the files are still those that lay beside the model.
+
+        Raises:
+            BundleError: if they are, but ONNX Runtime cannot read one.
+        """
+        return all(part in self._graphs or self._find(part) is not None for part in parts)
 
     def start(self) -> dict[str, np.ndarray]:
         """The past of an empty history."""
@@ -74,38 +84,63 @@ class Parts:
             inputs |= {"history": history[None], "length": np.array([len(history)], dtype=np.int64)}
         return graph.run(None, inputs)[0][0]
 
-    def _open(self, file: Path) -> InferenceSession:
-        for needed, known in self._known.items():
-            require_same(needed, known)
-        try:
-            return self._open_graph(file)
-        except Exception as error:  # those of ONNX Runtime have no base of their own
-            reason = str(error).strip().splitlines()[0]
-            raise BundleError(f"onnxruntime cannot load {file} ({reason}): copy or export the bundle again.") from None
-
     def _graph(self, part: str) -> InferenceSession:
-        graph = self._graphs.get(part)
+        graph = self._graphs.get(part) or self._find(part)
         if graph is None:
-            with self._lock:
-                graph = self._graphs.get(part) or self._open(self._files[part])
-                self._graphs[part] = graph
+            raise BundleError(
+                f"{self._files[part]} has been replaced since its bundle was loaded: load the bundle again."
+            )
         return graph
 
+    def _find(self, part: str) -> InferenceSession | None:
+        with self._lock:
+            if part not in self._graphs:
+                graph = open_late(self._files[part], self._known, self._open_graph)
+                if graph is None:
+                    return None
+                self._graphs[part] = graph
+            return self._graphs[part]
 
-def identity(file: Path) -> Identity | None:
-    """What tells a file from another that is put into its place; None if there is none."""
+
+def identities(files: Iterable[Path]) -> dict[Path, Identity | None]:
+    """What tells each file from another that is put into its place, and from itself with other bytes; None if absent.
+
+    Nothing is read, so that a file that was only touched or given other rights is told apart as well.
+    """
+    return {file: _identity(file) for file in files}
+
+
+def open_late(
+    file: Path, known: Mapping[Path, Identity | None], open_graph: Callable[[Path], InferenceSession]
+) -> InferenceSession | None:
+    """``file`` of a bundle that was loaded before; None if it, or what it reads, has been replaced or deleted since.
+
+    Args:
+        file: what to open.
+        known: :func:`identities` of that time, of all files that are read.
+        open_graph: opens it.
+
+    Raises:
+        BundleError: if the files are the same but cannot be read.
+    """
+    if identities(known) != known:
+        return None
+    graph = problem = None
+    try:
+        graph = open_graph(file)
+    except Exception as error:  # those of ONNX Runtime have no base of their own
+        problem = str(error).strip().splitlines()[0]
+    if identities(known) != known:  # while it was being opened
+        return None
+    if problem is not None:
+        raise BundleError(f"onnxruntime cannot load {file} ({problem}): copy or export the bundle again.")
+    return graph
+
+
+def _identity(file: Path) -> Identity | None:
     try:
         found = file.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def require_same(file: Path, known: Identity | None) -> None:
-    """Refuse to open ``file`` late if it is not the one that was there when the bundle was loaded.
-
-    Raises:
-        BundleError: if it has been replaced or deleted since.
-    """
-    if identity(file) != known:
-        raise BundleError(f"{file} has been replaced since its bundle was loaded: load the bundle again.")
+    # A new file is given the inode of a deleted one, and a copy may keep its date; nobody sets the time of change.
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lightrec.bundle import SMALL_FILES, Catalogue, Manifest, read_catalogue, verify_hashes
-from lightrec.errors import ConfigError, DataError
+from lightrec.bundle import MANIFEST, SMALL_FILES, Catalogue, Manifest, read_catalogue, verify_hashes
+from lightrec.errors import BundleError, ConfigError, DataError
 from lightrec.runtime.backend import Inputs
 from lightrec.runtime.backends import Backend, open_backend
+from lightrec.runtime.parts import identities
 
 if TYPE_CHECKING:
     from lightrec.runtime.session import Session
@@ -72,6 +73,10 @@ class Recommender:
     """A loaded bundle; safe to use from several threads at once. Make one with :meth:`load`.
 
     Items are called by their own ids. Ids that are not strings are taken as ``str(id)``, so that 50 means "50".
+
+    Once loaded, it answers from that bundle, also when the folder is replaced or deleted. Candidates and sessions that
+    are first asked for after that, and batches on several threads, are answered the same but more slowly. Replace the
+    folder, or its files, by renaming: files are mapped into memory, and must not be written into.
     """
 
     def __init__(self, manifest: Manifest, catalogue: Catalogue, backend: Backend, block: Iterable[Any] = ()):
@@ -121,19 +126,20 @@ class Recommender:
             block: items never to recommend to anybody; see :meth:`block`.
 
         Raises:
-            BundleError: if the bundle cannot be read, is damaged, or holds no such model.
+            BundleError: if the bundle cannot be read, is damaged or replaced meanwhile, or holds no such model.
             ConfigError: if a device or provider is not here (the message lists those that are), or an option belongs
                 to another backend.
             MissingExtraError: if the backend is not installed.
         """
+        known = identities([Path(bundle) / MANIFEST])
         manifest = verify_hashes(bundle, only=None if verify else SMALL_FILES)
         options: dict[str, Any] = {"device": device, "compute": compute, "providers": providers, "cache": cache}
-        return cls(
-            manifest,
-            read_catalogue(bundle, manifest),
-            open_backend(bundle, manifest, backend, threads, precision, **options),
-            block,
-        )
+        catalogue = read_catalogue(bundle, manifest)
+        model = open_backend(bundle, manifest, backend, threads, precision, **options)
+        # Else the items of one bundle could stand beside the model of another.
+        if identities(known) != known:
+            raise BundleError(f"The bundle {bundle} was replaced while it was being loaded: load it again.")
+        return cls(manifest, catalogue, model, block)
 
     @property
     def item_ids(self) -> Sequence[str]:
@@ -374,7 +380,7 @@ class Recommender:
         if not len(request.history):
             return self._popular(request, k)
         parts = self.backend.parts
-        if request.candidates is None or parts is None:
+        if request.candidates is None or parts is None or not parts.ready("step", "candidates"):
             return None
         state, _ = parts.step(request.history[-self.manifest.max_length :], parts.start())
         return self.best_candidates(state, request, k)

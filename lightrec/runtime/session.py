@@ -106,8 +106,8 @@ class Session:
         return boosted_rankings(lambda requests, most: [self._rank(one, most) for one in requests], [request], k)[0]
 
     def _rank(self, request: Request, k: int) -> Ranking:
-        parts = self.recommender.backend.parts
-        if parts is None or not len(request.history):
+        parts, ranks = self.recommender.backend.parts, "score" if request.candidates is None else "candidates"
+        if parts is None or not len(request.history) or not parts.ready("step", ranks):
             return self.recommender.rank([request], k)[0]
         state = self._last_state(request.history)
         if request.candidates is not None:

@@ -51,7 +51,7 @@ class RecommenderSlot:
 def _ready(recommender: Recommender) -> Recommender:
     """``recommender`` after its first runs, which prepare buffers and open the graphs for sessions and few candidates.
 
-    By the time these are needed another bundle may lie in the folder.
+    By the time these are needed another bundle may lie in the folder, and only slower ways would be left.
     """
     ids = recommender.item_ids
     recommender.recommend(ids[:1], k=1)

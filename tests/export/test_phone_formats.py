@@ -1,6 +1,7 @@
 """Files for LiteRT and ExecuTorch pass the gate and answer as ONNX Runtime does; each where its extra is installed."""
 
 import importlib.util
+import shutil
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_it_answers_as_onnx_runtime_does(name, run, request, tmp_path):
     checks = verify_bundle(tmp_path / "bundle").models
     assert [(check.backend, check.status) for check in checks] == [("onnxruntime", "passed"), (name, "passed")]
     ours, theirs = (Recommender.load(tmp_path / "bundle", backend=backend) for backend in (name, "onnxruntime"))
+    shutil.rmtree(tmp_path / "bundle")  # what is loaded needs it no more
     histories = [["i03"], [f"i{number:02d}" for number in range(27)], ["i09", "i02"]]
     answers = [
         recommender.recommend_batch(histories, k=10, exclude=[["i04"], [], []]) for recommender in (ours, theirs)

@@ -12,6 +12,8 @@ from lightrec import Recommender, RecommenderSlot
 from lightrec.bundle import PARTS, read_manifest, write_manifest
 from lightrec.errors import BundleError, DataError
 from lightrec.export.write_bundle import export_bundle
+from lightrec.files import new_folder
+from lightrec.runtime import recommender as recommender_module
 from lightrec.runtime.verify import verify_bundle
 
 ITEMS = [f"i{number:02d}" for number in range(30)]
@@ -57,22 +59,94 @@ def test_boosts_equal_ranking_all_scores_anew(recommender):
         np.testing.assert_allclose([item.score for item in answer], [boosted[item] for item in best], atol=TOLERANCE)
 
 
-def test_graphs_are_not_opened_out_of_another_bundle(sasrec_bundle, gru4rec_bundle, tmp_path):
-    """By the time a graph is needed another bundle may lie in the folder."""
-    folder = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
-    recommender, slot = Recommender.load(folder), RecommenderSlot(folder)
-    history, expected = [ITEMS[3], ITEMS[8]], Recommender.load(sasrec_bundle).session([ITEMS[3], ITEMS[8]]).recommend(3)
+QUESTIONS = {
+    "all": lambda recommender, history: recommender.recommend(history, 3),
+    "candidates": lambda recommender, history: recommender.recommend(history, 3, candidates=ITEMS[10:]),
+    "boosted": lambda recommender, history: recommender.recommend(history, 3, boost={ITEMS[20]: 30, ITEMS[21]: 20}),
+    "session": lambda recommender, history: recommender.session(history).recommend(3),
+    "session of candidates": lambda recommender, history: recommender.session(history).recommend(
+        3, candidates=ITEMS[10:]
+    ),
+    "title": lambda recommender, history: recommender.title(history[0]),
+}
+
+
+def replaced(folder, other):
+    """Another bundle in its place, as lightrec writes it."""
+    with new_folder(folder) as beside:
+        shutil.copytree(other, beside, dirs_exist_ok=True)
+
+
+def deleted(folder, other):
     shutil.rmtree(folder)
-    shutil.copytree(gru4rec_bundle, folder)
-    for ask in (
-        lambda: recommender.session(history).recommend(3),
-        lambda: recommender.recommend(history, 1, (), [ITEMS[1]]),
-    ):
-        with pytest.raises(BundleError, match="has been replaced since its bundle was loaded: load the bundle again"):
-            ask()
-    same(recommender.recommend(history, 3), expected)
-    same(slot.current.session(history).recommend(3), expected)
-    assert len(slot.current.recommend(history, 1, candidates=[ITEMS[1]])) == 1
+
+
+def overwritten(folder, other):
+    """Each file by itself; those that are mapped keep their bytes, for they lose only their names."""
+    for file in folder.iterdir():
+        file.unlink()
+    shutil.copytree(other, folder, dirs_exist_ok=True)
+
+
+def with_other_parts(folder, other):
+    """The model stays as it is, beside the graphs of another."""
+    for part in PARTS:
+        shutil.copyfile(other / f"{part}.onnx", folder / f"{part}.onnx")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("change", [replaced, deleted, overwritten, with_other_parts])
+def test_a_loaded_bundle_answers_whatever_becomes_of_its_folder(
+    backend, change, sasrec_bundle, gru4rec_bundle, tmp_path
+):
+    """Graphs are opened, titles read and shapes fixed when they are first needed: never out of another bundle."""
+    folder, untouched = shutil.copytree(sasrec_bundle, tmp_path / "bundle"), Recommender.load(sasrec_bundle)
+    late, slot = Recommender.load(folder, backend), RecommenderSlot(folder, backend=backend)
+    running = late.session(ITEMS[:2]) if backend == "openvino" else slot.current.session(ITEMS[:2])
+    running.recommend(3)
+    change(folder, gru4rec_bundle)
+    for history in ([ITEMS[3], ITEMS[8]], ITEMS[:MAX_LENGTH]):
+        for name, ask in QUESTIONS.items():
+            expected = ask(untouched, history)
+            for found in (ask(late, history), ask(slot.current, history)):
+                assert found == expected if name == "title" else not same(found, expected)
+    running.add(ITEMS[2])
+    same(running.recommend(3), untouched.recommend(ITEMS[:3], 3))
+
+
+def test_a_graph_replaced_while_it_is_opened_is_not_used(sasrec_bundle, gru4rec_bundle, tmp_path, monkeypatch):
+    folder = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    recommender, untouched = Recommender.load(folder), Recommender.load(sasrec_bundle)
+    opened, open_graph = [], recommender.backend.parts._open_graph
+
+    def replace_and_open(file):
+        replaced(folder, gru4rec_bundle)
+        opened.append(file.name)
+        return open_graph(file)
+
+    monkeypatch.setattr(recommender.backend.parts, "_open_graph", replace_and_open)
+    for ask in QUESTIONS.values():
+        if ask is not QUESTIONS["title"]:
+            same(ask(recommender, ITEMS[:3]), ask(untouched, ITEMS[:3]))
+    assert opened == ["step.onnx"]
+    with pytest.raises(BundleError, match=r"step\.onnx has been replaced since its bundle was loaded: load the bundle"):
+        recommender.backend.parts.start()
+
+
+@pytest.mark.parametrize("reader", ["read_catalogue", "open_backend"])
+def test_a_bundle_replaced_while_it_is_loaded_is_not_mixed_with_the_other(
+    reader, sasrec_bundle, gru4rec_bundle, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    read = getattr(recommender_module, reader)
+
+    def replace_and_read(*args, **options):
+        replaced(folder, gru4rec_bundle)
+        return read(*args, **options)
+
+    monkeypatch.setattr(recommender_module, reader, replace_and_read)
+    with pytest.raises(BundleError, match=r"was replaced while it was being loaded: load it again\.$"):
+        Recommender.load(folder)
 
 
 some_items = st.lists(st.sampled_from([*ITEMS, "nobody"]), max_size=3 * MAX_LENGTH)
