@@ -60,12 +60,10 @@ class GraphBuilder:
     def add_votes(self, neighbours: Neighbours, scores: str) -> str:
         """``scores [B, N]`` with the votes of the history that was read; see :meth:`Neighbours.forward`."""
         items, votes = (table[:-1].numpy() for table in (neighbours.items, neighbours.votes))
-        by_age = self.constant("neighbours.by_age", neighbours.by_age.numpy())
+        # Padding is of negative age, which reads the table from its end: there are no votes.
+        by_age = np.concatenate([neighbours.by_age.numpy(), np.zeros(len(neighbours.by_age))])[:, None]
         age = self.add("Sub", ["last", "step"], "age")
-        age = self.add("Clip", [age, self.constant("zero", np.array(0))], "age.known")
-        weight = self.add("Gather", [by_age, age], "age.weight")
-        weight = self.add("Where", ["real", weight, self.constant("no_vote", np.float32(0))], "voter.flat")
-        weight = self.add("Unsqueeze", [weight, self.constant("i2", np.array([2]))], "voter")
+        weight = self.add("Gather", [self.constant("neighbours.by_age", by_age), age], "voter")  # [B, T, 1]
         amount = self.add("Gather", [self.constant(VOTES, votes), "ids"], "vote.codes")
         amount = self.add("Cast", [amount], "vote.steps", to=TensorProto.FLOAT)
         amount = self.add("Flatten", [self.add("Mul", [amount, weight], "vote.amounts")], "vote.amount", axis=1)
