@@ -9,7 +9,8 @@ is 1 if the file is not up to date.
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
 one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are.
 Rows of kind ``speed`` are those of ``lightrec bench --out``. Rows of kind ``comparison`` compare two
-labels; those of kind ``goal`` are the speed table's.
+labels; those of kind ``goal`` are the speed table's, those of kind ``training-speed`` come from
+:mod:`~lightrec.benchmarks.peer_speed`.
 """
 
 from __future__ import annotations
@@ -146,6 +147,27 @@ def goals_table(rows: Sequence[Row]) -> str:
     return f"{table}\nMeasured on {' and on '.join(machines)}; one thread but for batches.\n"
 
 
+def training_table(rows: Sequence[Row]) -> str:
+    """One line a library: seconds of an epoch, and how many times the first library's that is."""
+    first = rows[0]["seconds_per_epoch"]
+    lines = [
+        [
+            f"{row['label']} {row['version']}",
+            f"{row['seconds_per_epoch']:.1f}",
+            f"{row['seconds_per_epoch'] / first:.1f}×",
+            f"{row['parameters']:,}",
+        ]
+        for row in rows
+    ]
+    row, settings = rows[0], rows[0]["settings"]
+    table = _markdown(["library", "s an epoch", "×", "parameters"], lines, left=1)
+    return (
+        f"{table}\n{row['data']}, {row['targets_per_epoch']:,} targets an epoch; d={settings['hidden_size']}, "
+        f"{settings['num_layers']} layers, {settings['max_length']} positions, batches of {settings['batch_size']}, "
+        f"{row['threads']} threads. Measured on {machine_line(row)}.\n"
+    )
+
+
 def comparison_lines(rows: Sequence[Row]) -> str:
     """One sentence a comparison: the difference with its interval, and whether it is one."""
     sentences = []
@@ -194,7 +216,7 @@ def _rows(file: Path) -> list[Row]:
 def _table(rows: list[Row]) -> str:
     parts = [make(chosen) for kind, make in KINDS.items() if (chosen := [row for row in rows if row["kind"] == kind])]
     if not parts:
-        raise DataError("A marked table has rows of no known kind (quality, comparison, speed, goal): store such rows.")
+        raise DataError(f"A marked table has rows of no known kind ({', '.join(KINDS)}): store such rows.")
     return "\n".join(parts)
 
 
@@ -210,6 +232,7 @@ KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
     "comparison": comparison_lines,
     "speed": speed_table,
     "goal": goals_table,
+    "training-speed": training_table,
 }
 
 

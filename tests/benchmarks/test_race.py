@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lightrec.benchmarks.race import Contestant, medians, race, ratio
-from lightrec.benchmarks.readme_tables import goals_table
+from lightrec.benchmarks.readme_tables import goals_table, training_table
 from lightrec.benchmarks.rows import read_rows
 from lightrec.benchmarks.speed_goals import GOALS, cells, goal_row
 from lightrec.benchmarks.speed_table import main
@@ -129,3 +129,15 @@ def test_stored_goals_make_a_table(speed_row):
     assert "| Beauty: top 10 that int8 and fp32 share | 0.97 |  | ≥ 0.98 |  | missed |" in text
     assert "| Beauty: model, ids, manifest | 0.95 MB |  | ≤ 1 MB |  | met |" in text
     assert "1.25" not in text and "Processor 9000" in text
+
+
+def test_epochs_of_three_libraries_make_a_table(speed_row):
+    shared = {"data": "tiny", "targets_per_epoch": 1234, "threads": 2, "machine": speed_row("a fp32", 1.0)["machine"]}
+    shared |= {"settings": {"hidden_size": 8, "num_layers": 1, "max_length": 5, "batch_size": 4}, "version": "1.0"}
+    rows = [
+        {**shared, "label": label, "seconds_per_epoch": seconds, "parameters": 1000}
+        for label, seconds in (("ours", 2.0), ("theirs", 5.0))
+    ]
+    text = training_table(rows)
+    assert "| ours 1.0 | 2.0 | 1.0× | 1,000 |" in text and "| theirs 1.0 | 5.0 | 2.5× | 1,000 |" in text
+    assert "tiny, 1,234 targets an epoch; d=8, 1 layers, 5 positions, batches of 4, 2 threads." in text
