@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import importlib.util
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Inputs, Settings
 from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
 from lightrec.runtime.openvino_backend import OpenVinoBackend
 from lightrec.runtime.parts import Parts, identities, open_late
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
@@ -88,7 +93,18 @@ class OnnxRuntimeBackend(Backend):
             items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
             return items, scores
 
-        return functools.partial(ThreadPoolExecutor(self._threads, "lightrec").map, run)
+        pool = ThreadPoolExecutor(self._threads, "lightrec")
+
+        def several(asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+            for inputs in asked:
+                waiting.append(pool.submit(run, inputs))
+                if len(waiting) > 2 * self._threads:  # what is asked next is only then put together
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+        return several
 
 
 def _require_providers(asked: Sequence[str] | None) -> list[str]:
