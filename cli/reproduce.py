@@ -22,7 +22,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="default, beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file of your own.",
+            help="default, temporal, beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file "
+            "of your own.",
             show_default=False,
         ),
     ],
