@@ -81,7 +81,7 @@ def test_the_package_holds_recipes_without_mistakes(name):
 
     recipe = open_recipe(name)
     # What is compared under another split is not what one deploys.
-    assert recipe.comparisons and (recipe.bundles or recipe.split == "temporal")
+    assert recipe.comparisons and (recipe.bundles or recipe.frame.split == "temporal")
     for step in reproduce_steps(recipe, Layout(Path("out"), Path("data")), fetch=name == "ml-1m"):
         parsed(step.line)
 
