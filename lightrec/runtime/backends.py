@@ -22,6 +22,8 @@ from lightrec.runtime.parts import Parts, identities, open_late
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from onnxruntime import InferenceSession
+
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
 
@@ -65,9 +67,7 @@ class OnnxRuntimeBackend(Backend):
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`Backend.run`."""
-        inputs = {"history": history, "length": length, "exclude": exclude, "k": k}
-        items, scores = self._session.run(OUTPUTS, inputs)
-        return items, scores
+        return _run(self._session, (history, length, exclude, k))
 
     def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """With several threads, as many runs at a time with one thread each, for which the model is loaded once more.
@@ -89,22 +89,23 @@ class OnnxRuntimeBackend(Backend):
         if session is None:
             return None
 
-        def run(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-            items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
-            return items, scores
-
         pool = ThreadPoolExecutor(self._threads, "lightrec")
 
         def several(asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
             for inputs in asked:
-                waiting.append(pool.submit(run, inputs))
+                waiting.append(pool.submit(_run, session, inputs))
                 if len(waiting) > 2 * self._threads:  # what is asked next is only then put together
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
         return several
+
+
+def _run(session: InferenceSession, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
+    return items, scores
 
 
 def _require_providers(asked: Sequence[str] | None) -> list[str]:
