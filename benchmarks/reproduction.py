@@ -118,6 +118,7 @@ class Reproduction:
             "parameters": loaded.num_parameters(),
             "epochs_trained": record["epochs_trained"],
             "seconds": record["seconds"],
+            "precision": record.get("precision", "fp32"),
             "command": self.commands[run / "run.json"],
         }
         if seed == 0 and model.name in self.recipe.bundles:

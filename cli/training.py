@@ -53,7 +53,7 @@ FromStudentOption = Annotated[
 GradientAccumulationOption = Annotated[
     int | None, option("--gradient-accumulation", "Parts in which a step is computed, to save memory.", 1)
 ]
-PrecisionOption = Annotated[str | None, option("--precision", "fp32, or bf16 where the hardware has it.", "fp32")]
+PrecisionOption = Annotated[str | None, option("--precision", "fp32, bf16, or auto (bf16 where there is any).", "fp32")]
 SeedOption = Annotated[int | None, option("--seed", "Makes the run repeatable.", 0)]
 ReportToOption = Annotated[
     str | None,

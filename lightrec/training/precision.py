@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from lightrec.errors import ConfigError
 
 
-def require_bf16(device: str) -> None:
-    """Refuse bf16 where the hardware would only emulate it.
+def resolve_precision(wanted: str, device: str) -> Literal["fp32", "bf16"]:
+    """The precision to compute in: ``auto`` is bf16 where the hardware has it, and else fp32.
+
+    Args:
+        wanted: ``fp32``, ``bf16`` or ``auto``.
+        device: such as ``cpu`` or ``cuda:0``.
 
     Raises:
-        ConfigError: if ``device`` has no bf16 arithmetic of its own.
+        ConfigError: if bf16 is wanted and ``device`` would only emulate it.
     """
+    if wanted == "fp32":
+        return "fp32"
     kind = device.split(":")[0]
-    if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return
-    if kind == "cpu" and _cpu_has_bf16():
-        return
-    raise ConfigError(f"--precision bf16: this {kind} device has no bf16 arithmetic; leave the flag out for fp32.")
+    if _has_bf16(kind):
+        return "bf16"
+    if wanted == "auto":
+        return "fp32"
+    raise ConfigError(f"--precision bf16: this {kind} device has no bf16 arithmetic; give auto or fp32.")
+
+
+def _has_bf16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and _cpu_has_bf16()
 
 
 def _cpu_has_bf16() -> bool:

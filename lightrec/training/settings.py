@@ -26,8 +26,9 @@ class TrainingSettings:
     gradient_accumulation: int = 1
     """Parts in which a step is computed: the same step in less memory. Not quite the same with ``instance_weighting =
     "confidence"``, whose weights have mean one in each part."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """``bf16`` computes the layers in bfloat16, where the hardware has it; weights stay float32."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """``bf16`` computes the layers in bfloat16, which the hardware must have; weights stay float32. ``auto`` takes it
+    where the hardware has it."""
     learning_rate: float = 1e-3
     """Highest learning rate of AdamW; it warms up, then falls to zero along a cosine."""
     warmup: float = 0.05

@@ -33,7 +33,7 @@ from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
 from lightrec.training import processes
 from lightrec.training.batches import Batches, BatchLoader
-from lightrec.training.precision import require_bf16
+from lightrec.training.precision import resolve_precision
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import Run
 from lightrec.training.settings import TrainingSettings
@@ -174,6 +174,7 @@ def fit(
 
     Raises:
         DataError: if there is nothing to train or validate on.
+        ConfigError: if bf16 is asked for where the hardware has none.
     """
     windows = collator.windows
     if not len(windows) or not len(split.validation):
@@ -184,8 +185,7 @@ def fit(
     transformers_logging.set_verbosity_error()
     started = time.monotonic()
     device = resolve_device(settings.device)
-    if settings.precision == "bf16":
-        require_bf16(device)
+    precision = resolve_precision(settings.precision, device)
     batches = Batches(windows.lengths, settings.batch_size, settings.gradient_accumulation, settings.seed)
     steps_per_epoch = batches.n_batches
     every = steps_per_epoch * settings.evaluate_every
@@ -210,7 +210,7 @@ def fit(
         logging_steps=steps_per_epoch,
         seed=settings.seed,
         use_cpu=device == "cpu",
-        bf16=settings.precision == "bf16",
+        bf16=precision == "bf16",
         report_to=settings.report_to.split(","),
         remove_unused_columns=False,
         restore_callback_states_from_checkpoint=True,
@@ -244,6 +244,7 @@ def fit(
         "learning_rate": arguments.learning_rate,
         "seconds": round(time.monotonic() - started, 1),
         "device": str(arguments.device),
+        "precision": precision,
         "processes": processes.count(),
     }
     return history, facts

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from lightrec.errors import ConfigError, DataError
 from lightrec.training.batches import Batches
-from lightrec.training.precision import require_bf16
+from lightrec.training.precision import resolve_precision
 from lightrec.training.progress import Silent
 from lightrec.training.settings import StudentSettings
 from lightrec.training.students import train
@@ -115,16 +115,20 @@ def test_two_processes_take_the_same_steps_as_one(tiny_dataset, tmp_path, studen
 
 def test_bf16_trains_and_keeps_its_weights_in_float32(tiny_dataset, tmp_path, monkeypatch):
     # Emulated where the processor has none, which is refused to users as slower than fp32.
-    monkeypatch.setattr("lightrec.training.trainer.require_bf16", lambda device: None)
-    train(tiny_dataset.path, tmp_path / "run", dataclasses.replace(EXACT, precision="bf16", epochs=12), Silent())
+    monkeypatch.setattr("lightrec.training.precision._cpu_has_bf16", lambda: True)
+    record = train(
+        tiny_dataset.path, tmp_path / "run", dataclasses.replace(EXACT, precision="auto", epochs=12), Silent()
+    )
+    assert record["precision"] == "bf16"
     assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0] * 0.7
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "run").values())
 
 
 def test_bf16_is_refused_where_the_hardware_lacks_it(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("lightrec.training.precision._cpu_has_bf16", lambda: False)
-    with pytest.raises(ConfigError, match="this cpu device has no bf16 arithmetic"):
+    with pytest.raises(ConfigError, match="this cpu device has no bf16 arithmetic; give auto or fp32"):
         train(tiny_dataset.path, tmp_path / "run", dataclasses.replace(EXACT, precision="bf16"), Silent())
     assert not (tmp_path / "run" / "run.json").exists()
     with pytest.raises(ConfigError, match="this mps device has no bf16 arithmetic"):
-        require_bf16("mps")
+        resolve_precision("bf16", "mps")
+    assert resolve_precision("auto", "mps") == resolve_precision("auto", "cpu") == "fp32"
