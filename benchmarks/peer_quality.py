@@ -64,13 +64,21 @@ def run(given: argparse.Namespace) -> None:
         "data_checksum": dataset.checksum,
         "split": {"name": split.name, "quantile": 0.9 if split.name == "temporal" else None},
     }
-    trials = []
-    for number in range(given.trials):
-        chosen = suggest(number, given.hidden_size, given.seed)
-        trials.append(attempt(f"trial-{number:02d}", given, split, {**options, **chosen, "seed": given.seed}, facts))
-    best = max(trials, key=lambda row: row["validation"]["ndcg@10"])
+    best = _search(given, split, options, facts)
     for seed in range(given.seed, given.seed + given.seeds):
-        attempt(f"seed-{seed}", given, split, {**best["settings"], "seed": seed}, facts)
+        attempt(f"seed-{seed}", given, split, {**best, "seed": seed}, facts)
+
+
+def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: Row) -> dict[str, Any]:
+    """The settings of the best trial on validation; one alone needs no training to be chosen."""
+    tried = [{**options, **suggest(number, given.hidden_size, given.seed)} for number in range(given.trials)]
+    if len(tried) == 1:
+        return tried[0]
+    rows = [
+        attempt(f"trial-{number:02d}", given, split, {**settings, "seed": given.seed}, facts)
+        for number, settings in enumerate(tried)
+    ]
+    return max(rows, key=lambda row: row["validation"]["ndcg@10"])["settings"]
 
 
 def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, Any]:
@@ -166,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
-    parser.add_argument("--trials", type=int, default=15)
+    parser.add_argument("--trials", type=int, default=15, help="settings to try; 1: lightrec's defaults")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of the best settings")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, and that of the search")
     parser.add_argument("--threads", type=int, default=1)

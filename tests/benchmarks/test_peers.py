@@ -120,6 +120,14 @@ def test_the_workers_ndcg_is_that_of_the_protocol(tiny_dataset, tmp_path, levels
     assert 0 < found == pytest.approx(ndcg_of(PeerScorer(vectors, histories), split.validation, split))
 
 
+def test_one_trial_alone_is_not_trained_to_be_chosen(tiny_dataset, worker, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(peer_quality, "WORKER", worker)
+    assert quality(tiny_dataset, tmp_path, "--trials", 1, "--seed", 3) == 0, capsys.readouterr().err
+    (row,) = read_rows(tmp_path / "r.jsonl")
+    assert (row["kind"], row["seed"]) == ("quality", 3)
+    assert row["settings"].items() >= {**suggest(0, [64], seed=3), "seed": 3}.items()
+
+
 def test_trials_differ_and_stay_within_the_space_of_our_own_search():
     from lightrec.training.search import SPACE
 
