@@ -118,7 +118,7 @@ class Reproduction:
             "parameters": loaded.num_parameters(),
             "epochs_trained": record["epochs_trained"],
             "seconds": record["seconds"],
-            "precision": record.get("precision", "fp32"),
+            "precision": record.get("precision", record["config"]["precision"]),
             "command": self.commands[run / "run.json"],
         }
         if seed == 0 and model.name in self.recipe.bundles:
