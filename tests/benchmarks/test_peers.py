@@ -128,6 +128,21 @@ def test_one_trial_alone_is_not_trained_to_be_chosen(tiny_dataset, worker, tmp_p
     assert row["settings"].items() >= {**suggest(0, [64], seed=3), "seed": 3}.items()
 
 
+@pytest.mark.parametrize("flag", ["--trials", "--seeds", "--epochs", "--hidden-size"])
+def test_counts_below_one_are_refused_by_name(flag, tiny_dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        quality(tiny_dataset, tmp_path, flag, 0)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert f"{flag}: '0' is not a whole number of at least 1" in error and "Traceback" not in error
+
+
+def test_a_peer_is_validated_on_as_many_cases_as_a_student():
+    from lightrec.training.settings import TrainingSettings
+
+    assert TrainingSettings().validation_cases == peer_quality.MOST_CASES
+
+
 def test_trials_differ_and_stay_within_the_space_of_our_own_search():
     from lightrec.training.search import SPACE
 
