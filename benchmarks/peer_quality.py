@@ -170,7 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hidden-size", type=_count, nargs="+", default=[64], help="widths to choose from")
     parser.add_argument("--num-heads", type=_count, default=2)
     # RecTools trains on so many events of each user, the last ones: for long histories 200 is a fairer choice.
-    parser.add_argument("--max-length", type=_count, default=50, help="most events of a user that it reads and trains on")
+    parser.add_argument(
+        "--max-length", type=_count, default=50, help="most events of a user that it reads and trains on"
+    )
     parser.add_argument("--batch-size", type=_count, default=128)
     parser.add_argument("--epochs", type=_count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
