@@ -54,6 +54,7 @@ def run(given: argparse.Namespace) -> None:
         "batch_size": given.batch_size,
         "epochs": given.epochs,
         "patience": given.patience,
+        "minutes": given.minutes,
         "threads": given.threads,
         "validate": True,
     }
@@ -176,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=_count, default=128)
     parser.add_argument("--epochs", type=_count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
+    parser.add_argument(
+        "--minutes", type=_count, help="end a training with the epoch in which so many minutes are over"
+    )
     parser.add_argument("--trials", type=_count, default=15, help="settings to try; 1: lightrec's defaults")
     parser.add_argument("--seeds", type=_count, default=5, help="seeds of the best settings")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, and that of the search")

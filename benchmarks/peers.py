@@ -76,6 +76,8 @@ def write_request(path: Path, split: Split, validation: Cases, test: Cases) -> l
 def ask(python: Path, worker: Path, request: Path, answer: Path, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Run ``worker`` with the interpreter ``python`` and return the arrays that it wrote to ``answer``.
 
+    What it prints goes where our own output goes: a long training is seen to move.
+
     Args:
         python: an interpreter with the peer installed.
         worker: the worker's file.
@@ -90,7 +92,7 @@ def ask(python: Path, worker: Path, request: Path, answer: Path, options: Mappin
     # Isolated: the folder of the worker holds modules whose names are those of other packages.
     command = [str(python), "-I", str(worker), str(request), str(answer), json.dumps(dict(options))]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     except OSError as error:
         raise ModelError(f"The interpreter {python} cannot be started ({error.strerror}): check its path.") from None
     if done.returncode:

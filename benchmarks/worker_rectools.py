@@ -33,6 +33,7 @@ def main() -> None:
         """Times every epoch; asked to, it validates after each, keeps the best vectors and stops early."""
 
         def __init__(self) -> None:
+            self.begun = time.perf_counter()
             self.seconds: list[float] = []
             self.ndcg: list[float] = []
             self.best: dict[str, np.ndarray] = {}
@@ -50,8 +51,12 @@ def main() -> None:
             self.ndcg.append(validation_ndcg(vectors, request))
             if self.ndcg[-1] == max(self.ndcg):
                 self.best = vectors
-            if options["patience"] and len(self.ndcg) - 1 - int(np.argmax(self.ndcg)) >= options["patience"]:
-                trainer.should_stop = True
+            epoch, seconds = len(self.ndcg), self.seconds[-1]
+            print(f"epoch {epoch}: {seconds:.0f} s, validation NDCG@10 {self.ndcg[-1]:.4f}", flush=True)
+            since_best = len(self.ndcg) - 1 - int(np.argmax(self.ndcg))
+            out_of_patience = options["patience"] and since_best >= options["patience"]
+            out_of_time = options["minutes"] and time.perf_counter() - self.begun >= 60 * options["minutes"]
+            trainer.should_stop = bool(out_of_patience or out_of_time)
 
     model = SASRecModel(
         loss="softmax",
@@ -129,13 +134,15 @@ def validation_ndcg(vectors: dict[str, np.ndarray], request: dict[str, np.ndarra
     unknown = np.isnan(items).any(axis=1)
     table = np.nan_to_num(items).T
     gains = []
-    for case, target in enumerate(targets):
-        scores = vectors["states"][case] @ table
-        scores[unknown] = -np.inf
-        scores[request["histories"][offsets[case] : offsets[case + 1]]] = -np.inf
-        rank = np.count_nonzero(scores >= scores[target])
-        gains.append(1 / np.log2(rank + 1) if rank <= 10 and np.isfinite(scores[target]) else 0.0)
-    return float(np.mean(gains))
+    for cases in np.array_split(np.arange(len(targets)), -(-len(targets) // 256)):
+        scores = vectors["states"][cases] @ table
+        scores[:, unknown] = -np.inf
+        seen = request["histories"][offsets[cases[0]] : offsets[cases[-1] + 1]]
+        scores[np.repeat(cases - cases[0], np.diff(offsets[cases[0] : cases[-1] + 2])), seen] = -np.inf
+        target = scores[np.arange(len(cases)), targets[cases]]
+        ranks = np.count_nonzero(scores >= target[:, None], axis=1)
+        gains.append(np.where((ranks <= 10) & np.isfinite(target), 1 / np.log2(ranks + 1), 0.0))
+    return float(np.concatenate(gains).mean())
 
 
 if __name__ == "__main__":

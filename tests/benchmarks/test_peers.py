@@ -189,6 +189,6 @@ def test_the_real_peers_train(tiny_dataset, tmp_path, library, capsys):
     assert peer_speed.main([*words, f"--{library}", python, "--rounds", "1", "--hidden-size", "8"]) == 0
     assert len(read_rows(out)) == 2
     if library == "rectools":
-        work = ["--python", python, "--work", str(tmp_path / "work"), "--trials", "1", "--seeds", "1"]
+        work = ["--python", python, "--work", str(tmp_path / "work"), "--trials", "1", "--seeds", "1", "--minutes", "9"]
         assert peer_quality.main([*words, *work, "--hidden-size", "8"]) == 0, capsys.readouterr().err
         assert read_rows(out)[-1]["metrics"]["ndcg@10"]["value"] > 0
