@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.peers import PeerScorer, as_history, ask, sampled, write_request
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.data.dataset import Dataset
@@ -168,30 +169,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file to add rows to")
     parser.add_argument("--label", help=f"name in tables (default: {LABEL})")
     parser.add_argument("--split", choices=("leave-one-out", "temporal"), default="leave-one-out")
-    parser.add_argument("--hidden-size", type=_count, nargs="+", default=[64], help="widths to choose from")
-    parser.add_argument("--num-heads", type=_count, default=2)
+    parser.add_argument("--hidden-size", type=count, nargs="+", default=[64], help="widths to choose from")
+    parser.add_argument("--num-heads", type=count, default=2)
     # RecTools trains on so many events of each user, the last ones: for long histories 200 is a fairer choice.
     parser.add_argument(
-        "--max-length", type=_count, default=50, help="most events of a user that it reads and trains on"
+        "--max-length", type=count, default=50, help="most events of a user that it reads and trains on"
     )
-    parser.add_argument("--batch-size", type=_count, default=128)
-    parser.add_argument("--epochs", type=_count, default=60, help="most epochs")
+    parser.add_argument("--batch-size", type=count, default=128)
+    parser.add_argument("--epochs", type=count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
-    parser.add_argument(
-        "--minutes", type=_count, help="end a training with the epoch in which so many minutes are over"
-    )
-    parser.add_argument("--trials", type=_count, default=15, help="settings to try; 1: lightrec's defaults")
-    parser.add_argument("--seeds", type=_count, default=5, help="seeds of the best settings")
+    parser.add_argument("--minutes", type=count, help="end a training with the epoch in which so many minutes are over")
+    parser.add_argument("--trials", type=count, default=15, help="settings to try; 1: lightrec's defaults")
+    parser.add_argument("--seeds", type=count, default=5, help="seeds of the best settings")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, and that of the search")
-    parser.add_argument("--threads", type=_count, default=1)
+    parser.add_argument("--threads", type=count, default=1)
     return parser
-
-
-def _count(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.peers import ask, write_request
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.data.dataset import Dataset, write_dataset
@@ -164,14 +165,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rectools", type=Path, help="interpreter that has rectools[torch]")
     parser.add_argument("--replay", type=Path, help="interpreter that has replay-rec[torch]")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file to add rows to")
-    parser.add_argument("--hidden-size", type=int, default=64)
-    parser.add_argument("--num-layers", type=int, default=2)
-    parser.add_argument("--num-heads", type=int, default=2)
-    parser.add_argument("--max-length", type=int, default=50)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=3, help="epochs of each turn, at least 2: the first warms up")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each library")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--hidden-size", type=count, default=64)
+    parser.add_argument("--num-layers", type=count, default=2)
+    parser.add_argument("--num-heads", type=count, default=2)
+    parser.add_argument("--max-length", type=count, default=50)
+    parser.add_argument("--batch-size", type=count, default=128)
+    parser.add_argument("--epochs", type=count, default=3, help="epochs of each turn, at least 2: the first warms up")
+    parser.add_argument("--rounds", type=count, default=2, help="turns of each library")
+    parser.add_argument("--threads", type=count, default=2)
     return parser
 
 

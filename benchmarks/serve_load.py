@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.scenarios import best_rate, next_rate
 from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
@@ -224,11 +225,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--p99-ms", type=float, default=10.0, help="bound of the 99th percentile")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each rate")
     parser.add_argument("--first-rate", type=float, default=100.0, help="requests a second to begin with")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=count, default=1)
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--timeout", type=float, default=1.0)
-    parser.add_argument("--k", type=int, default=10)
-    parser.add_argument("--cases", type=int, default=2000, help="different histories")
+    parser.add_argument("--k", type=count, default=10)
+    parser.add_argument("--cases", type=count, default=2000, help="different histories")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.fresh import ANSWER, OPEN, first_answers
 from lightrec.benchmarks.race import Contestant, medians, race, ratio, worker
 from lightrec.benchmarks.rows import append_rows, machine, software
@@ -339,13 +340,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="run folder of a teacher fine-tuned on beauty's data")
     parser.add_argument("--replay", type=Path, help="interpreter that has replay-rec[torch], openvino and onnx")
     parser.add_argument("--scratch", type=Path, default=Path("bundles"), help="where random bundles are made and kept")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant")
+    parser.add_argument("--rounds", type=count, default=15, help="turns of each contestant")
     parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn")
-    parser.add_argument("--cases", type=int, default=1000, help="most histories to ask about")
+    parser.add_argument("--cases", type=count, default=1000, help="most histories to ask about")
     parser.add_argument(
-        "--num-layers", type=int, default=2, help="of RePlay's model; width and length are the bundle's"
+        "--num-layers", type=count, default=2, help="of RePlay's model; width and length are the bundle's"
     )
-    parser.add_argument("--num-heads", type=int, default=2)
+    parser.add_argument("--num-heads", type=count, default=2)
     return parser
 
 

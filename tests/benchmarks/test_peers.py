@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightrec.benchmarks import peer_quality, peer_speed
+from lightrec.benchmarks import peer_quality, peer_speed, serve_load, speed_table
 from lightrec.benchmarks.peer_quality import open_peer, suggest
 from lightrec.benchmarks.peers import PeerScorer, ask, sampled, write_request
 from lightrec.benchmarks.rows import read_rows
@@ -128,13 +128,23 @@ def test_one_trial_alone_is_not_trained_to_be_chosen(tiny_dataset, worker, tmp_p
     assert row["settings"].items() >= {**suggest(0, [64], seed=3), "seed": 3}.items()
 
 
-@pytest.mark.parametrize("flag", ["--trials", "--seeds", "--epochs", "--hidden-size"])
+@pytest.mark.parametrize("flag", ["--trials", "--seeds", "--epochs", "--hidden-size", "--minutes"])
 def test_counts_below_one_are_refused_by_name(flag, tiny_dataset, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         quality(tiny_dataset, tmp_path, flag, 0)
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert f"{flag}: '0' is not a whole number of at least 1" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("module", [peer_speed, serve_load, speed_table])
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "many", ""])
+def test_other_command_lines_refuse_such_counts_too(module, value, capsys):
+    flag = "--cases" if module is not peer_speed else "--rounds"
+    with pytest.raises(SystemExit) as stop:
+        module.main([flag, value, "somewhere"])
+    assert stop.value.code == 2
+    assert f"{flag}: {value!r} is not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_a_peer_is_validated_on_as_many_cases_as_a_student():
