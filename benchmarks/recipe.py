@@ -77,7 +77,7 @@ class Frame:
     students: dict = dataclasses.field(default_factory=dict)
     """One table a student, likewise; with ``seeds`` it has fewer runs than the others."""
     comparisons: dict = dataclasses.field(default_factory=dict)
-    """A student's name, and the names of those that it is compared with."""
+    """The name of a student or a teacher, and the names of those that it is compared with."""
     bundles: dict = dataclasses.field(default_factory=dict)
     """A student's name, and how its first seed is exported."""
 
@@ -228,8 +228,8 @@ def _comparisons(frame: Frame, mistakes: list[str]) -> tuple[tuple[str, str], ..
     known = {*frame.students, *frame.teachers, *frame.baselines}
     pairs = []
     for name, others in frame.comparisons.items():
-        if name not in frame.students:
-            mistakes.append(f"[comparisons] {name} is no student")
+        if name not in frame.students and name not in frame.teachers:
+            mistakes.append(f"[comparisons] {name} is no teacher or student")
         if not isinstance(others, list):
             mistakes.append(f"[comparisons] {name} = {others!r} must be a list of names")
             continue

@@ -22,7 +22,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="default, temporal, beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file "
+            help="default, teachers, temporal, beauty, video-games, ml-1m, ml-100k, ml-latest-small, or a .toml file "
             "of your own.",
             show_default=False,
         ),

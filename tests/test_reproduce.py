@@ -17,7 +17,7 @@ from lightrec.benchmarks.rows import read_rows
 from lightrec.cli.reproduce_steps import commands, reproduce_steps, settings_files
 from lightrec.errors import ConfigError
 
-NAMES = ["beauty", "default", "ml-100k", "ml-1m", "ml-latest-small", "temporal", "video-games"]
+NAMES = ["beauty", "default", "ml-100k", "ml-1m", "ml-latest-small", "teachers", "temporal", "video-games"]
 
 MINIATURE = """
 data = "tiny"
@@ -54,6 +54,7 @@ epochs = 1
 
 [comparisons]
 distilled = ["sasrec-ce", "teachers", "wide", "item-knn"]
+wide = ["language-model"]
 
 [bundles.distilled]
 max_ndcg_drop = 1.0
@@ -80,8 +81,8 @@ def test_the_package_holds_recipes_without_mistakes(name):
     from command_lines import parsed
 
     recipe = open_recipe(name)
-    # What is compared under another split is not what one deploys.
-    assert recipe.comparisons and (recipe.bundles or recipe.frame.split == "temporal")
+    # What is compared under another split, or to choose a teacher, is not what one deploys.
+    assert recipe.comparisons and (recipe.bundles or name in ("teachers", "temporal"))
     for step in reproduce_steps(recipe, Layout(Path("out"), Path("data")), fetch=name == "ml-1m"):
         parsed(step.line)
 
@@ -132,7 +133,7 @@ def test_all_mistakes_of_a_recipe_are_named_at_once():
         ({"baselines": ["eaze"]}, "baselines: 'eaze' is none"),
         ({"comparisons": {"distilled": ["nobody"]}}, r"\[comparisons\] distilled: 'nobody' is no model"),
         ({"comparisons": {"alone": ["teachers"]}}, "alone: 'teachers' is no model"),
-        ({"comparisons": {"text": ["alone"]}}, "text is no student"),
+        ({"comparisons": {"nobody": ["alone"]}}, "nobody is no teacher or student"),
         ({"bundles": {"text": {"precision": "int2"}}}, r"precision = 'int2' .*; \[bundles.text\] is no student"),
         ({"seeds": 0}, "seeds = 0 must be at least 1"),
     ],
@@ -251,6 +252,7 @@ def test_a_miniature_recipe_runs_to_its_end_and_again(tiny_dataset, tmp_path):
         ("language model + wide", [2, 1]),
         ("wide", [2, 1]),
         ("item-knn", [2, 1]),
+        ("language model", [1, 1]),
     ]
     for row in compared:  # the same figures as lightrec evaluate gave
         values = [one["metrics"]["ndcg@10"]["value"] for one in quality if one["label"] == row["b"]]
