@@ -74,6 +74,7 @@ def run(given: argparse.Namespace) -> None:
 def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: Row) -> dict[str, Any]:
     """The settings of the best trial on validation; one alone needs no training to be chosen."""
     tried = [{**options, **suggest(number, given.hidden_size, given.seed)} for number in range(given.trials)]
+    tried[0] |= {"learning_rate": given.learning_rate, "dropout": given.dropout}
     if len(tried) == 1:
         return tried[0]
     rows = [
@@ -86,7 +87,7 @@ def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], fa
 def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, Any]:
     """The hyper-parameters of a trial, drawn from the space of ``lightrec tune`` (RecTools knows no weight decay).
 
-    The first trial has lightrec's own defaults.
+    The first trial has lightrec's own defaults, unless flags say otherwise.
     """
     if number == 0:
         return {"learning_rate": 2e-3, "dropout": 0.5, "num_layers": 2, "hidden_size": hidden_sizes[0]}
@@ -176,10 +177,12 @@ def _parser() -> argparse.ArgumentParser:
         "--max-length", type=count, default=50, help="most events of a user that it reads and trains on"
     )
     parser.add_argument("--batch-size", type=count, default=128)
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the first trial: what suits SASRec-CE")
+    parser.add_argument("--dropout", type=float, default=0.5, help="of the first trial, likewise")
     parser.add_argument("--epochs", type=count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
     parser.add_argument("--minutes", type=count, help="end a training with the epoch in which so many minutes are over")
-    parser.add_argument("--trials", type=count, default=15, help="settings to try; 1: lightrec's defaults")
+    parser.add_argument("--trials", type=count, default=15, help="settings to try; 1: the first alone")
     parser.add_argument("--seeds", type=count, default=5, help="seeds of the best settings")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, and that of the search")
     parser.add_argument("--threads", type=count, default=1)

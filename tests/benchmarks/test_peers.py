@@ -128,6 +128,14 @@ def test_one_trial_alone_is_not_trained_to_be_chosen(tiny_dataset, worker, tmp_p
     assert row["settings"].items() >= {**suggest(0, [64], seed=3), "seed": 3}.items()
 
 
+def test_the_first_trial_takes_what_suits_our_own_model(tiny_dataset, worker, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(peer_quality, "WORKER", worker)
+    assert quality(tiny_dataset, tmp_path, "--dropout", 0.2, "--learning-rate", 1e-3) == 0, capsys.readouterr().err
+    first, second, _ = (row["settings"] for row in read_rows(tmp_path / "r.jsonl"))
+    assert (first["dropout"], first["learning_rate"]) == (0.2, 1e-3)
+    assert second == {**second, **suggest(1, [64], seed=0)}
+
+
 @pytest.mark.parametrize("flag", ["--trials", "--seeds", "--epochs", "--hidden-size", "--minutes"])
 def test_counts_below_one_are_refused_by_name(flag, tiny_dataset, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
