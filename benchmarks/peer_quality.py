@@ -31,6 +31,9 @@ WORKER = Path(__file__).with_name("worker_rectools.py")
 MOST_CASES = 10_000
 """Validation cases that are asked after every epoch: as many as a student is validated on."""
 
+FIRST_TRIAL = {"learning_rate": 2e-3, "dropout": 0.5, "num_layers": 2}
+"""lightrec's own defaults."""
+
 Row = dict[str, Any]
 
 
@@ -90,7 +93,7 @@ def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, An
     The first trial has lightrec's own defaults, unless flags say otherwise.
     """
     if number == 0:
-        return {"learning_rate": 2e-3, "dropout": 0.5, "num_layers": 2, "hidden_size": hidden_sizes[0]}
+        return {**FIRST_TRIAL, "hidden_size": hidden_sizes[0]}
     random = np.random.default_rng([seed, number])
     return {
         "learning_rate": float(f"{np.exp(random.uniform(np.log(3e-4), np.log(1e-2))):.3g}"),
@@ -177,8 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         "--max-length", type=count, default=50, help="most events of a user that it reads and trains on"
     )
     parser.add_argument("--batch-size", type=count, default=128)
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the first trial: what suits SASRec-CE")
-    parser.add_argument("--dropout", type=float, default=0.5, help="of the first trial, likewise")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=FIRST_TRIAL["learning_rate"],
+        help="of the first trial: what suits SASRec-CE",
+    )
+    parser.add_argument("--dropout", type=float, default=FIRST_TRIAL["dropout"], help="of the first trial, likewise")
     parser.add_argument("--epochs", type=count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
     parser.add_argument("--minutes", type=count, help="end a training with the epoch in which so many minutes are over")

@@ -22,6 +22,10 @@ from lightrec.errors import ModelError
 SEED_OF_CASES = 0
 """Draws the validation cases where there are more than ``most``: the same for every trial and seed."""
 
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": str(256 * 2**20)}
+"""Makes glibc keep what a step frees for the next one. Logits over a whole catalogue are hundreds of megabytes, and to
+fetch them from the system at every step took half of RecTools' time: a peer should be at its best."""
+
 
 class PeerScorer:
     """A :class:`~lightrec.evaluation.protocol.Scorer` over the vectors that a worker wrote.
@@ -88,7 +92,8 @@ def ask(python: Path, worker: Path, request: Path, answer: Path, options: Mappin
     Raises:
         ModelError: if the worker fails; its last words are in the message.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options["threads"]), "MKL_NUM_THREADS": str(options["threads"])}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options["threads"]))
+    environment = {**KEEP_MEMORY, **os.environ, **threads}
     # Isolated: the folder of the worker holds modules whose names are those of other packages.
     command = [str(python), "-I", str(worker), str(request), str(answer), json.dumps(dict(options))]
     try:
