@@ -168,21 +168,46 @@ def training_table(rows: Sequence[Row]) -> str:
     )
 
 
+def comparisons_table(rows: Sequence[Row]) -> str:
+    """One line a comparison: the difference with its interval, whether it is one, and what was resampled."""
+    lines = []
+    for row in rows:
+        found = row["comparison"]
+        difference, relative = found["difference"], found["relative"]
+        ours, theirs = found["seeds"]
+        cells = [
+            f"{difference['value']:+.4f}",
+            f"{difference['low']:+.4f} to {difference['high']:+.4f}",
+            f"{relative['value']:+.1%}" if relative else "",
+            f"{found['users']:,}",
+            f"{ours}" if ours == theirs else f"{ours} and {theirs}",
+            "yes" if _is_sure(difference) else "no",
+        ]
+        lines.append([row["data"], row["a"], row["b"], *cells])
+    metrics = ", ".join(dict.fromkeys(row["comparison"]["metric"].upper() for row in rows))
+    head = ["data", "model", "against", metrics, "95 %", "relative", "users", "seeds", "a difference"]
+    table = _markdown(head, lines, left=3)
+    return f"{table}\n95 %: users and seeds resampled together. Where it holds 0, these data show no difference.\n"
+
+
 def comparison_lines(rows: Sequence[Row]) -> str:
     """One sentence a comparison: the difference with its interval, and whether it is one."""
     sentences = []
     for row in rows:
         found = row["comparison"]
         difference, relative = found["difference"], found["relative"]
-        sure = difference["low"] > 0 or difference["high"] < 0
         sentences.append(
             f"*{row['a']}* against *{row['b']}* on {row['data']}: {found['metric'].upper()} {difference['value']:+.4f} "
             f"(95 % {difference['low']:+.4f} to {difference['high']:+.4f}"
             + (f"; {relative['value']:+.1%}" if relative else "")
             + f"), {found['users']:,} users and {_seeds(found['seeds'])} resampled together: "
-            + ("a difference.\n" if sure else "no difference that these data can show.\n")
+            + ("a difference.\n" if _is_sure(difference) else "no difference that these data can show.\n")
         )
     return "\n".join(sentences)
+
+
+def _is_sure(difference: Row) -> bool:
+    return difference["low"] > 0 or difference["high"] < 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -229,7 +254,7 @@ def _slices(rows: list[Row]) -> str:
 
 KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
     "quality": quality_table,
-    "comparison": comparison_lines,
+    "comparison": comparisons_table,
     "speed": speed_table,
     "goal": goals_table,
     "training-speed": training_table,

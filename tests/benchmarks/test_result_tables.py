@@ -3,7 +3,7 @@ import json
 import pytest
 from rich.console import Console
 
-from lightrec.benchmarks.readme_tables import comparison_lines, fill_tables, main
+from lightrec.benchmarks.readme_tables import comparison_lines, comparisons_table, fill_tables, main
 from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.benchmarks.tables import absent_lines, speed_table
 from lightrec.errors import DataError
@@ -127,7 +127,7 @@ def test_check_tells_whether_the_readme_is_up_to_date(results, tmp_path, capsys)
     assert "There is no" in capsys.readouterr().err
 
 
-def test_a_claim_and_a_comparison_are_sentences(rows, tmp_path):
+def test_a_claim_is_a_sentence_and_a_comparison_a_line(rows, tmp_path):
     compared = {
         "metric": "ndcg@10",
         "difference": {"value": 0.004, "low": -0.001, "high": 0.009},
@@ -139,8 +139,8 @@ def test_a_claim_and_a_comparison_are_sentences(rows, tmp_path):
     append_rows(tmp_path / "all.jsonl", [*rows, comparison])
     text = fill_tables("<!-- claim: all -->\n<!-- /claim -->\n<!-- table: all -->\nold\n<!-- /table -->\n", tmp_path)
     assert "<!-- claim: all -->\nOn this machine take ONNX Runtime int8: 0.125 ms" in text
-    assert "*distilled* against *alone* on tiny: NDCG@10 +0.0040 (95 % -0.0010 to +0.0090; +5.0%)" in text
-    assert "no difference that these data can show" in text
+    assert "| model | against | NDCG@10 | 95 % | relative | users | seeds | a difference |\n" in text
+    assert "| distilled | alone | +0.0040 | -0.0010 to +0.0090 | +5.0% | 943 | 5 | no |\n" in text
     assert fill_tables(text, tmp_path) == text
     with pytest.raises(DataError, match="claim needs rows of kind speed"):
         append_rows(tmp_path / "some.jsonl", [comparison])
@@ -195,7 +195,9 @@ def test_a_comparison_of_unequal_numbers_of_seeds_says_so():
         "users": 40,
         "seeds": [5, 1],
     }
-    (line,) = comparison_lines(
-        [{"a": "distilled", "b": "teacher", "data": "tiny", "comparison": compared}]
-    ).splitlines()
+    row = {"a": "distilled", "b": "teacher", "data": "tiny", "comparison": compared}
+    assert "| distilled | teacher | +0.0040 | +0.0010 to +0.0090 |  | 40 | 5 and 1 | yes |\n" in comparisons_table(
+        [row]
+    )
+    (line,) = comparison_lines([row]).splitlines()
     assert line.endswith("40 users and 5 and 1 seed(s) resampled together: a difference.")
