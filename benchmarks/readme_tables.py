@@ -85,7 +85,7 @@ def quality_table(rows: Sequence[Row]) -> str:
 
 
 def slices_table(rows: Sequence[Row]) -> str:
-    """NDCG@10 on parts of the cases: one line a model, means over its seeds, the best of each column bold."""
+    """NDCG@10 on parts of the cases: one line a model, means over its seeds; the best of a column that is not 0 is bold."""
     groups = _by_model(rows)
     columns = [
         (kind, part)
@@ -105,7 +105,7 @@ def slices_table(rows: Sequence[Row]) -> str:
         for column in columns:
             values = [value for ((other, _), place), value in means.items() if (other, place) == (data, column)]
             mean = means.get(((data, label), column))
-            cells.append("" if mean is None else _bold(f"{mean:.4f}", f"{max(values):.4f}"))
+            cells.append("" if mean is None else _bold(f"{mean:.4f}", f"{max(values):.4f}" if max(values) else ""))
         lines.append([data, label, *cells])
     nouns = {"popularity": "items", "history": "histories"}
     head = ["data", "model", *(f"{part} {nouns[kind]}" for kind, part in columns)]
@@ -174,13 +174,12 @@ def comparisons_table(rows: Sequence[Row]) -> str:
     for row in rows:
         found = row["comparison"]
         difference, relative = found["difference"], found["relative"]
-        ours, theirs = found["seeds"]
         cells = [
             f"{difference['value']:+.4f}",
             f"{difference['low']:+.4f} to {difference['high']:+.4f}",
             f"{relative['value']:+.1%}" if relative else "",
             f"{found['users']:,}",
-            f"{ours}" if ours == theirs else f"{ours} and {theirs}",
+            _seeds(found["seeds"]),
             "yes" if _is_sure(difference) else "no",
         ]
         lines.append([row["data"], row["a"], row["b"], *cells])
@@ -200,7 +199,7 @@ def comparison_lines(rows: Sequence[Row]) -> str:
             f"*{row['a']}* against *{row['b']}* on {row['data']}: {found['metric'].upper()} {difference['value']:+.4f} "
             f"(95 % {difference['low']:+.4f} to {difference['high']:+.4f}"
             + (f"; {relative['value']:+.1%}" if relative else "")
-            + f"), {found['users']:,} users and {_seeds(found['seeds'])} resampled together: "
+            + f"), {found['users']:,} users and {_seeds(found['seeds'])} seed(s) resampled together: "
             + ("a difference.\n" if _is_sure(difference) else "no difference that these data can show.\n")
         )
     return "\n".join(sentences)
@@ -300,7 +299,7 @@ def _bold(text: str, best: str) -> str:
 
 def _seeds(counts: Sequence[int]) -> str:
     ours, theirs = counts
-    return f"{ours} seed(s)" if ours == theirs else f"{ours} and {theirs} seed(s)"
+    return f"{ours}" if ours == theirs else f"{ours} and {theirs}"
 
 
 def _quality_cell(group: Sequence[Row], metric: str, best: float) -> str:

@@ -182,6 +182,8 @@ def test_slices_are_means_over_seeds(quality_row, tmp_path):
     assert lines[1] == "| model | head items | tail items | short histories |"
     assert lines[3] == "| distilled | 0.3000 | **0.0200** | **0.1500** |"  # (0.2 + 0.4) / 2, and so on
     assert lines[4] == "| ease | **0.3100** | 0.0000 | 0.1000 |"
+    append_rows(tmp_path / "cold.jsonl", [quality_row("ease", 0.1, slices=sliced(cold=0.0, short=0.1))])
+    assert "| ease | 0.0000 | **0.1000** |" in fill_tables("<!-- slices: cold -->\n<!-- /slices -->\n", tmp_path)
     append_rows(tmp_path / "none.jsonl", [quality_row("ease", 0.1)])
     with pytest.raises(DataError, match="Marked slices need rows"):
         fill_tables("<!-- slices: none -->\n<!-- /slices -->\n", tmp_path)
