@@ -85,7 +85,7 @@ def quality_table(rows: Sequence[Row]) -> str:
 
 
 def slices_table(rows: Sequence[Row]) -> str:
-    """NDCG@10 on parts of the cases: one line a model, means over its seeds; the best of a column that is not 0 is bold."""
+    """NDCG@10 on parts of the cases: one line a model, means over its seeds, the best above 0 of each column bold."""
     groups = _by_model(rows)
     columns = [
         (kind, part)
