@@ -55,7 +55,7 @@ class Layout:
 
 
 class Reproduction:
-    """The results of a recipe whose commands have all finished.
+    """The results of a recipe whose commands have all finished, or been refused where the recipe can do without.
 
     Args:
         recipe: what was done.
@@ -84,15 +84,16 @@ class Reproduction:
         self._answers: dict[str, list[Evaluation]] = {}
 
     def rows(self) -> list[Row]:
-        """All rows: first the quality of every model, then the comparisons."""
-        quality = [self._baseline(name) for name in self.recipe.frame.baselines]
+        """All rows: first the quality of every model, then the comparisons; without what was refused."""
+        quality = [self._baseline(name) for name in self.recipe.frame.baselines if self._is_there(name)]
         quality += [self._run(model, 0) for model in self.recipe.teachers.values()]
         quality += [self._ensemble(model) for model in self._ensembles().values()]
         for model in self.recipe.students.values():
             quality += [self._run(model, seed) for seed in range(model.seeds)]
-            if model.name in self.recipe.bundles:
+            if self._is_exported(model.name):
                 quality.append(self._bundle(model))
-        return quality + [self._compare(*pair, quality[0]) for pair in self.recipe.comparisons]
+        pairs = [pair for pair in self.recipe.comparisons if self._is_there(pair[1])]
+        return quality + [self._compare(*pair, quality[0]) for pair in pairs]
 
     def label(self, name: str, student: str = "") -> str:
         """The name in tables of a model, a baseline, or all teachers of ``student`` together."""
@@ -121,7 +122,7 @@ class Reproduction:
             "precision": record.get("precision", record["config"]["precision"]),
             "command": self.commands[run / "run.json"],
         }
-        if seed == 0 and model.name in self.recipe.bundles:
+        if seed == 0 and self._is_exported(model.name):
             facts["deployed_bytes"] = deployed_bytes(self.layout.bundle(model.name))
         return self._row(self._found(run), model.label, record["seed"], **facts)
 
@@ -135,6 +136,13 @@ class Reproduction:
             deployed_bytes=deployed_bytes(bundle),
             command=self.commands[bundle / "manifest.json"],
         )
+
+    def _is_there(self, name: str) -> bool:
+        """Whether a model has results: all have them, but for baselines that were refused."""
+        return name not in self.recipe.frame.baselines or self.layout.evaluation(Path(name)).is_file()
+
+    def _is_exported(self, name: str) -> bool:
+        return name in self.recipe.bundles and (self.layout.bundle(name) / "manifest.json").is_file()
 
     def _ensembles(self) -> dict[tuple[str, ...], Model]:
         """For each group of several teachers the first student that has it."""

@@ -46,7 +46,8 @@ def reproduce(
 
     Prints and runs the commands that you would give one by one; then compares the students over users and seeds,
     and writes every figure with its settings to OUT/results.jsonl. Hours on two cores for most recipes. Given again,
-    it goes on from what is done.
+    it goes on from what is done. A baseline that is not made for so many items is left out, and so is a bundle that
+    loses too much.
 
     **Examples**
 
@@ -76,8 +77,10 @@ def reproduce(
         return
     started = time.monotonic()
     _write_settings(files)
-    run_steps(steps)
+    refused = run_steps(steps)
     _show_results(opened, layout, data is None, device)
+    for title, why in refused.items():
+        console.print(f"Left out: {title}. {why}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Rows: {layout.results}; this took {(time.monotonic() - started) / 60:.0f} minutes.", soft_wrap=True)
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def reproduce_steps(recipe: Recipe, layout: Layout, *, fetch: bool, device: str | None = None) -> list[Step]:
     """The commands in order; those that train go on or return at once when they are given again.
 
+    What may be refused without an end to the rest: a baseline that is not made for so many items, a bundle that loses
+    too much.
+
     Args:
         recipe: what to do.
         layout: where everything lies.
@@ -83,7 +86,7 @@ def _export(name: str, recipe: Recipe, layout: Layout) -> Step:
     words: Words = ("export", str(run), "--data", str(layout.data), "--precision", bundle.precision)
     words += ("--max-ndcg-drop", f"{bundle.max_ndcg_drop:g}", "--out", str(out))
     title = f"Export in {bundle.precision}: {recipe.students[name].label}"
-    return Step(title, words, out / "manifest.json", quiet=True, source=run / "run.json")
+    return Step(title, words, out / "manifest.json", quiet=True, source=run / "run.json", optional=True)
 
 
 def _evaluations(recipe: Recipe, layout: Layout, device: Words) -> Iterator[Step]:
@@ -93,7 +96,7 @@ def _evaluations(recipe: Recipe, layout: Layout, device: Words) -> Iterator[Step
     for name in frame.baselines:
         file = layout.evaluation(Path(name))
         words = ("evaluate", name, str(layout.data), "--tune", *split, *quantile, "--out", str(file))
-        yield Step(f"Tune and evaluate: {name}", words, file, quiet=True)
+        yield Step(f"Tune and evaluate: {name}", words, file, quiet=True, optional=True)
     for name, model in recipe.models.items():
         for seed in range(model.seeds):
             run = layout.run(name, seed)
@@ -101,11 +104,13 @@ def _evaluations(recipe: Recipe, layout: Layout, device: Words) -> Iterator[Step
     for name in recipe.bundles:
         bundle = layout.bundle(name)
         title = f"the bundle of {recipe.students[name].label}"
-        yield from _evaluation(title, bundle, bundle / "manifest.json", layout, device)
+        yield from _evaluation(title, bundle, bundle / "manifest.json", layout, device, optional=True)
 
 
-def _evaluation(title: str, model: Path, source: Path, layout: Layout, device: Words) -> Iterator[Step]:
+def _evaluation(
+    title: str, model: Path, source: Path, layout: Layout, device: Words, optional: bool = False
+) -> Iterator[Step]:
     for on in ("test", "validation"):
         file = layout.evaluation(model, on)
         words = ("evaluate", str(model), str(layout.data), "--on", on, *device, "--out", str(file))
-        yield Step(f"Evaluate on {on}: {title}", words, file, quiet=True, source=source)
+        yield Step(f"Evaluate on {on}: {title}", words, file, quiet=True, source=source, optional=optional)

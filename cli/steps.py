@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightrec.cli.common import console
+from lightrec.errors import LightrecError
 
 Words = tuple[str, ...]
 
@@ -27,6 +28,8 @@ class Step:
     """Whether its output is left out, because the tables at the end show it."""
     source: Path | None = None
     """What ``done`` was made from: with a newer one the command is given again."""
+    optional: bool = False
+    """Whether the others go on without it where it is refused."""
 
     @property
     def line(self) -> str:
@@ -41,10 +44,26 @@ class Step:
         return self.source is None or self.source.stat().st_mtime_ns <= self.done.stat().st_mtime_ns
 
 
-def run_steps(steps: Sequence[Step]) -> None:
-    """Print and run each command; those that are done are left out."""
+def run_steps(steps: Sequence[Step]) -> dict[str, str]:
+    """Print and run each command; those that are done are left out.
+
+    Returns:
+        why, by their titles, optional steps were refused.
+    """
+    from rich.text import Text
+
+    refused: dict[str, str] = {}
     for number, step in enumerate(steps, start=1):
-        _run(f"[{number}/{len(steps)}] ", step)
+        if step.optional and step.source is not None and not step.source.exists():
+            continue  # it was to be made by a step that was refused
+        try:
+            _run(f"[{number}/{len(steps)}] ", step)
+        except LightrecError as error:
+            if not step.optional:
+                raise
+            refused[step.title] = str(error)
+            console.print(Text.assemble(("left out", "yellow"), f": {error}"), soft_wrap=True)
+    return refused
 
 
 def _run(number: str, step: Step) -> None:

@@ -213,6 +213,37 @@ def test_data_that_cannot_be_fetched_must_be_given():
     assert "prepare it" in str(done.exception)
 
 
+def test_a_baseline_or_bundle_that_is_refused_does_not_end_the_rest(tiny_dataset, tmp_path, monkeypatch):
+    from lightrec.cli.app import app
+    from lightrec.evaluation import slit
+
+    monkeypatch.setattr(slit, "MOST_ITEMS", 3)
+    monkeypatch.setattr("lightrec.export.parity_gate.Parity.ndcg_drop", property(lambda parity: 0.5))
+    student = 'command = "train"\nhidden_size = 8\nmax_length = 10\nepochs = 1\n'
+    (tmp_path / "mine.toml").write_text(
+        f'data = "tiny"\nseeds = 1\nbaselines = ["slit", "popularity"]\n[students.sasrec-ce]\n{student}'
+        '[comparisons]\nsasrec-ce = ["slit", "popularity"]\n[bundles.sasrec-ce]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["reproduce", "mine.toml", "--data", str(tiny_dataset.path), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "Left out: Tune and evaluate: slit. SLIT solves for a matrix of items by items" in said
+    assert "Left out: Export in int8: sasrec-ce. " in said and "50.00% lost, 1.00% allowed" in said
+    rows = read_rows(tmp_path / "reproduced" / "mine" / "results.jsonl")
+    assert [(row["kind"], row.get("label", row.get("b"))) for row in rows] == [
+        ("quality", "popularity"),
+        ("quality", "sasrec-ce"),
+        ("comparison", "popularity"),
+    ]
+    assert "deployed_bytes" not in rows[1]
+
+    # What trains is needed: there, an error ends the whole.
+    (tmp_path / "mine.toml").write_text(f'data = "tiny"\n[students.sasrec-ce]\n{student}num_heads = 3\n')
+    command = ["reproduce", "mine.toml", "--data", str(tiny_dataset.path), "--out", "other"]
+    assert isinstance(CliRunner().invoke(app, command).exception, ConfigError)
+
+
 @pytest.mark.slow
 def test_a_miniature_recipe_runs_to_its_end_and_again(tiny_dataset, tmp_path):
     from mini_language_model import save_bert
