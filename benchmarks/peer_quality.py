@@ -31,8 +31,8 @@ WORKER = Path(__file__).with_name("worker_rectools.py")
 MOST_CASES = 10_000
 """Validation cases that are asked after every epoch: as many as a student is validated on."""
 
-FIRST_TRIAL = {"learning_rate": 2e-3, "dropout": 0.5, "num_layers": 2}
-"""lightrec's own defaults."""
+NUM_LAYERS = 2
+"""Of the first trial."""
 
 Row = dict[str, Any]
 
@@ -76,8 +76,9 @@ def run(given: argparse.Namespace) -> None:
 
 def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: Row) -> dict[str, Any]:
     """The settings of the best trial on validation; one alone needs no training to be chosen."""
-    tried = [{**options, **suggest(number, given.hidden_size, given.seed)} for number in range(given.trials)]
-    tried[0] |= {"learning_rate": given.learning_rate, "dropout": given.dropout}
+    first = {"learning_rate": given.learning_rate, "dropout": given.dropout, "num_layers": NUM_LAYERS}
+    tried = [{**options, **first, "hidden_size": given.hidden_size[0]}]
+    tried += [{**options, **suggest(number, given.hidden_size, given.seed)} for number in range(1, given.trials)]
     if len(tried) == 1:
         return tried[0]
     rows = [
@@ -88,12 +89,7 @@ def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], fa
 
 
 def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, Any]:
-    """The hyper-parameters of a trial, drawn from the space of ``lightrec tune`` (RecTools knows no weight decay).
-
-    The first trial has lightrec's own defaults, unless flags say otherwise.
-    """
-    if number == 0:
-        return {**FIRST_TRIAL, "hidden_size": hidden_sizes[0]}
+    """The hyper-parameters of a trial after the first, from the space of ``lightrec tune`` (but for weight decay)."""
     random = np.random.default_rng([seed, number])
     return {
         "learning_rate": float(f"{np.exp(random.uniform(np.log(3e-4), np.log(1e-2))):.3g}"),
@@ -125,6 +121,7 @@ def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[s
         "seed": settings["seed"],
         "validation": {"ndcg@10": on_validation, "epoch": int(np.argmax(found["ndcg"])) + 1},
         "epochs_trained": len(found["ndcg"]),
+        "stopped_by": _stopped_by(found["ndcg"], settings),
         "seconds_per_epoch": round(float(np.median(found["epoch_seconds"])), 3),
         "parameters": int(found["parameters"]),
         "peer_version": str(found["version"]),
@@ -142,6 +139,13 @@ def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[s
     test = f", test {row['metrics']['ndcg@10']['value']:.4f}" if "metrics" in row else ""
     print(f"{name}: validation NDCG@10 {on_validation:.4f}{test} ({settings})", flush=True)
     return row
+
+
+def _stopped_by(ndcg: np.ndarray, settings: dict[str, Any]) -> str:
+    """The flag that ended a training with these validations; by ``minutes`` it may have been learning still."""
+    if settings["patience"] and len(ndcg) - 1 - int(np.argmax(ndcg)) >= settings["patience"]:
+        return "patience"
+    return "epochs" if len(ndcg) == settings["epochs"] else "minutes"
 
 
 def open_peer(answer: Path, split: Split) -> PeerScorer:
@@ -183,10 +187,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--learning-rate",
         type=float,
-        default=FIRST_TRIAL["learning_rate"],
+        default=2e-3,
         help="of the first trial: what suits SASRec-CE",
     )
-    parser.add_argument("--dropout", type=float, default=FIRST_TRIAL["dropout"], help="of the first trial, likewise")
+    parser.add_argument("--dropout", type=float, default=0.5, help="of the first trial, likewise")
     parser.add_argument("--epochs", type=count, default=60, help="most epochs")
     parser.add_argument("--patience", type=int, default=10, help="epochs without progress before stopping")
     parser.add_argument("--minutes", type=count, help="end a training with the epoch in which so many minutes are over")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -125,7 +126,20 @@ def test_one_trial_alone_is_not_trained_to_be_chosen(tiny_dataset, worker, tmp_p
     assert quality(tiny_dataset, tmp_path, "--trials", 1, "--seed", 3) == 0, capsys.readouterr().err
     (row,) = read_rows(tmp_path / "r.jsonl")
     assert (row["kind"], row["seed"]) == ("quality", 3)
-    assert row["settings"].items() >= {**suggest(0, [64], seed=3), "seed": 3}.items()
+    first = {"learning_rate": 2e-3, "dropout": 0.5, "num_layers": 2, "hidden_size": 64, "seed": 3}
+    assert row["settings"].items() >= first.items()
+
+
+@pytest.mark.parametrize(("flags", "best", "flag"), [
+    (["--epochs", 2], "last", "epochs"), ([], "last", "minutes"), (["--patience", 1], "first", "patience"),
+])  # fmt: skip
+def test_a_row_says_what_ended_the_training(flags, best, flag, tiny_dataset, worker, tmp_path, monkeypatch, capsys):
+    if best == "first":
+        worker.write_text(re.sub(r"ndcg=\[0.0, (.*?)\]", r"ndcg=[\1, 0.0]", worker.read_text()))
+    monkeypatch.setattr(peer_quality, "WORKER", worker)
+    assert quality(tiny_dataset, tmp_path, "--trials", 1, *flags) == 0, capsys.readouterr().err
+    (row,) = read_rows(tmp_path / "r.jsonl")
+    assert row["stopped_by"] == flag
 
 
 def test_the_first_trial_takes_what_suits_our_own_model(tiny_dataset, worker, tmp_path, monkeypatch, capsys):
