@@ -128,6 +128,8 @@ def _ours(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(options["threads"])
     clock = EpochClock(options["epochs"])
     shared = {name: value for name, value in options.items() if name != "threads"}
+    # The others' feed-forward blocks are as wide inside as outside, as in SASRec's paper.
+    shared["intermediate_size"] = options["hidden_size"]
     settings = StudentSettings(**shared, evaluate_every=options["epochs"], patience=0, device="cpu")
     train(data, out, settings, clock)
     model, _ = load_model(out)

@@ -107,13 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     items.add_argument("--data", type=Path, help="prepared data set whose items it has")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--precision", choices=FORMAT_PRECISIONS["onnx"], default="int8")
-    for name, default in (("hidden_size", 64), ("num_layers", 2), ("num_heads", 2), ("max_length", 50)):
+    sizes = {"hidden_size": 64, "intermediate_size": None, "num_layers": 2, "num_heads": 2, "max_length": 50}
+    for name, default in sizes.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     given = parser.parse_args(arguments)
     try:
         catalogue = made_up(given.items) if given.data is None else _of_data(given.data)
-        sizes = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "max_length")}
-        config = SasrecConfig(n_items=len(catalogue.item_ids), **sizes)
+        config = SasrecConfig(n_items=len(catalogue.item_ids), **{name: getattr(given, name) for name in sizes})
         random_bundle(catalogue, config, given.precision, given.out)
     except (LightrecError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)

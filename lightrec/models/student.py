@@ -20,6 +20,7 @@ class StudentConfig(PreTrainedConfig):
         hidden_size: width of the item vectors and of the layers, d.
         num_layers: number of layers.
         num_heads: attention heads; must divide ``hidden_size``.
+        intermediate_size: width inside a layer's feed-forward block; None for four times ``hidden_size``.
         dropout: dropout probability, in training only.
         initializer_range: standard deviation of the initial weights.
         similarity: how a state and an item vector make a score: ``dot``, their product, or ``cosine``, that of
@@ -37,6 +38,7 @@ class StudentConfig(PreTrainedConfig):
     hidden_size: int = 64
     num_layers: int = 2
     num_heads: int = 2
+    intermediate_size: int | None = None
     dropout: float = 0.2
     initializer_range: float = 0.02
     similarity: str = "dot"

@@ -19,7 +19,7 @@ from lightrec.models.student import Student
 from lightrec.training.settings import StudentSettings
 
 FLAGS = ("student", "hidden_size", "num_layers", "num_heads", "max_length", "split", "quantile")
-MUST_AGREE = (*FLAGS, "similarity", "logit_scale")
+MUST_AGREE = (*FLAGS, "intermediate_size", "similarity", "logit_scale")
 """Settings that decide the weights' shapes, what they mean, or what was held back from them."""
 
 

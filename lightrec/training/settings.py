@@ -157,6 +157,9 @@ class StudentSettings(TrainingSettings):
     """Transformer layers, or recurrent ones of gru4rec."""
     num_heads: int = 2
     """Attention heads; gru4rec has none."""
+    intermediate_size: int | None = None
+    """Width inside the feed-forward blocks of sasrec and mini-bert; None takes four times ``hidden_size``. SASRec's
+    paper has ``hidden_size`` itself: fewer bytes, and less to compute."""
     dropout: float = 0.5
     """Dropout in the student."""
     learning_rate: float = 0.0
@@ -182,6 +185,8 @@ class StudentSettings(TrainingSettings):
         for key in ("hidden_size", "num_layers", "num_heads"):
             if getattr(self, key) < 1:
                 mistakes.append(f"{key} = {getattr(self, key)} must be at least 1")
+        if self.intermediate_size is not None and self.intermediate_size < 1:
+            mistakes.append(f"intermediate_size = {self.intermediate_size} must be at least 1")
         if self.student != "gru4rec" and self.num_heads >= 1 and self.hidden_size % self.num_heads:
             mistakes.append(f"hidden_size = {self.hidden_size} must be a multiple of num_heads = {self.num_heads}")
         if not 0 <= self.hold_out_items < 1:

@@ -134,6 +134,7 @@ def make_student(settings: StudentSettings, n_items: int) -> Student:
             hidden_size=settings.hidden_size,
             num_layers=settings.num_layers,
             num_heads=settings.num_heads,
+            intermediate_size=settings.intermediate_size,
             dropout=settings.dropout,
             similarity=settings.similarity,
             logit_scale=settings.logit_scale,

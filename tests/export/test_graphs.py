@@ -211,9 +211,10 @@ def test_the_sasrec_graph_has_few_nodes(sasrec_graph, sasrec_traced):
     [
         {"num_layers": 1, "num_heads": 1, "hidden_size": 16},
         {"num_layers": 3, "num_heads": 4, "hidden_size": 24, "similarity": "dot"},
+        {"num_layers": 2, "num_heads": 2, "hidden_size": 16, "intermediate_size": 24},
     ],
 )
-def test_other_depths_heads_and_similarities_answer_as_torch_does(make_student, sizes, tmp_path):
+def test_other_depths_heads_widths_and_similarities_answer_as_torch_does(make_student, sizes, tmp_path):
     model = make_student(Sasrec, SasrecConfig, n_items=N_ITEMS, **sizes)
     backend = open_onnx(to_onnxruntime(model), tmp_path / "model.onnx")
 

@@ -111,6 +111,16 @@ def test_appending_an_item_keeps_the_keys_of_earlier_ones(sasrec):
         torch.testing.assert_close(short, long[:, :3])
 
 
+@pytest.mark.parametrize(("inner", "matrix"), [(None, 16 * 64), (16, 16 * 16), (5, 16 * 5)])
+@pytest.mark.parametrize("name", ["sasrec", "mini-bert"])
+def test_the_width_inside_the_feed_forward_blocks_can_be_chosen(name, inner, matrix):
+    config, model = STUDENTS[name]
+    student = model(config(n_items=N, max_length=8, hidden_size=16, num_layers=1, intermediate_size=inner))
+    others = model(config(n_items=N, max_length=8, hidden_size=16, num_layers=1, intermediate_size=1))
+    added = student.num_parameters() - others.num_parameters()
+    assert added == 2 * (matrix - 16) + matrix // 16 - 1  # two matrices, and the inner bias
+
+
 def test_a_reloaded_student_scores_the_same(student, tmp_path):
     student.save_pretrained(tmp_path)
     again = type(student).from_pretrained(tmp_path).eval()
