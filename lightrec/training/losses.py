@@ -171,9 +171,12 @@ class _CatalogueLoss(torch.autograd.Function):
                 scores += bias
             answer = None if teacher is None else teacher.rows(part)
             temperature = 1.0 if distillation is None else distillation.temperature
-            loss, gradient = _loss_and_gradient(
-                scores, targets[part], correction, answer, hard[part] / rows, soft[part] / rows, temperature
-            )
+            if answer is None:
+                loss, gradient = _cross_entropy_and_gradient(scores, targets[part], correction)
+            else:
+                loss, gradient = _loss_and_gradient(
+                    scores, targets[part], correction, answer, hard[part], soft[part], temperature
+                )
             total += loss
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
@@ -183,6 +186,8 @@ class _CatalogueLoss(torch.autograd.Function):
                 grad_table.addmm_(gradient.T, x)
             else:
                 grad_table += gradient.T @ x
+        for sums in (total, grad_states, grad_table, *(() if grad_bias is None else (grad_bias,))):
+            sums /= rows
         return total, grad_states, grad_table, grad_bias
 
     @staticmethod
@@ -217,39 +222,49 @@ def _answered(teacher: TeacherTargets) -> Tensor:
     return torch.isfinite(teacher.logits.amax(dim=1))
 
 
+def _cross_entropy_and_gradient(scores: Tensor, targets: Tensor, correction: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of a chunk with the true items, summed, and its gradient ``[r, N]``, which takes the place of
+    the scores.
+    """
+    if correction is not None:
+        scores += correction
+    # On a CPU in place: a second chunk would push the first one out of the cache.
+    q = torch.softmax(scores, dim=1, out=scores if scores.device.type == "cpu" else None)
+    places = torch.arange(len(targets), device=targets.device)
+    loss = -_log(q[places, targets]).sum()
+    q[places, targets] -= 1
+    return loss, q
+
+
 def _loss_and_gradient(
     scores: Tensor,
     targets: Tensor,
     correction: Tensor | None,
-    teacher: TeacherTargets | None,
+    teacher: TeacherTargets,
     hard: Tensor,
     soft: Tensor,
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """The weighted loss of a chunk and its gradient ``[r, N]`` by the scores."""
+    """The weighted loss of a chunk with true items and teacher, summed, and its gradient ``[r, N]`` by the scores."""
     places = torch.arange(len(targets), device=targets.device)
     q = torch.softmax(scores if correction is None else scores + correction, dim=1)
-    log_q = _log(q[places, targets])
-    loss = -(hard * log_q).sum()
-    if teacher is None:
-        gradient = q.mul_(hard[:, None])
+    loss = -(hard * _log(q[places, targets])).sum()
+    softened = q
+    if temperature != 1:
+        softened = scores / temperature if correction is None else scores / temperature + correction
+        softened = torch.softmax(softened, dim=1)
+    soft = soft * temperature**2
+    if teacher.items is None:
+        normaliser = scores[places, targets] / temperature - _log(softened[places, targets])
+        if correction is not None:
+            normaliser = normaliser + correction[targets]
+        p = _teacher_probabilities(teacher, temperature, correction)
+        loss = loss + (soft * (normaliser - torch.linalg.vecdot(p, scores) / temperature)).sum()
+        pull = (softened - p).mul_(soft[:, None] / temperature)
     else:
-        softened = q
-        if temperature != 1:
-            softened = scores / temperature if correction is None else scores / temperature + correction
-            softened = torch.softmax(softened, dim=1)
-        soft = soft * temperature**2
-        if teacher.items is None:
-            normaliser = scores[places, targets] / temperature - _log(softened[places, targets])
-            if correction is not None:
-                normaliser = normaliser + correction[targets]
-            p = _teacher_probabilities(teacher, temperature, correction)
-            loss = loss + (soft * (normaliser - torch.linalg.vecdot(p, scores) / temperature)).sum()
-            pull = (softened - p).mul_(soft[:, None] / temperature)
-        else:
-            each, pull = _top_loss_and_pull(softened, teacher, soft / temperature, temperature)
-            loss = loss + (soft * each).sum()
-        gradient = pull.addcmul_(q, hard[:, None])
+        each, pull = _top_loss_and_pull(softened, teacher, soft / temperature, temperature)
+        loss = loss + (soft * each).sum()
+    gradient = pull.addcmul_(q, hard[:, None])
     gradient[places, targets] -= hard
     return loss, gradient
 
