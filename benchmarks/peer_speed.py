@@ -84,6 +84,8 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
     size = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "max_length")}
     options = {**size, "batch_size": given.batch_size, "epochs": given.epochs, "threads": given.threads}
     options |= {"dropout": 0.5, "learning_rate": 1e-3, "seed": 0}
+    # The others' feed-forward blocks are as wide inside as outside, as in SASRec's paper.
+    options["intermediate_size"] = given.hidden_size
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("lightrec", *peers)}
     with tempfile.TemporaryDirectory() as folder:
         shortened = last_events(dataset, options["max_length"] + 3, Path(folder, "data"))  # two are held out
@@ -128,8 +130,6 @@ def _ours(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(options["threads"])
     clock = EpochClock(options["epochs"])
     shared = {name: value for name, value in options.items() if name != "threads"}
-    # The others' feed-forward blocks are as wide inside as outside, as in SASRec's paper.
-    shared["intermediate_size"] = options["hidden_size"]
     settings = StudentSettings(**shared, evaluate_every=options["epochs"], patience=0, device="cpu")
     train(data, out, settings, clock)
     model, _ = load_model(out)

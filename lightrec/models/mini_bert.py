@@ -32,7 +32,7 @@ class MiniBert(Student):
                 hidden_size=config.hidden_size,
                 num_hidden_layers=config.num_layers,
                 num_attention_heads=config.num_heads,
-                intermediate_size=config.intermediate_size or 4 * config.hidden_size,
+                intermediate_size=config.feed_forward_size,
                 max_position_embeddings=config.max_length + 1,
                 hidden_dropout_prob=config.dropout,
                 attention_probs_dropout_prob=config.dropout,

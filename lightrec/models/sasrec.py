@@ -34,9 +34,8 @@ class SasrecLayer(nn.Module):
         self.output = nn.Linear(width, width)
         self.distance_bias = nn.Embedding(config.max_length, config.num_heads)
         self.feed_forward_norm = nn.LayerNorm(width)
-        inner = config.intermediate_size or 4 * width
-        self.expand = nn.Linear(width, inner)
-        self.contract = nn.Linear(inner, width)
+        self.expand = nn.Linear(width, config.feed_forward_size)
+        self.contract = nn.Linear(config.feed_forward_size, width)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, states: Tensor, query_positions: Tensor, queries: Tensor) -> Tensor:

@@ -45,6 +45,11 @@ class StudentConfig(PreTrainedConfig):
     logit_scale: float = 10.0
     neighbours: int = 0
 
+    @property
+    def feed_forward_size(self) -> int:
+        """The width inside a layer's feed-forward block, by ``intermediate_size`` or its default."""
+        return self.intermediate_size or 4 * self.hidden_size
+
 
 class Student(PreTrainedModel):
     """Base of the students.
