@@ -61,6 +61,7 @@ def run(given: argparse.Namespace) -> None:
         "minutes": given.minutes,
         "threads": given.threads,
         "validate": True,
+        "precision": "fp32",
     }
     given.work.mkdir(parents=True, exist_ok=True)
     facts = {

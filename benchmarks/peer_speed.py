@@ -4,11 +4,13 @@
 rows.jsonl`` trains each for a few epochs with full-catalogue cross-entropy, in turns, and adds a row of kind
 ``training-speed`` each. Only epochs are timed, no validation and no start; the first of each turn warms up and is not
 counted. All see the same events: the last ``--max-length`` + 1 of each user, which are all that the others train on.
+With ``--precision fp32 bf16`` each library trains in both, the others by what Lightning calls ``bf16-mixed``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -25,6 +27,7 @@ from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.splits import Split, make_split
 from lightrec.errors import ConfigError, LightrecError
+from lightrec.training.precision import resolve_precision
 
 WORKERS = {"RecTools": "worker_rectools.py", "RePlay": "worker_replay.py"}
 
@@ -69,16 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for row in rows:
         print(
-            f"{row['label']}: {row['seconds_per_epoch']:.2f} s an epoch of {row['targets_per_epoch']:,} targets, "
-            f"{row['seconds_per_million_targets']:.1f} s for a million; {row['parameters']:,} parameters"
+            f"{row['label']}, {row['settings']['precision']}: {row['seconds_per_epoch']:.2f} s an epoch of "
+            f"{row['targets_per_epoch']:,} targets, {row['seconds_per_million_targets']:.1f} s for a million; "
+            f"{row['parameters']:,} parameters"
         )
     return 0
 
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each library, ours first; they take turns, ``rounds`` times."""
+    """One row for each library and precision, ours first; they take turns, ``rounds`` times."""
     if given.epochs < 2:
         raise ConfigError(f"--epochs is {given.epochs}: the first one is not counted, so at least 2 are needed.")
+    for precision in given.precision:
+        resolve_precision(precision, "cpu")
     dataset = Dataset.open(given.data)
     peers = {name: python for name, python in (("RecTools", given.rectools), ("RePlay", given.replay)) if python}
     size = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "max_length")}
@@ -86,19 +92,26 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
     options |= {"dropout": 0.5, "learning_rate": 1e-3, "seed": 0}
     # The others' feed-forward blocks are as wide inside as outside, as in SASRec's paper.
     options["intermediate_size"] = given.hidden_size
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("lightrec", *peers)}
+    contestants = list(itertools.product(("lightrec", *peers), dict.fromkeys(given.precision)))
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {contestant: [] for contestant in contestants}
     with tempfile.TemporaryDirectory() as folder:
         shortened = last_events(dataset, options["max_length"] + 3, Path(folder, "data"))  # two are held out
         split = make_split(shortened)
-        request = Path(folder, "request.npz")
+        request, answer = Path(folder, "request.npz"), Path(folder, "answer.npz")
         write_request(request, split, split.validation, split.test)
-        for turn in range(given.rounds):
-            found["lightrec"].append(_ours(shortened.path, Path(folder, f"run-{turn}"), options))
-            for name, python in peers.items():
+        for turn, (name, precision) in itertools.product(range(given.rounds), contestants):
+            if name == "lightrec":
+                out = Path(folder, f"run-{precision}-{turn}")
+                timed = _ours(shortened.path, out, {**options, "precision": precision})
+            else:
                 worker = Path(__file__).with_name(WORKERS[name])
-                answer = Path(folder, "answer.npz")
-                found[name].append(ask(python, worker, request, answer, {**options, "validate": False}))
-    return [_row(name, turns, dataset, split, options) for name, turns in found.items()]
+                asked = {**options, "precision": precision, "validate": False}
+                timed = ask(peers[name], worker, request, answer, asked)
+            found[name, precision].append(timed)
+    return [
+        _row(name, turns, dataset, split, {**options, "precision": precision})
+        for (name, precision), turns in found.items()
+    ]
 
 
 def last_events(dataset: Dataset, count: int, path: Path) -> Dataset:
@@ -174,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=count, default=128)
     parser.add_argument("--epochs", type=count, default=3, help="epochs of each turn, at least 2: the first warms up")
     parser.add_argument("--rounds", type=count, default=2, help="turns of each library")
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=["fp32"], help="one or both")
     parser.add_argument("--threads", type=count, default=2)
     return parser
 

@@ -153,6 +153,7 @@ def training_table(rows: Sequence[Row]) -> str:
     lines = [
         [
             f"{row['label']} {row['version']}",
+            row["settings"].get("precision", "fp32"),
             f"{row['seconds_per_epoch']:.1f}",
             f"{row['seconds_per_epoch'] / first:.1f}×",
             f"{row['parameters']:,}",
@@ -160,7 +161,7 @@ def training_table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     row, settings = rows[0], rows[0]["settings"]
-    table = _markdown(["library", "s an epoch", "×", "parameters"], lines, left=1)
+    table = _markdown(["library", "precision", "s an epoch", "×", "parameters"], lines, left=2)
     return (
         f"{table}\n{row['data']}, {row['targets_per_epoch']:,} targets an epoch; d={settings['hidden_size']}, "
         f"{settings['num_layers']} layers, {settings['max_length']} positions, batches of {settings['batch_size']}, "

@@ -77,6 +77,7 @@ def main() -> None:
         enable_checkpointing=False,
         logger=False,
         accelerator="cpu",
+        precision="bf16-mixed" if options["precision"] == "bf16" else "32-true",
     )
     model.fit(Dataset.construct(interactions(pd, request)))
     watch = next(callback for callback in model.fit_trainer.callbacks if hasattr(callback, "ndcg"))

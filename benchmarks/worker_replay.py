@@ -78,6 +78,7 @@ def main() -> None:
         enable_checkpointing=False,
         logger=False,
         accelerator="cpu",
+        precision="bf16-mixed" if options["precision"] == "bf16" else "32-true",
     )
     trainer.fit(LightningModule(model, OptimizerFactory(learning_rate=options["learning_rate"])), loader)
     parameters = sum(weight.numel() for weight in model.parameters())

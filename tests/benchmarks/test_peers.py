@@ -203,6 +203,7 @@ def test_our_own_epochs_are_timed_on_the_same_events(tiny_dataset, tmp_path):
     assert peer_speed.main([*words, "--hidden-size", "8", "--max-length", "4", "--threads", "1"]) == 0
     row = read_rows(tmp_path / "rows.jsonl")[0]
     assert (row["kind"], row["label"]) == ("training-speed", "lightrec SASRec")
+    assert row["settings"]["precision"] == "fp32"
     assert len(row["epoch_seconds"][0]) == 3 and min(row["epoch_seconds"][0]) > 0
     lengths = np.minimum(np.diff(tiny_dataset.offsets) - 2, 5)
     assert row["targets_per_epoch"] == (lengths - 1).sum()
