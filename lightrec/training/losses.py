@@ -161,12 +161,15 @@ class _CatalogueLoss(torch.autograd.Function):
         hard, soft = _row_weights(targets, teacher, distillation)
         grad_states, grad_table = torch.empty_like(states), torch.zeros_like(table)
         grad_bias = None if bias is None else torch.zeros_like(bias)
+        # Memory of one chunk, used again by the next: to fetch it anew costs more than a product.
         buffer = states.new_empty(min(step, rows), n_items)
+        wide = buffer if buffer.dtype == torch.float32 else buffer.new_empty(buffer.shape, dtype=torch.float32)
         total = states.new_zeros((), dtype=torch.float32)
         for first in range(0, rows, step):
             part = slice(first, min(first + step, rows))
             x = states[part]
-            scores = torch.mm(x, items.T, out=buffer[: len(x)]).float()
+            product = torch.mm(x, items.T, out=buffer[: len(x)])
+            scores = product if wide is buffer else wide[: len(x)].copy_(product)
             if bias is not None:
                 scores += bias
             answer = None if teacher is None else teacher.rows(part)
@@ -180,7 +183,8 @@ class _CatalogueLoss(torch.autograd.Function):
             total += loss
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
-            gradient = gradient.to(states.dtype)
+            if wide is not buffer:
+                gradient = product.copy_(gradient)
             torch.mm(gradient, items, out=grad_states[part])
             if grad_table.dtype == gradient.dtype:
                 grad_table.addmm_(gradient.T, x)
