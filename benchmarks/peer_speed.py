@@ -27,7 +27,6 @@ from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.splits import Split, make_split
 from lightrec.errors import ConfigError, LightrecError
-from lightrec.training.precision import resolve_precision
 
 WORKERS = {"RecTools": "worker_rectools.py", "RePlay": "worker_replay.py"}
 
@@ -81,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each library and precision, ours first; they take turns, ``rounds`` times."""
+    from lightrec.training.precision import resolve_precision
+
     if given.epochs < 2:
         raise ConfigError(f"--epochs is {given.epochs}: the first one is not counted, so at least 2 are needed.")
     for precision in given.precision:
