@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(given: argparse.Namespace) -> None:
     """Search, train the best settings with every seed, and write the rows; see the module."""
+    from lightrec.training.precision import resolve_precision
+
+    resolve_precision(given.precision, "cpu")
     dataset = Dataset.open(given.data)
     split = make_split(dataset, given.split)
     options = {
@@ -61,7 +64,7 @@ def run(given: argparse.Namespace) -> None:
         "minutes": given.minutes,
         "threads": given.threads,
         "validate": True,
-        "precision": "fp32",
+        "precision": given.precision,
     }
     given.work.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -199,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=count, default=5, help="seeds of the best settings")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, and that of the search")
     parser.add_argument("--threads", type=count, default=1)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: Lightning's bf16-mixed")
     return parser
 
 
