@@ -54,9 +54,9 @@ class Source:
     @classmethod
     def of(cls, name: str, penalty: float | None, matrix: np.ndarray, width: int) -> Source:
         """The ``width`` largest entries of each row of ``matrix [N, N]``."""
-        # Some rows at a time: the places of all entries would take twice the matrix.
+        # Some rows at a time, and copied, since a view would keep them: all places would take twice the matrix.
         parts = np.array_split(matrix, -(-matrix.size // MOST_SCORES))
-        items = np.concatenate([np.argpartition(-rows, width - 1, axis=1)[:, :width] for rows in parts])
+        items = np.concatenate([np.argpartition(-rows, width - 1, axis=1)[:, :width].copy() for rows in parts])
         return cls(name, penalty, items, np.take_along_axis(matrix, items, axis=1))
 
     def cut(self, width: int) -> Source:
