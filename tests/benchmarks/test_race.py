@@ -138,6 +138,7 @@ def test_epochs_of_three_libraries_make_a_table(speed_row):
         {**shared, "label": label, "seconds_per_epoch": seconds, "parameters": 1000}
         for label, seconds in (("ours", 2.0), ("theirs", 5.0))
     ]
+    rows[1]["settings"] = {**shared["settings"], "precision": "bf16"}  # rows from before it was written down: fp32
     text = training_table(rows)
-    assert "| ours 1.0 | 2.0 | 1.0× | 1,000 |" in text and "| theirs 1.0 | 5.0 | 2.5× | 1,000 |" in text
+    assert "| ours 1.0 | fp32 | 2.0 | 1.0× | 1,000 |" in text and "| theirs 1.0 | bf16 | 5.0 | 2.5× | 1,000 |" in text
     assert "tiny, 1,234 targets an epoch; d=8, 1 layers, 5 positions, batches of 4, 2 threads." in text
