@@ -10,7 +10,7 @@ Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec
 one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are.
 Rows of kind ``speed`` are those of ``lightrec bench --out``. Rows of kind ``comparison`` compare two
 labels; those of kind ``goal`` are the speed table's, those of kind ``training-speed`` come from
-:mod:`~lightrec.benchmarks.peer_speed`.
+:mod:`~lightrec.benchmarks.peer_speed`; those of kind ``campaign`` from ``tests/campaigns/run.py --out``.
 """
 
 from __future__ import annotations
@@ -169,6 +169,23 @@ def training_table(rows: Sequence[Row]) -> str:
     )
 
 
+def campaigns_table(rows: Sequence[Row]) -> str:
+    """One line a campaign, as run last: the counts of its attempts by outcome, its duration and its commit."""
+    latest = {row["campaign"]: row for row in rows}
+    lines = [
+        [
+            row["campaign"],
+            row["promise"],
+            *(f"{row[count]:,}" for count in ("attempts", "right", "refused", "other")),
+            f"{row['seconds'] / 60:.1f}",
+            row["commit"] or "",
+        ]
+        for row in latest.values()
+    ]
+    head = ["campaign", "promise", "attempts", "right", "refused", "anything else", "minutes", "commit"]
+    return _markdown(head, lines, left=2)
+
+
 def comparisons_table(rows: Sequence[Row]) -> str:
     """One line a comparison: the difference with its interval, whether it is one, and what was resampled."""
     lines = []
@@ -258,6 +275,7 @@ KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
     "speed": speed_table,
     "goal": goals_table,
     "training-speed": training_table,
+    "campaign": campaigns_table,
 }
 
 

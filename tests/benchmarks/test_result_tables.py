@@ -105,6 +105,16 @@ def test_readme_tables_are_made_from_the_rows(results):
     assert fill_tables(text, results) == text
 
 
+def test_campaigns_show_their_latest_counts(tmp_path):
+    row = {"kind": "campaign", "campaign": "kills", "promise": "Nothing is half-written.", "seconds": 90.0}
+    first = {**row, "attempts": 3, "right": 1, "refused": 1, "other": 1, "commit": "aaa"}
+    last = {**row, "attempts": 1200, "right": 1000, "refused": 200, "other": 0, "commit": "bbb"}
+    append_rows(tmp_path / "campaigns.jsonl", [first, last])
+    text = fill_tables("<!-- table: campaigns -->\n<!-- /table -->", tmp_path)
+    assert "| promise | attempts | right | refused | anything else | minutes | commit |" in text
+    assert "| Nothing is half-written. | 1,200 | 1,000 | 200 | 0 | 1.5 | bbb |" in text and "aaa" not in text
+
+
 def test_the_row_measured_last_counts(results, speed_row):
     append_rows(results / "speed.jsonl", [speed_row("torch fp32", 4.0)])
     text = fill_tables(README, results)
