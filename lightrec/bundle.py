@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import hashlib
 import json
 import shutil
 import zlib
@@ -43,7 +44,7 @@ from lightrec.packed import (
     write_strings,
 )
 
-FORMAT_VERSION = "2.2"
+FORMAT_VERSION = "2.3"
 """Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
 
 MANIFEST = "manifest.json"
@@ -69,6 +70,8 @@ OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.on
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
 LATER_KEYS = ("history_lengths", "item_events", "text_projection", "additions", "removals")
 """Keys that a manifest may lack: they are optional, or came with a later minor version."""
+MOST_CONTENT = 2**28
+"""No file inflates to more bytes in a browser."""
 SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
 """Everything but the model and what is mapped: checked each time a bundle is loaded."""
 
@@ -81,6 +84,10 @@ class FileRecord:
     """SHA-256 of the bytes, lower-case hex."""
     bytes: int
     """Size."""
+    content_sha256: str | None = None
+    """Of a .gz file, SHA-256 of what it holds: many web servers have the browser inflate such files on their way."""
+    content_bytes: int | None = None
+    """Size of that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,10 +218,31 @@ def read_manifest(path: str | Path) -> Manifest:
 def write_manifest(path: str | Path, manifest: Manifest) -> Manifest:
     """Write manifest.json with the SHA-256 of every file now in the folder; return it as written."""
     names = sorted(file.name for file in Path(path).iterdir() if file.is_file() and file.name != MANIFEST)
-    files = {name: FileRecord(sha256_file(Path(path) / name), (Path(path) / name).stat().st_size) for name in names}
-    manifest = dataclasses.replace(manifest, files=files)
-    write_json(Path(path) / MANIFEST, {"format_version": manifest.format_version, **dataclasses.asdict(manifest)})
+    manifest = dataclasses.replace(manifest, files={name: _record(Path(path) / name) for name in names})
+    values = dataclasses.asdict(manifest)
+    for record in values["files"].values():
+        for key in ("content_sha256", "content_bytes"):
+            if record[key] is None:
+                del record[key]
+    write_json(Path(path) / MANIFEST, {"format_version": manifest.format_version, **values})
     return manifest
+
+
+def _record(file: Path) -> FileRecord:
+    record = FileRecord(sha256_file(file), file.stat().st_size)
+    if file.suffix != ".gz":
+        return record
+    digest, size = hashlib.sha256(), 0
+    try:
+        with gzip.open(file) as content:
+            while (block := content.read(1 << 20)) and size <= MOST_CONTENT:
+                digest.update(block)
+                size += len(block)
+    except (OSError, EOFError, zlib.error):
+        return record  # whoever reads the file says so
+    if size > MOST_CONTENT:
+        return record
+    return dataclasses.replace(record, content_sha256=digest.hexdigest(), content_bytes=size)
 
 
 def write_catalogue(path: str | Path, catalogue: Catalogue, packed: bool | None = None) -> None:
@@ -478,7 +506,10 @@ def _manifest(values: Mapping[str, Any], file: Path) -> Manifest:
     try:
         known["models"] = tuple(_model(model) for model in values["models"])
         known |= {name: tuple(values.get(name, ())) for name in ("additions", "removals")}
-        known["files"] = {name: FileRecord(f["sha256"], f["bytes"]) for name, f in values["files"].items()}
+        known["files"] = {
+            name: FileRecord(f["sha256"], f["bytes"], f.get("content_sha256"), f.get("content_bytes"))
+            for name, f in values["files"].items()
+        }
         problem = _problem(Manifest(**known))
     except (KeyError, TypeError, AttributeError) as error:
         problem = f"is malformed ({error!r})"

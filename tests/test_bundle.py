@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import hashlib
 import json
 import math
 import shutil
@@ -269,3 +270,27 @@ def test_golden_cases_read_back_with_their_length(bundle):
     (bundle / "golden.json").write_text('{"cases": [{"history": []}], "tolerance": 0}')
     with pytest.raises(BundleError, match="malformed"):
         read_golden(bundle)
+
+
+def test_the_manifest_records_what_a_compressed_file_holds(bundle):
+    record = read_manifest(bundle).files["items.json.gz"]
+    content = gzip.decompress((bundle / "items.json.gz").read_bytes())
+    assert (record.content_sha256, record.content_bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+    written = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
+    assert written["items.json.gz"]["content_bytes"] == len(content)
+    assert set(written["model.onnx"]) == {"sha256", "bytes"}
+
+
+def test_a_manifest_without_it_is_read_as_before(bundle):
+    values = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    for key in ("content_sha256", "content_bytes"):
+        del values["files"]["items.json.gz"][key]
+    (bundle / "manifest.json").write_text(json.dumps(values))
+    assert read_manifest(bundle).files["items.json.gz"].content_sha256 is None
+    assert verify_hashes(bundle)
+
+
+def test_of_a_file_that_is_not_gzip_no_content_is_recorded(bundle):
+    (bundle / "titles.json.gz").write_bytes(b"[]")
+    record = write_manifest(bundle, read_manifest(bundle)).files["titles.json.gz"]
+    assert (record.bytes, record.content_sha256, record.content_bytes) == (2, None, None)

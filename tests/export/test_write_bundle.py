@@ -47,7 +47,7 @@ def test_bundle_holds_what_its_manifest_says(sasrec_bundle, tiny_dataset):
     counts = sorted(leave_one_out(tiny_dataset).popularity(), reverse=True)
     assert manifest.item_events == {str(rank): sum(counts[:rank]) for rank in (1, 2, 4, 8, 16, 30)}
     assert manifest.item_events["30"] == len(tiny_dataset.items) - 2 * 40
-    assert manifest.format_version == "2.2"
+    assert manifest.format_version == "2.3"
     assert verify_bundle(sasrec_bundle).passed
 
 
