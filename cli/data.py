@@ -32,14 +32,26 @@ ReuseOption = Annotated[
 ]
 
 
+FORMATS = "separated, json, parquet, sequences (lines of: user item item ...) or sessions (lines of: item item ...)."
+
+
 def _column(flag: str, help: str) -> typer.models.OptionInfo:
     return typer.Option(flag, help=help, show_default=False, rich_help_panel="Columns without a usual name")
+
+
+def _reading(flag: str, help: str) -> typer.models.OptionInfo:
+    return typer.Option(flag, help=help, show_default=False, rich_help_panel="Files that are not recognised")
 
 
 @app.command("prepare")
 def prepare_command(
     interactions: Annotated[
-        Path, typer.Argument(help="CSV, TSV, Parquet, JSON lines or RecBole .inter; .gz too.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Separated text, JSON, Parquet or RecBole .inter, compressed or not; several files or a folder of "
+            "parts are one log.",
+            show_default=False,
+        ),
     ],
     out: OutOption,
     items: Annotated[Path | None, typer.Option("--items", help="File of item texts.", show_default=False)] = None,
@@ -52,6 +64,17 @@ def prepare_command(
     item_column: Annotated[str | None, _column("--item-column", "Which item, in both files.")] = None,
     time_column: Annotated[str | None, _column("--time-column", "When.")] = None,
     text_column: Annotated[list[str] | None, _column("--text-column", "The title, then more; repeatable.")] = None,
+    separator: Annotated[str | None, _reading("--separator", "Between values: , ; tab space :: ...")] = None,
+    encoding: Annotated[str | None, _reading("--encoding", "Of the text: utf-8, latin-1, cp1251, ...")] = None,
+    columns: Annotated[
+        str | None, _reading("--columns", "Names for a file without a header: user,item,rating,time.")
+    ] = None,
+    format: Annotated[str | None, _reading("--format", FORMATS)] = None,
+    items_separator: Annotated[str | None, _reading("--items-separator", "The same for the items file.")] = None,
+    items_encoding: Annotated[str | None, _reading("--items-encoding", "The same for the items file.")] = None,
+    items_columns: Annotated[
+        str | None, _reading("--items-columns", "The same for the items file: item,title,genres.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Turn a file of interactions into a prepared data set.
@@ -64,25 +87,33 @@ def prepare_command(
     ```
     lightrec data prepare ratings.csv --items movies.csv --out prepared/mine
     lightrec data prepare shop.parquet --user-column visitor --time-column at --k-core 3 --out prepared/shop
+    lightrec data prepare ratings.dat --columns user,item,rating,time --out prepared/ratings
     lightrec data prepare today.jsonl.gz --reuse-ids prepared/yesterday --out prepared/today
     ```
     """
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.prepare import prepare
+    from lightrec.data.readers import ReadOptions
 
-    columns = ColumnFlags(user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()))
+    flags = ColumnFlags(user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()))
     dataset = prepare(
         interactions,
         out,
         items=items,
         name=name,
-        columns=columns,
+        columns=flags,
+        reading=ReadOptions(separator, encoding, _names(columns), format),
+        reading_items=ReadOptions(items_separator, items_encoding, _names(items_columns), flags="--items-"),
         k_core=k_core,
         drop_repeats=drop_repeats,
         order_only=order_only,
         reuse_ids=reuse_ids,
     )
     _print_prepared(dataset, json)
+
+
+def _names(columns: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in columns.split(",")) if columns is not None else ()
 
 
 @app.command("get")

@@ -45,7 +45,8 @@ def prepared_report(dataset: Dataset) -> RenderableType:
         f"Look at it:  lightrec data describe {path}",
         f"Go on:       lightrec finetune {path} --out runs/teacher",
     ]
-    lines = [_read_as(dataset), *notes]
+    reading = [f"[dim]Read:[/dim] {escape(note)}" for note in source.get("reading", [])]
+    lines = [*reading, _read_as(dataset), *notes]
     if "origin" in description:
         lines.insert(0, f"[dim]From:[/dim] {escape(description['origin'])}; {escape(description['terms'])}")
     return Group(table, *lines, "", *end)

@@ -15,6 +15,7 @@ A user with one event is dropped by the k-core; without it (``k_core=0``) such a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from lightrec.data.columns import ColumnFlags, find_column, require_column
 from lightrec.data.dataset import Dataset, require_free, write_dataset
 from lightrec.data.frames import pl
 from lightrec.data.item_texts import ItemTexts, read_item_texts
-from lightrec.data.readers import Table, as_ids
+from lightrec.data.readers import ReadOptions, Table, as_ids
+from lightrec.data.shapes import one_event_a_row
 from lightrec.data.times import Times, parse_times
 from lightrec.errors import ConfigError, DataError
 
@@ -51,12 +53,14 @@ class Events:
 
 
 def prepare(
-    interactions: str | Path,
+    interactions: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     items: str | Path | None = None,
     name: str | None = None,
     columns: ColumnFlags | None = None,
+    reading: ReadOptions = ReadOptions(),
+    reading_items: ReadOptions = ReadOptions(flags="--items-"),
     k_core: int = 5,
     drop_repeats: bool = True,
     order_only: bool = False,
@@ -67,11 +71,14 @@ def prepare(
 
     Args:
         interactions: a file with a user and an item column and, usually, a time column. Without one, the order of
-            the rows is the order of events and the data set is marked order-only.
+            the rows is the order of events and the data set is marked order-only. A folder of parts, or several
+            files, are read as one.
         out: the folder to write; an earlier prepared data set there is replaced.
         items: a file with an item column and text columns.
         name: the data set's name; by default the name of the folder ``out``.
         columns: columns that do not have a usual name.
+        reading: how to read ``interactions``, where that cannot be recognised.
+        reading_items: the same for ``items``.
         k_core: least number of events of every user and item; 0 or 1 keeps all.
         drop_repeats: drop an event whose item equals that of the user's event before it.
         order_only: the times are positions, not times: keep their order alone.
@@ -88,11 +95,12 @@ def prepare(
     require_free(Path(out))
     flags = columns or ColumnFlags()
     old = Dataset.open(reuse_ids) if reuse_ids is not None else None
-    table = Table(interactions)
-    catalogue = read_item_texts(Table(items), flags) if items is not None else None
+    table = Table(interactions, reading)
+    items_table = Table(items, reading_items) if items is not None else None
+    catalogue = read_item_texts(items_table, flags) if items_table is not None else None
     events, user_ids, item_ids, source = _read_events(table, flags)
-    if catalogue is not None:
-        _require_overlap(item_ids, catalogue, table.file, Path(str(items)).name)
+    if catalogue is not None and items_table is not None:
+        _require_overlap(item_ids, catalogue, table.file, items_table.file)
 
     order_only = order_only or source["time"] is None
     kept, dropped = _filter(_sort(events), k_core, drop_repeats, table.file)
@@ -104,7 +112,8 @@ def prepare(
     described = {
         "source": {
             "interactions": table.file,
-            "items": Path(items).name if items is not None else None,
+            "items": items_table.file if items_table is not None else None,
+            "reading": [*table.notes, *(items_table.notes if items_table is not None else [])],
             "columns": source | {"items": catalogue.columns if catalogue is not None else None},
             "rows": len(events),
             "users": len(user_ids),
@@ -146,6 +155,7 @@ def _read_events(table: Table, flags: ColumnFlags) -> tuple[Events, pl.Series, p
     item = require_column("item", flags.item, table.columns, table.file)
     time = find_column("time", flags.time, table.columns, table.file)
     frame = table.read([user, item] if time is None else [user, item, time])
+    frame = one_event_a_row(frame, item, table)
     users, user_ids = _number(as_ids(frame[user], table.file))
     items, item_ids = _number(as_ids(frame[item], table.file))
     if time is None:

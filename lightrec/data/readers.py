@@ -10,6 +10,7 @@ that a JSON column which mixes ``7`` and ``"7"`` means one id. Quotes have a mea
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -31,18 +32,48 @@ RECBOLE = (".inter", ".item")
 KNOWN = (*SEPARATED, *JSON_LINES, ".parquet")
 
 
-class Table:
-    """A file whose columns are known and whose rows are read when asked for."""
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """How to read a file; what is left out is recognised by the content."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Look at the file's columns.
+    separator: str | None = None
+    """Between the values of a row: one or more characters, or ``"tab"`` or ``"space"`` (``--separator``)."""
+    encoding: str | None = None
+    """Of the text, by any name that Python knows (``--encoding``)."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a file without a header, in order (``--columns``)."""
+    format: str | None = None
+    """One of :data:`FORMATS` (``--format``)."""
+    flags: str = "--"
+    """What the names of these flags start with in messages: ``"--items-"`` for the items file."""
+
+
+FORMATS = ("separated", "json", "parquet", "sequences", "sessions")
+
+
+class Table:
+    """One file, or several of equal columns as one; columns are known and rows are read when asked for."""
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        options: ReadOptions = ReadOptions(),
+    ) -> None:
+        """Look at the columns.
+
+        Args:
+            paths: a file, a folder of parts, or several of these; their rows follow each other in this order.
+            options: how to read them.
 
         Raises:
-            DataError: if the file is missing, empty, of no known format, or not what its name says.
+            DataError: if a file is missing, empty, of no known format, or not what its name says.
         """
-        self.path = Path(path)
+        files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        self.notes: list[str] = []
+        """What the reader decided and a user should know, one sentence each."""
+        self.path = files[0]
         self.file = self.path.name
-        """The file's name, for messages."""
+        """The name of the file, for messages."""
         self.format = _format(self.path)
         try:
             self._frame = self._scan()
