@@ -7,6 +7,7 @@ One tree, so that a caller can catch as much or as little as needed::
     ├── ConfigError            an option, flag or configuration key is wrong
     ├── MissingExtraError      an optional part of the installation is missing (also an ImportError)
     ├── DownloadError          a file could not be fetched or does not have the expected checksum
+    ├── WriteError             a file or folder cannot be written, or another process is writing it
     ├── ModelError             a model or run folder cannot be loaded or does not fit the request
     ├── BundleError            a bundle cannot be read
     │   ├── BundleVersionError     it was written by a newer major version of the format
@@ -38,6 +39,10 @@ class MissingExtraError(LightrecError, ImportError):
 
 class DownloadError(LightrecError):
     """A file could not be fetched, or does not have the expected checksum."""
+
+
+class WriteError(LightrecError):
+    """A file or folder cannot be written (disk full, no permission), or another process is writing it."""
 
 
 class ModelError(LightrecError):

@@ -1,15 +1,35 @@
-"""Files: checksums, JSON, and writing so that nothing is ever left half-written."""
+"""Files: checksums, JSON, and writing so that nothing is ever left half-written.
+
+A file or folder is written beside its place, under ``.NAME.lightrec-xxxxxxxx``, brought to the disk, and put in its
+place by one rename or exchange. Where the file system has no exchange, a folder that is replaced is first moved to
+``.NAME.lightrec-xxxxxxxx.old``; should the process be killed right then, the next writer or reader puts it back.
+What killed processes left beside is removed by the next writer.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import json
+import os
+import re
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from lightrec.locks import locked
+from lightrec.write_failures import writing
+
+MARK = "lightrec-"
+"""What the names of temporary files and folders carry before eight hex digits."""
+
+LEFTOVER = re.compile(rf"\.(?P<name>.+)\.(?P<mark>{MARK})?[0-9a-f]{{8}}(?P<old>\.old)?")
+"""Names of temporary files and folders; those of older versions have no mark."""
 
 
 def sha256_file(path: Path) -> str:
@@ -24,13 +44,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file atomically: beside its place first, then renamed into it."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Write a UTF-8 file atomically: beside its place first, then renamed into it.
+
+    Raises:
+        WriteError: if it cannot be written; what was there before stays.
+    """
+    content = text.encode("utf-8")
+    with new_file(path) as beside:
+        beside.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -39,25 +60,152 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write a file to; on success the file takes the place ``path``, on failure it vanishes.
+
+    Another process that writes the same file is waited for.
+
+    Raises:
+        WriteError: if it cannot be written; what was there before stays.
+    """
+    target = path.resolve()
+    with writing(path), _beside(target, wait=True) as beside:
+        yield beside
+        _sync(beside)
+        beside.replace(target)
+        _sync(target.parent)
+
+
+@contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path``; on success it takes that place, on failure it vanishes.
 
     A folder already at ``path`` is replaced as a whole at the end, and stays as it was if the body fails.
+
+    Raises:
+        WriteError: if it cannot be written, or another process is writing it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mark = uuid.uuid4().hex[:8]
-    beside = path.with_name(f".{path.name}.{mark}")
-    old = path.with_name(f".{path.name}.{mark}.old")
-    beside.mkdir()
-    try:
+    target = path.resolve()
+    with writing(path), _beside(target, wait=False) as beside:
+        beside.mkdir()
         yield beside
-        if path.exists():
-            path.replace(old)
+        sync_tree(beside)
+        _put(beside, target)
+        _sync(target.parent)
+
+
+def restore(path: Path) -> None:
+    """Put back a folder that a writer had moved aside when it was killed; there is rarely anything to do."""
+    target = path.resolve()
+    if target.exists() or not target.parent.is_dir() or not _moved_aside(target):
+        return
+    # What may not be written stays as it is: whoever reads says that there is nothing.
+    with contextlib.suppress(OSError), locked(target, wait=True) as sole:
+        if sole:
+            _put_back(target)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring every file below ``folder``, and the folders' own entries, to the disk."""
+    for place, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            _sync(Path(place) / name)
+        _sync(Path(place))
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a name is one of the temporary files or locks that a killed process may leave behind."""
+    found = LEFTOVER.fullmatch(name)
+    return (name.startswith(".") and name.endswith(".lock")) or (found is not None and found["mark"] is not None)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, *, wait: bool) -> Iterator[Path]:
+    """A free name beside ``path``, under its lock; what is still there at the end is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path, wait=wait) as sole:
+        if sole:
+            _put_back(path)
+            _clear(path)
+        beside = path.with_name(f".{path.name}.{MARK}{uuid.uuid4().hex[:8]}")
+        try:
+            yield beside
+        finally:
+            _remove(beside)
+            _remove(beside.with_name(f"{beside.name}.old"))
+
+
+def _put(beside: Path, path: Path) -> None:
+    """Put a folder in its place; one that is there already then lies ``beside``, or moved aside."""
+    if not path.exists():
         beside.replace(path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.replace(path)
-        raise
+    elif not _exchange(beside, path):
+        old = beside.with_name(f"{beside.name}.old")
+        try:
+            path.replace(old)
+            beside.replace(path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                old.replace(path)
+            raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step; False where the system or the file system cannot."""
+    libc: Any = ctypes.CDLL(None) if sys.platform != "win32" else None
+    paths = (os.fsencode(one), os.fsencode(other))
+    here = -100  # AT_FDCWD: paths are as they are
+    if hasattr(libc, "renameat2"):  # Linux
+        failed = libc.renameat2(here, paths[0], here, paths[1], 2)
+    elif hasattr(libc, "renamex_np"):  # macOS
+        failed = libc.renamex_np(*paths, 2)
+    else:
+        return False
+    return not failed
+
+
+def _leftovers(path: Path) -> list[tuple[Path, re.Match[str]]]:
+    found = ((entry, LEFTOVER.fullmatch(entry.name)) for entry in path.parent.iterdir())
+    return [(entry, match) for entry, match in found if match and match["name"] == path.name]
+
+
+def _moved_aside(path: Path) -> list[Path]:
+    return [entry for entry, match in _leftovers(path) if match["old"]]
+
+
+def _put_back(path: Path) -> None:
+    """Undo the half of a replacement; the caller holds the lock."""
+    if not path.exists() and (aside := _moved_aside(path)):
+        max(aside, key=lambda entry: entry.stat().st_mtime_ns).replace(path)
+
+
+def _clear(path: Path) -> None:
+    """Remove what killed processes left beside ``path``; the caller holds the lock.
+
+    Folders of older versions stay, as their names might be the user's own.
+    """
+    for entry, match in _leftovers(path):
+        if match["mark"]:
+            _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or a folder's entries, to the disk, as far as the file system knows how."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    place = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(place)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        os.close(place)

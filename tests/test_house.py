@@ -32,7 +32,19 @@ class Rule:
     """Rooms and libraries that may be imported only inside a function, or for type checkers."""
 
 
-FOUNDATION = {"errors", "metrics", "bundle", "packed", "extras", "files", "config", "download", "telemetry"}
+FOUNDATION = {
+    "errors",
+    "metrics",
+    "bundle",
+    "packed",
+    "extras",
+    "locks",
+    "write_failures",
+    "files",
+    "config",
+    "download",
+    "telemetry",
+}
 LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
@@ -43,7 +55,9 @@ ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web",
 RULES = {
     "errors": Rule(),
     "recipes": Rule(),
-    "files": Rule(),
+    "locks": Rule({"errors"}),
+    "write_failures": Rule({"errors"}),
+    "files": Rule({"locks", "write_failures"}),
     "telemetry": Rule(),
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),
