@@ -15,6 +15,7 @@ from lightrec.benchmarks.tables import megabytes
 from lightrec.data.splits import Split
 from lightrec.evaluation.comparison import Comparison
 from lightrec.evaluation.protocol import Evaluation, evaluate
+from lightrec.terminal import styled
 
 Row = dict[str, Any]
 
@@ -72,7 +73,7 @@ def quality_table(rows: Sequence[Row]) -> Table:
     """One line a label, for the terminal: means over its seeds; the interval is one run's or the seeds' spread."""
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"[bold]Quality[/] on {rows[0]['data']}",
+        title=styled("[bold]Quality[/] on {data}", data=rows[0]["data"]),
         title_justify="left",
         caption=f"Each of {rows[0]['cases']:,} users' last item, ranked among all items but those seen before; "
         "95 % intervals over users; with several seeds means, ± their standard deviation.",

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from lightrec.benchmarks.tables import milliseconds
 
@@ -85,7 +86,7 @@ def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
 
 def goals_table(rows: Sequence[Row]) -> Table:
     """Every measured goal, for the terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title="[bold]Speed table[/]", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=Text("Speed table", "bold"), title_justify="left")
     for title in ("", "measured", "10-90 %", "goal", "stretch", ""):
         table.add_column(title, justify="left" if title == "" else "right")
     for row in rows:

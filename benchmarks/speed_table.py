@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.fresh import ANSWER, OPEN, first_answers
@@ -44,6 +43,7 @@ from lightrec.evaluation.comparison import paired_comparison
 from lightrec.evaluation.protocol import evaluate
 from lightrec.runtime.backends import choose_model
 from lightrec.runtime.recommender import Recommender
+from lightrec.terminal import SafeConsole
 
 K = 10
 BATCHES = (32, 256)
@@ -279,7 +279,7 @@ PARTS: dict[str, Callable[[Bench, str], list[Row]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = _parser().parse_args(arguments)
-    console = Console()
+    console = SafeConsole()
     context = {
         "command": shlex.join(["python", "-m", "lightrec.benchmarks.speed_table", *(arguments or sys.argv[1:])]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

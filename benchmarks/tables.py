@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from lightrec.terminal import styled
+
 Row = dict[str, Any]
 
 MIN_NAME = 14
@@ -39,7 +41,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
         pad_edge=False,
     )
     below = "teacher" if first.get("teacher") else "change"
-    table.add_column("whole call\n[dim]graph alone[/]", min_width=MIN_NAME, vertical="bottom")
+    table.add_column(styled("whole call\n[dim]graph alone[/]"), min_width=MIN_NAME, vertical="bottom")
     for title in (
         "p50\nms",
         "p90\nms",
@@ -50,11 +52,11 @@ def speed_table(rows: Sequence[Row]) -> Table:
         "MB\n[dim]load[/]",
         f"NDCG\n[dim]{below}[/]",
     ):
-        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
+        table.add_column(styled(title), justify="right", no_wrap=True, vertical="bottom")
     upper = _columns(measured)
     lower = _lower_columns(measured)
     for place, row in enumerate(measured):
-        table.add_row(Text(row["variant"]), *(column[place] for column in upper))
+        table.add_row(row["variant"], *(column[place] for column in upper))
         table.add_row(Text("  graph alone", style="dim"), *(column[place] for column in lower), end_section=True)
     return table
 

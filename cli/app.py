@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -27,19 +31,41 @@ from lightrec.cli.teacher_scores import teacher_scores
 from lightrec.cli.train import train
 from lightrec.cli.tune import tune
 from lightrec.cli.verify import verify
-from lightrec.errors import LightrecError
+from lightrec.errors import LightrecError, OutputError
+from lightrec.terminal import CLOSED, prepare_streams, visible
 
 
-class _DataFirst(TyperGroup):
-    """Lists the commands in the order of use: Typer alone would put the group ``data`` last."""
+class _Commands(TyperGroup):
+    """Lists the commands in the order of use (Typer alone would put the group ``data`` last), and words its errors."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: name != "data")
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _worded():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _worded():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _worded() -> Iterator[None]:
+    """Give a sentence to errors that Typer would print as they are, or pass over in silence."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise OutputError(CLOSED) from None
+    except Exception as error:
+        if hasattr(error, "format_message"):  # wrong usage: the message quotes what was typed
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
     name="lightrec",
-    cls=_DataFirst,
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -94,16 +120,55 @@ def options(
 
 def main() -> None:
     """Run the command line; an expected error is printed as one sentence and exits with code 2."""
+    prepare_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            _finish_output()
     except LightrecError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except MemoryError:
+        _refuse("The memory does not suffice: close other programs, or ask for less.")
     except OSError as error:
-        if error.filename is None:
-            raise
-        typer.secho(f"Error: {error.filename}: {error.strerror}.", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+        _refuse(_sentence_of(error))
     except KeyboardInterrupt:
         typer.secho("Stopped. Run the same command again to go on from what is saved.", err=True)
         sys.exit(130)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    with contextlib.suppress(OSError):  # standard error may be closed or full as well
+        typer.secho(f"Error: {visible(sentence)}", fg=typer.colors.RED, err=True)
+    sys.exit(2)
+
+
+def _finish_output() -> None:
+    """Write what standard output still holds back; at its end Python itself would only grumble."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        raise OutputError(CLOSED) from None
+    except OSError as error:
+        _drop_output()
+        raise OutputError(f"Standard output cannot be written ({error.strerror}): send it elsewhere.") from None
+
+
+def _drop_output() -> None:
+    """Send what cannot be written nowhere, so that the end of the process does not try again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _sentence_of(error: OSError) -> str:
+    """What the system refused, and on which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.ENOSPC:
+        reason = f"{reason}; free some space, or choose another folder"
+    if error.filename is None:
+        return f"The system refused to go on: {reason}."
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' and '.join(names) or error.filename}: {reason}."

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
+from lightrec.cli.common import BundleArgument, JsonOption, console, print_json, progress_console
 
 MEASURED, LIMITS, OUTPUT = "What is measured", "Limits", "Output"
 """Panels of the help."""
@@ -127,8 +127,6 @@ def bench(
     lightrec bench bundles/student --scenario soak --seconds 600 --json
     ```
     """
-    from rich.console import Console
-
     from lightrec.benchmarks import measure
     from lightrec.benchmarks import plan as plans
     from lightrec.benchmarks.contenders import Wanted
@@ -165,7 +163,7 @@ def bench(
         asked |= {"--scaling": scaling, "--seed": seed, "--threads": threads, "--cores": cores}
         asked |= {"--memory": memory, "--profile": profile}
         command, begin = shlex.join(["lightrec", *sys.argv[1:]]), time.monotonic()
-        with Console(stderr=True).status("Connecting") as status:
+        with progress_console.status("Connecting") as status:
             rows = bench_there(host, bundle, data, asked, python=host_python, progress=status.update)
         own = {"host": host, "command": command, "elapsed_seconds": round(time.monotonic() - begin, 1)}
         _tell([{**row, **own} for row in rows], out, report, as_json)
@@ -183,7 +181,7 @@ def bench(
         seed=seed,
         limits=limits,
     )
-    with Console(stderr=True).status("Reading the bundle") as status:
+    with progress_console.status("Reading the bundle") as status:
         rows = measure.bench(
             bundle,
             data,

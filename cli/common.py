@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-console = Console()
-"""Where people read: tables, progress and sentences."""
+from lightrec.terminal import SafeConsole, json_text, styled
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = [
+    "BundleArgument",
+    "ConfigOption",
+    "DeviceOption",
+    "JsonOption",
+    "OutOption",
+    "console",
+    "print_json",
+    "progress_bar",
+    "progress_console",
+    "styled",
+]
+
+console = SafeConsole()
+"""Where people read: tables and sentences. Strings are shown as they are; see :func:`lightrec.terminal.styled`."""
+progress_console = SafeConsole(stderr=True)
+"""Where people see long work move: standard error."""
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder written by lightrec export.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)]
@@ -19,6 +38,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with options; flags win over it.")]
 
 
+def progress_bar() -> Progress:
+    """A bar on standard error that is gone at the end; descriptions are shown as they are."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    words = TextColumn("{task.description}", style="progress.description", markup=False)
+    columns = (words, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=progress_console, transient=True)
+
+
 def print_json(value: Any) -> None:
-    """Print ``value`` as JSON on standard output, plain and complete."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print ``value`` as JSON on standard output, plain and complete, whatever the output's encoding."""
+    typer.echo(json_text(value, getattr(sys.stdout, "encoding", None) or "utf-8"))

@@ -145,7 +145,7 @@ def get_command(
 
     from lightrec.data.catalog import get_dataset
 
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, transient=True, disable=json) as bar:
         task = bar.add_task(f"Fetching {name}", total=None)
         dataset = get_dataset(
@@ -181,7 +181,7 @@ def describe_command(
     if json:
         print_json(description)
     else:
-        console.print(description_report(description))
+        console.print(description_report(description), markup=True)
     if description["damaged_files"]:
         raise typer.Exit(2)
 
@@ -192,4 +192,4 @@ def _print_prepared(dataset: Dataset, json: bool) -> None:
     if json:
         print_json(dataset.description)
     else:
-        console.print(prepared_report(dataset))
+        console.print(prepared_report(dataset), markup=True)

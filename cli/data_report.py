@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from lightrec.data.dataset import Dataset
@@ -58,9 +59,7 @@ def _minus(count: int) -> str:
 
 def description_report(description: dict[str, Any]) -> RenderableType:
     """Counts, distributions and oddities of one data set."""
-    counts = Table(
-        box=None, show_header=False, title=f"[bold]{escape(description['name'])}[/bold]", title_justify="left"
-    )
+    counts = Table(box=None, show_header=False, title=Text(description["name"], "bold"), title_justify="left")
     counts.add_column(style="dim")
     counts.add_column()
     for label, value in _facts(description):
@@ -71,8 +70,8 @@ def description_report(description: dict[str, Any]) -> RenderableType:
     return Group(counts, "", _quantiles({"events per user": lengths, "events per item": popularity}), charts)
 
 
-def _heading(name: str) -> str:
-    return f"[bold not italic]{escape(name)}[/]"
+def _heading(name: str) -> Text:
+    return Text(name, "bold not italic")
 
 
 def _read_as(dataset: Dataset) -> str:
@@ -123,7 +122,7 @@ def _quantiles(distributions: dict[str, dict[str, Any]]) -> Table:
 
 def _chart(title: str, values: dict[str, Any], width: int = 18) -> Table:
     table = Table(
-        box=None, show_header=False, title=f"[dim not italic]{title}[/]", title_justify="left", padding=(0, 1)
+        box=None, show_header=False, title=Text(title, "dim not italic"), title_justify="left", padding=(0, 1)
     )
     bins = values["histogram"]
     most = max((count for _, count in bins), default=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightrec.cli.common import console
+from lightrec.cli.common import console, styled
 from lightrec.cli.demo_steps import LABELS, QUICK, THOROUGH, Layout, demo_steps
 from lightrec.cli.steps import run_steps
 
@@ -68,7 +68,7 @@ def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
     dataset = quality[0]["data"]
     write_report(layout.report, [row for row in quality if row["seed"] == 0], speed, title=f"lightrec on {dataset}")
     console.print()
-    console.rule("[bold]What came out")
+    console.rule(styled("[bold]What came out[/]"))
     console.print(quality_table(quality))
     console.print(comparison_sentence("Distilled", "undistilled", comparison), highlight=False, soft_wrap=True)
     console.print()
@@ -112,7 +112,6 @@ def _latest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _show_recommendations(layout: Layout) -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from lightrec import Recommender
     from lightrec.data.dataset import Dataset
@@ -122,10 +121,10 @@ def _show_recommendations(layout: Layout) -> None:
     cases = make_split(dataset).test
     history = [dataset.item_ids[item] for item in cases.history(0)]
     target = dataset.item_ids[cases.targets[0]]
-    recommender = Recommender.load(layout.bundle)
+    recommender, user = Recommender.load(layout.bundle), dataset.user_ids[cases.users[0]]
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"[bold]One user's last items and the ten recommended[/] (user {dataset.user_ids[cases.users[0]]})",
+        title=styled("[bold]One user's last items and the ten recommended[/] (user {user})", user=user),
         title_justify="left",
         caption=f"chosen next in truth: {recommender.title(target) or target}",
         caption_justify="left",
@@ -134,10 +133,10 @@ def _show_recommendations(layout: Layout) -> None:
     table.add_column("recommended", style="bold")
     last = [recommender.title(item) or item for item in history[-SHOWN_HISTORY:]]
     for rank, item in enumerate(recommender.recommend(history, 10), start=1):
-        found = Text(f"{rank:2d}  {item.title or item.id}")
+        found = styled("{rank:2d}  {name}", rank=rank, name=item.title or item.id)
         if item.id == target:
             found.append("  ← chosen next", style="green")
-        table.add_row(Text(last[rank - 1] if rank <= len(last) else ""), found)
+        table.add_row(last[rank - 1] if rank <= len(last) else "", found)
     console.print(table)
     shown = ",".join(history[-SHOWN_HISTORY:])
     console.print(f"$ lightrec recommend {layout.bundle} --history {shown}", style="cyan", soft_wrap=True)
@@ -148,7 +147,7 @@ def _show_next(layout: Layout, seconds: float) -> None:
 
     size = deployed_bytes(layout.bundle) / 1e6
     console.print()
-    console.rule("[bold]Where it lies, and what is next")
+    console.rule(styled("[bold]Where it lies, and what is next[/]"))
     for what, where in (
         (f"bundle ({size:.2f} MB to deploy)", layout.bundle),
         ("report", layout.report),

@@ -57,13 +57,12 @@ def _print_machine(diagnosis: Diagnosis) -> None:
 
 def _print_pairs(title: str, pairs: dict[str, str]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column(style="dim")
     table.add_column()
     for name, value in pairs.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, value)
     console.print(table)
 
 
@@ -72,10 +71,12 @@ def _print_extras(diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
     table = Table("extra", "state", "to get it", title="Extras", title_justify="left", title_style="bold")
-    table.add_row("base", "[red]broken[/]" if diagnosis.problems else "[green]complete[/]", "")
+    table.add_row("base", Text("broken", "red") if diagnosis.problems else Text("complete", "green"), "")
     for extra, missing in diagnosis.extras.items():
         if missing:
-            table.add_row(extra, f"[yellow]lacks {', '.join(missing)}[/]", Text(f"pip install 'lightrec[{extra}]'"))
+            table.add_row(
+                extra, Text(f"lacks {', '.join(missing)}", "yellow"), Text(f"pip install 'lightrec[{extra}]'")
+            )
         else:
-            table.add_row(extra, "[green]complete[/]", "")
+            table.add_row(extra, Text("complete", "green"), "")
     console.print(table)

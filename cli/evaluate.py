@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lightrec.cli.common import DeviceOption, JsonOption, console, print_json
+from lightrec.cli.common import DeviceOption, JsonOption, console, print_json, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,9 +196,6 @@ def _open(
 
 def _tune(sources: list[Provenance], dataset: Dataset, split: Split) -> dict[str, tuple[Baseline, list[dict]]]:
     """Each baseline among ``sources``, tuned on the validation cases, with the settings that were tried."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lightrec.errors import ConfigError
     from lightrec.evaluation.baseline_search import tune_baseline
     from lightrec.evaluation.baselines import BASELINES
@@ -206,7 +203,7 @@ def _tune(sources: list[Provenance], dataset: Dataset, split: Split) -> dict[str
     names = dict.fromkeys(source.name for source in sources if source.name in BASELINES)
     if not names:
         raise ConfigError("--tune chooses a baseline's parameters, and no baseline is named: use  lightrec tune.")
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         return {
             name: tune_baseline(
                 name, dataset, split, progress=partial(_advance, progress, progress.add_task(f"Tuning {name}"))
@@ -232,14 +229,11 @@ def _evaluate(
     ks: tuple[int, ...],
     seed: int,
 ) -> list[Evaluation]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lightrec.evaluation.protocol import evaluate, shared_rules
 
     ties, rank_limit = shared_rules(rankers)
     evaluations = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         for source, ranker in zip(sources, rankers, strict=True):
             task = progress.add_task(f"Ranking with {source.name}", total=None)
             evaluations.append(
@@ -279,11 +273,9 @@ def _compare(evaluations: list[Evaluation], seed: int) -> list[Comparison]:
 
 
 def _print(title: str, names: list[str], evaluations: list[Evaluation], comparisons: list[Comparison]) -> None:
-    from rich.markup import escape
-
     short = [Path(name).name for name in names]
-    names = [escape(name) for name in (short if len(set(short)) == len(names) else names)]
-    console.print(f"[bold]{escape(title)}[/]")
+    names = short if len(set(short)) == len(names) else names
+    console.print(title, style="bold")
     console.print(_metrics_table(names, evaluations))
     if comparisons:
         console.print(_comparison_table(names, comparisons))

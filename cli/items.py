@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightrec.cli.common import BundleArgument, DeviceOption, JsonOption, OutOption, console, print_json
+from lightrec.cli.common import BundleArgument, DeviceOption, JsonOption, OutOption, console, print_json, styled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,12 +65,17 @@ def fit_command(
         print_json({"path": str(run), "language_model": projection.language_model, **projection.facts})
         return
     facts = projection.facts
-    console.print(
-        f"[bold green]✓[/] {run}: text projection from {facts['items']:,} items. With one item in twenty replaced by "
-        f"its projection, those have validation NDCG@10 [bold]{facts['cold_ndcg@10']:.4f}[/] and the others "
-        f"{facts['warm_ndcg@10']:.4f} (without the new ones {facts['warm_ndcg@10_before']:.4f}).",
-        highlight=False,
+    told = styled(
+        "[bold green]✓[/] {run}: text projection from {items:,} items. With one item in twenty replaced by its "
+        "projection, those have validation NDCG@10 [bold]{cold:.4f}[/] and the others {warm:.4f} (without the new ones "
+        "{before:.4f}).",
+        run=run,
+        items=facts["items"],
+        cold=facts["cold_ndcg@10"],
+        warm=facts["warm_ndcg@10"],
+        before=facts["warm_ndcg@10_before"],
     )
+    console.print(told)
     console.print(f"  next:  lightrec export {run} --out bundle", style="dim", highlight=False, soft_wrap=True)
 
 
@@ -126,11 +131,11 @@ def add_command(
     if json:
         print_json({"path": str(out), "added": len(items.ids), "items": manifest.n_items})
         return
-    console.print(
-        f"[bold green]✓[/] {out}: {len(items.ids):,} items added, {manifest.n_items:,} in all; old answers unchanged, "
-        "golden cases verified in every runtime.",
-        highlight=False,
+    words = (
+        "[bold green]✓[/] {out}: {added:,} items added, {all:,} in all; old answers unchanged, golden cases "
+        "verified in every runtime."
     )
+    console.print(styled(words, out=out, added=len(items.ids), all=manifest.n_items))
 
 
 @app.command("remove")
@@ -170,11 +175,11 @@ def remove_command(
     if json:
         print_json({"path": str(out), "removed": len(named), "items": manifest.n_items})
         return
-    console.print(
-        f"[bold green]✓[/] {out}: {len(named):,} items removed, {manifest.n_items:,} left; their answers unchanged, "
-        "golden cases verified in every runtime.",
-        highlight=False,
+    words = (
+        "[bold green]✓[/] {out}: {removed:,} items removed, {left:,} left; their answers unchanged, golden cases "
+        "verified in every runtime."
     )
+    console.print(styled(words, out=out, removed=len(named), left=manifest.n_items))
 
 
 @app.command("retitle")
@@ -210,7 +215,7 @@ def retitle_command(
     if json:
         print_json({"path": str(out), "retitled": len(items.ids)})
         return
-    console.print(f"[bold green]✓[/] {out}: {len(items.ids):,} titles changed.", highlight=False)
+    console.print(styled("[bold green]✓[/] {out}: {changed:,} titles changed.", out=out, changed=len(items.ids)))
 
 
 def _from_texts(

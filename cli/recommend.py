@@ -91,14 +91,13 @@ def _numbers(values: list[str] | None) -> dict[str, float]:
 
 def _print_answer(recommender: Recommender, seen: list[str], answer: Recommendations) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     if seen:
         shown = seen[-HISTORY_SHOWN:]
         more = f", the last {len(shown)} of {len(seen)}" if len(shown) < len(seen) else ""
         table = Table("id", "title", title=f"History, oldest first{more}", title_justify="left", style="dim")
         for known in shown:
-            table.add_row(Text(known), Text(recommender.title(known) or ""))
+            table.add_row(known, recommender.title(known) or "")
         console.print(table)
     title = "Most popular" if answer.fallback else "Recommended next"
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -108,9 +107,9 @@ def _print_answer(recommender: Recommender, seen: list[str], answer: Recommendat
     table.add_column("score", justify="right", style="cyan")
     for rank, item in enumerate(answer, start=1):
         score = "" if item.score is None else f"{item.score:.3f}"
-        table.add_row(str(rank), Text(item.id), Text(item.title or ""), score)
+        table.add_row(str(rank), item.id, item.title or "", score)
     console.print(table)
     if answer.fallback:
         console.print("The history holds no item that the bundle knows: these are the most popular ones.")
     if answer.unknown:
-        console.print(Text(f"Not known to the bundle, skipped: {', '.join(answer.unknown)}", style="yellow"))
+        console.print(f"Not known to the bundle, skipped: {', '.join(answer.unknown)}", style="yellow", highlight=False)

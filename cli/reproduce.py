@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightrec.cli.common import DeviceOption, console
+from lightrec.cli.common import DeviceOption, console, styled
 
 if TYPE_CHECKING:
     from lightrec.benchmarks.recipe import Recipe
@@ -126,7 +126,7 @@ def _show_results(recipe: Recipe, layout: Layout, fetch: bool, device: str | Non
     layout.results.unlink(missing_ok=True)
     append_rows(layout.results, rows)
     compared = _of_kind(rows, "comparison")
-    console.rule("[bold]What came out")
+    console.rule(styled("[bold]What came out[/]"))
     console.print(quality_table(_of_kind(rows, "quality")))
     if compared:
         console.print(comparison_lines(compared), markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightrec.cli.common import console
+from lightrec.cli.common import console, styled
 from lightrec.errors import LightrecError
 
 Words = tuple[str, ...]
@@ -50,8 +50,6 @@ def run_steps(steps: Sequence[Step]) -> dict[str, str]:
     Returns:
         why, by their titles, optional steps were refused.
     """
-    from rich.text import Text
-
     refused: dict[str, str] = {}
     for number, step in enumerate(steps, start=1):
         if step.optional and step.source is not None and not step.source.exists():
@@ -62,20 +60,18 @@ def run_steps(steps: Sequence[Step]) -> dict[str, str]:
             if not step.optional:
                 raise
             refused[step.title] = str(error)
-            console.print(Text.assemble(("left out", "yellow"), f": {error}"), soft_wrap=True)
+            console.print(styled("[yellow]left out[/]: {error}", error=error), soft_wrap=True)
     return refused
 
 
 def _run(number: str, step: Step) -> None:
-    from rich.text import Text
-
     from lightrec.cli.app import app
 
     console.print()
-    console.print(Text.assemble((number, "dim"), (step.title, "bold")))
-    console.print(Text(f"$ {step.line}", style="cyan"), soft_wrap=True)
+    console.print(styled("[dim]{number}[/][bold]{title}[/]", number=number, title=step.title))
+    console.print(f"$ {step.line}", style="cyan", highlight=False, soft_wrap=True)
     if step.is_done:
-        console.print("[green]✓[/] done before", highlight=False)
+        console.print(styled("[green]✓[/] done before"))
         return
     started = time.monotonic()
     console.quiet = step.quiet
@@ -85,4 +81,4 @@ def _run(number: str, step: Step) -> None:
         console.quiet = False
     if step.done and not step.done.exists():
         step.done.touch()
-    console.print(f"[green]✓[/] [dim]{time.monotonic() - started:.0f} s[/]", highlight=False)
+    console.print(styled("[green]✓[/] [dim]{seconds:.0f} s[/]", seconds=time.monotonic() - started))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lightrec.cli.common import DeviceOption, JsonOption, console, print_json
+from lightrec.cli.common import DeviceOption, JsonOption, console, print_json, styled
 
 
 def teacher_scores(
@@ -36,7 +36,6 @@ def teacher_scores(
     if json:
         print_json(written)
         return
-    console.print(
-        f"[bold green]✓[/] {out}: {written['rows']:,} rows at {written['positions']:,} positions", highlight=False
-    )
+    words = "[bold green]✓[/] {out}: {rows:,} rows at {positions:,} positions"
+    console.print(styled(words, out=out, rows=written["rows"], positions=written["positions"]))
     console.print(f"  next:  lightrec distill {data} --teacher-scores {out} --out runs/student", style="dim")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from lightrec.cli.common import console, print_json
+from lightrec.cli.common import console, print_json, styled
 
 T = TypeVar("T")
 
@@ -133,9 +133,15 @@ def print_run(record: dict[str, Any], out: Path, json: bool, next_command: str) 
         print_json({"path": str(out), **record})
         return
     best = record["validation"]
-    console.print(
-        f"[bold green]✓[/] {out}: validation NDCG@10 [bold]{best['ndcg@10']:.4f}[/], HR@10 {best['hr@10']:.4f} "
-        f"(epoch {best['epoch']} of {record['epochs_trained']}, {record['seconds']:.0f} s)",
-        highlight=False,
+    told = styled(
+        "[bold green]✓[/] {out}: validation NDCG@10 [bold]{ndcg:.4f}[/], HR@10 {hr:.4f} "
+        "(epoch {epoch} of {epochs}, {seconds:.0f} s)",
+        out=out,
+        ndcg=best["ndcg@10"],
+        hr=best["hr@10"],
+        epoch=best["epoch"],
+        epochs=record["epochs_trained"],
+        seconds=record["seconds"],
     )
+    console.print(told)
     console.print(f"  next:  {next_command}", style="dim", highlight=False, soft_wrap=True)

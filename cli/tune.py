@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, console, print_json
+from lightrec.cli.common import ConfigOption, DeviceOption, JsonOption, OutOption, console, print_json, styled
 from lightrec.cli.training import (
     BatchSizeOption,
     DataArgument,
@@ -82,11 +82,8 @@ def tune(
         return
     best = found["best"]
     chosen = ", ".join(f"{name} {value:g}" for name, value in best["parameters"].items())
-    console.print(
-        f"[bold green]✓[/] {out}: validation NDCG@10 [bold]{best['ndcg@10']:.4f}[/], best of {found['trials']} trials "
-        f"({chosen})",
-        highlight=False,
-        soft_wrap=True,
-    )
+    words = "[bold green]✓[/] {out}: validation NDCG@10 [bold]{ndcg:.4f}[/], best of {trials} trials ({chosen})"
+    told = styled(words, out=out, ndcg=best["ndcg@10"], trials=found["trials"], chosen=chosen)
+    console.print(told, soft_wrap=True)
     again = f"lightrec {command} {data} --config {out}/best.toml --seed 1 --out {out}-1"
     console.print(f"  next:  {again}", style="dim", highlight=False, soft_wrap=True)

@@ -12,7 +12,8 @@ One tree, so that a caller can catch as much or as little as needed::
     ├── BundleError            a bundle cannot be read
     │   ├── BundleVersionError     it was written by a newer major version of the format
     │   └── BundleIntegrityError   a file is missing or differs from its recorded SHA-256
-    └── ParityError            an exported graph does not answer as the original does
+    ├── ParityError            an exported graph does not answer as the original does
+    └── OutputError            standard output cannot take the answer
 
 Each message is one sentence that names the file, row, column or flag and says how to mend it.
 The command line prints the message alone and exits with code 2.
@@ -63,3 +64,7 @@ class BundleIntegrityError(BundleError):
 
 class ParityError(LightrecError):
     """An exported graph does not answer as the original does."""
+
+
+class OutputError(LightrecError):
+    """Standard output was closed, or cannot take what is written to it."""

@@ -54,6 +54,7 @@ ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web",
 
 RULES = {
     "errors": Rule(),
+    "terminal": Rule({"errors"}, {"rich"}),
     "recipes": Rule(),
     "locks": Rule({"errors"}),
     "write_failures": Rule({"errors"}),
@@ -77,7 +78,7 @@ RULES = {
         {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn"},
     ),
     "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
-    "training": Rule({"models", "data", "evaluation", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
+    "training": Rule({"models", "data", "evaluation", "terminal", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),
     "export": Rule(
         {"models", "runtime", "evaluation", "data", *FOUNDATION},
@@ -85,11 +86,11 @@ RULES = {
         PHONES,
     ),
     "benchmarks": Rule(
-        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras"},
+        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras", "terminal"},
         {"numpy", "onnxruntime", "rich"},
         {"models", "training", "web", "torch", "transformers", "tokenizers", "openvino", "playwright", *PEERS},
     ),
-    "cli": Rule({"errors"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
+    "cli": Rule({"errors", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
     "__init__": Rule(deferred={"errors", "runtime"}),
     "__main__": Rule({"cli"}),
 }
@@ -292,3 +293,27 @@ def test_machine_paths_and_registries_are_seen(line):
 @pytest.mark.parametrize("line", ["/etc/os-release", "../shared/data", "https://github.com/x/y", "docs/home/x"])
 def test_other_paths_and_addresses_are_not(line):
     assert not MACHINE_PATH.search(line) and not REGISTRY_ADDRESS.search(line)
+
+
+MARKUP = {"lightrec/terminal.py", "cli/data.py"}
+"""Where rich may read markup: in the one function that keeps values out of it, and in tables that escape theirs."""
+
+
+def loose_output(source: str) -> list[str]:
+    """Consoles that would read markup in a user's text or pass on its control characters, in ``source``."""
+    calls = [node for node in ast.walk(parsed(source)) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func).rpartition(".")[2] for call in calls]
+    options = [ast.unparse(option) for call in calls for option in call.keywords]
+    return [name for name in names if name in ("Console", "from_markup")] + [
+        option for option in options if option == "markup=True"
+    ]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if relative(path) not in MARKUP], ids=relative)
+def test_text_reaches_the_terminal_through_the_safe_console(path):
+    assert loose_output(path.read_text(encoding="utf-8")) == []
+
+
+def test_output_past_the_safe_console_is_seen():
+    source = "rich.console.Console(stderr=True)\nText.from_markup(f'{x}')\nconsole.print(x, markup=True)\nstyled('x')"
+    assert loose_output(source) == ["Console", "from_markup", "markup=True"]

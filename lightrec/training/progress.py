@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lightrec.terminal import SafeConsole
 from lightrec.training import processes
 
 
@@ -29,21 +29,21 @@ class Reporter(Protocol):
 class ProgressBar:
     """A :class:`Reporter` on the terminal (standard error); of several processes only the main one's speaks."""
 
-    def __init__(self, console: Console | None = None):
-        self.console = console or Console(stderr=True, quiet=not processes.is_main())
+    def __init__(self, console: SafeConsole | None = None):
+        self.console = console or SafeConsole(stderr=True, quiet=not processes.is_main())
         self.progress: Progress | None = None
 
     def start(self, what: str, total: int, done: int = 0) -> None:
         """See :class:`Reporter`."""
         self.stop()
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
