@@ -28,6 +28,7 @@ OPEN = f"""
 import sys
 import numpy
 import onnxruntime
+onnxruntime.disable_telemetry_events()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])

@@ -18,6 +18,9 @@ from onnx.numpy_helper import from_array, to_array
 
 from lightrec.data.splits import Split
 from lightrec.export.quantize import TABLE, quantize_blocks, to_int8
+from lightrec.telemetry import silence_onnxruntime
+
+silence_onnxruntime()
 
 STATIC = "int8-static"
 """The name of this precision."""

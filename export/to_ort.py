@@ -7,6 +7,10 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from lightrec.telemetry import silence_onnxruntime
+
+silence_onnxruntime()
+
 ORT_FILE = "model.ort"
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lightrec.telemetry import switch_off
+
 if TYPE_CHECKING:
     from lightrec import errors
     from lightrec.runtime.recommender import Recommendation, Recommendations, Recommender
@@ -31,6 +33,9 @@ __all__ = [
     "__version__",
     "errors",
 ]
+# Before anything can import a library that reports home.
+switch_off()
+
 _MODULES = {"Session": "session", "RecommenderSlot": "slot"}
 
 

@@ -9,10 +9,6 @@ import pytest
 from hypothesis import settings
 
 from lightrec.data.dataset import Dataset, write_dataset
-from lightrec.telemetry import keep_openvino_silent
-
-# Some tests import OpenVINO before anything of lightrec does.
-keep_openvino_silent()
 
 # A busy machine is no failure; everything else stays as hypothesis chose it for here or for CI.
 settings.register_profile("lightrec", settings(), deadline=None)

@@ -91,7 +91,7 @@ RULES = {
         {"models", "training", "web", "torch", "transformers", "tokenizers", "openvino", "playwright", *PEERS},
     ),
     "cli": Rule({"errors", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
-    "__init__": Rule(deferred={"errors", "runtime"}),
+    "__init__": Rule({"telemetry"}, deferred={"errors", "runtime"}),
     "__main__": Rule({"cli"}),
 }
 HEAVY = ["numpy", "onnx", "onnxruntime", "openvino", "polars", "torch", "transformers"]

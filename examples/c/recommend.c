@@ -288,10 +288,12 @@ static OrtSession *open_model(const char *folder, const char *file) {
   if (!ort) die("ONNX Runtime is older than the header that this program was compiled with.");
   char path[4096];
   if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path) die("The path %s is too long.", folder);
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1); /* ONNX Runtime reports home from CreateEnv on, unless this is set */
   OrtEnv *env;
   OrtSessionOptions *options;
   OrtSession *session;
   check(ort->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "lightrec", &env));
+  check(ort->DisableTelemetryEvents(env)); /* for versions that do not read the variable */
   check(ort->CreateSessionOptions(&options));
   check(ort->SetIntraOpNumThreads(options, 1)); /* fastest for single requests to a small model */
   check(ort->CreateSession(env, path, options, &session));

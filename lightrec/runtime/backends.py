@@ -18,6 +18,7 @@ from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Inputs, Settings
 from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
 from lightrec.runtime.openvino_backend import OpenVinoBackend
 from lightrec.runtime.parts import Parts, identities, open_late
+from lightrec.telemetry import silence_onnxruntime
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,6 +40,7 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, record: ModelRecord, file: Path, settings: Settings):
         import onnxruntime
 
+        silence_onnxruntime()
         super().__init__(record)
         providers = _require_providers(settings.providers)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from lightrec.errors import LightrecError
 from lightrec.extras import EXTRAS, missing_modules
 from lightrec.runtime.backends import is_installed
-from lightrec.telemetry import keep_openvino_silent
+from lightrec.telemetry import silence_onnxruntime
 
 PACKAGES = (
     "lightrec",
@@ -128,6 +128,7 @@ def _onnxruntime_providers(problems: list[str]) -> list[str]:
     except ImportError as error:  # a broken wheel or a missing system library, as well as no package
         problems.append(f"ONNX Runtime cannot be loaded ({error}): run  pip install --force-reinstall onnxruntime")
         return []
+    silence_onnxruntime()
     return list(onnxruntime.get_available_providers())
 
 
@@ -135,7 +136,6 @@ def _openvino_devices(problems: list[str]) -> dict[str, str]:
     if not is_installed("openvino"):
         return {}
     try:
-        keep_openvino_silent()
         import openvino
 
         core = openvino.Core()

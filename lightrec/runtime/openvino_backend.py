@@ -12,7 +12,6 @@ from lightrec.bundle import ModelRecord
 from lightrec.errors import ConfigError
 from lightrec.extras import require_extra
 from lightrec.runtime.backend import Backend, Settings
-from lightrec.telemetry import keep_openvino_silent
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, InferRequest
@@ -41,7 +40,6 @@ class OpenVinoBackend(Backend):
 
     def __init__(self, record: ModelRecord, file: Path, settings: Settings):
         require_extra("openvino", "The OpenVINO backend")
-        keep_openvino_silent()
         import openvino
 
         super().__init__(record)

@@ -14,6 +14,9 @@
 const FORMAT_MAJOR = 2;
 const IN_NODE = typeof process === "object" && Boolean(process.versions?.node);
 
+// onnxruntime-node reports home from the first session on, unless this is set before.
+if (IN_NODE) process.env.ORT_DISABLE_TELEMETRY = "1";
+
 /** Every error that lightrec.js raises on purpose: one sentence that says what is wrong and how to mend it. */
 export class LightrecError extends Error {
   name = "LightrecError";
