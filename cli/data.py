@@ -63,6 +63,10 @@ def prepare_command(
     user_column: Annotated[str | None, _column("--user-column", "Whose event.")] = None,
     item_column: Annotated[str | None, _column("--item-column", "Which item, in both files.")] = None,
     time_column: Annotated[str | None, _column("--time-column", "When.")] = None,
+    time_format: Annotated[
+        str | None,
+        _column("--time-format", 'Of the times: "%d/%m/%Y %H:%M", seconds, milliseconds, days, positions, ...'),
+    ] = None,
     text_column: Annotated[list[str] | None, _column("--text-column", "The title, then more; repeatable.")] = None,
     separator: Annotated[str | None, _reading("--separator", "Between values: , ; tab space :: ...")] = None,
     encoding: Annotated[str | None, _reading("--encoding", "Of the text: utf-8, latin-1, cp1251, ...")] = None,
@@ -107,6 +111,7 @@ def prepare_command(
         k_core=k_core,
         drop_repeats=drop_repeats,
         order_only=order_only,
+        time_format=time_format,
         reuse_ids=reuse_ids,
     )
     _print_prepared(dataset, json)

@@ -46,7 +46,8 @@ def prepared_report(dataset: Dataset) -> RenderableType:
         f"Look at it:  lightrec data describe {path}",
         f"Go on:       lightrec finetune {path} --out runs/teacher",
     ]
-    reading = [f"[dim]Read:[/dim] {escape(note)}" for note in source.get("reading", [])]
+    told = [*source.get("reading", []), *source["columns"].get("notes", [])]
+    reading = [f"[dim]Read:[/dim] {escape(note)}" for note in told]
     lines = [*reading, _read_as(dataset), *notes]
     if "origin" in description:
         lines.insert(0, f"[dim]From:[/dim] {escape(description['origin'])}; {escape(description['terms'])}")

@@ -27,7 +27,7 @@ from lightrec.data.frames import pl
 from lightrec.data.item_texts import ItemTexts, read_item_texts
 from lightrec.data.readers import ReadOptions, Table, as_ids
 from lightrec.data.shapes import one_event_a_row
-from lightrec.data.times import Times, parse_times
+from lightrec.data.times import POSITIONS, Times, parse_times
 from lightrec.errors import ConfigError, DataError
 
 
@@ -64,6 +64,7 @@ def prepare(
     k_core: int = 5,
     drop_repeats: bool = True,
     order_only: bool = False,
+    time_format: str | None = None,
     reuse_ids: str | Path | None = None,
     details: dict[str, Any] | None = None,
 ) -> Dataset:
@@ -82,6 +83,7 @@ def prepare(
         k_core: least number of events of every user and item; 0 or 1 keeps all.
         drop_repeats: drop an event whose item equals that of the user's event before it.
         order_only: the times are positions, not times: keep their order alone.
+        time_format: the unit or format of the times (see :func:`~lightrec.data.times.parse_times`).
         reuse_ids: an earlier prepared data set. Its items keep their indices and new ones follow; an item that has no
             interactions any more keeps its place and its text.
         details: further keys of dataset.json.
@@ -98,11 +100,11 @@ def prepare(
     table = Table(interactions, reading)
     items_table = Table(items, reading_items) if items is not None else None
     catalogue = read_item_texts(items_table, flags) if items_table is not None else None
-    events, user_ids, item_ids, source = _read_events(table, flags)
+    events, user_ids, item_ids, source = _read_events(table, flags, time_format)
     if catalogue is not None and items_table is not None:
         _require_overlap(item_ids, catalogue, table.file, items_table.file)
 
-    order_only = order_only or source["time"] is None
+    order_only = order_only or source["time"] is None or source["time_unit"] == POSITIONS
     kept, dropped = _filter(_sort(events), k_core, drop_repeats, table.file)
     kept_users, users = np.unique(kept.users, return_inverse=True)
     kept_items, used = np.unique(kept.items, return_inverse=True)
@@ -149,7 +151,9 @@ def prepare(
     )
 
 
-def _read_events(table: Table, flags: ColumnFlags) -> tuple[Events, pl.Series, pl.Series, dict[str, Any]]:
+def _read_events(
+    table: Table, flags: ColumnFlags, time_format: str | None
+) -> tuple[Events, pl.Series, pl.Series, dict[str, Any]]:
     """All events in the order of the file, the ids of users and items, and the columns that they came from."""
     user = require_column("user", flags.user, table.columns, table.file)
     item = require_column("item", flags.item, table.columns, table.file)
@@ -162,9 +166,10 @@ def _read_events(table: Table, flags: ColumnFlags) -> tuple[Events, pl.Series, p
         places = np.arange(len(frame))
         times = Times(key=places, seconds=places, unit="order of rows")
     else:
-        times = parse_times(frame[time], table.file)
+        times = parse_times(frame[time], table.file, time_format)
     events = Events(users=users, items=items, key=times.key, seconds=times.seconds)
-    return events, user_ids, item_ids, {"user": user, "item": item, "time": time, "time_unit": times.unit}
+    columns = {"user": user, "item": item, "time": time, "time_unit": times.unit, "notes": list(times.notes)}
+    return events, user_ids, item_ids, columns
 
 
 def _number(ids: pl.Series) -> tuple[np.ndarray, pl.Series]:

@@ -36,7 +36,7 @@ def test_prepare_says_what_was_dropped_and_what_to_do_next(files):
     assert "repeats of the item just before -1" in words
     assert "fewer than 5 events -1 -1 0" in words
     assert "kept 36 6 6" in words
-    assert "users from uid; items from asin; times from time: seconds; texts from title" in words
+    assert "users from uid; items from asin; times from time: positions (order-only); texts from title" in words
     assert "1 row(s) of the items file left out" in words
     assert "lightrec data describe" in words
     assert Dataset.open(out).n_users == 6

@@ -26,12 +26,13 @@ def histories(dataset):
 
 
 EVENTS = """user_id,item_id,timestamp
-            b,x,30
-            a,007,20
-            a,1.0,10
-            b,7,30
-            b,x,10
-            a,x,20"""
+            b,x,1700000030
+            a,007,1700000020
+            a,1.0,1700000010
+            b,7,1700000030
+            b,x,1700000010
+            a,x,1700000020"""
+T = 1_700_000_000
 
 
 def test_events_are_sorted_by_time_and_ties_keep_the_order_of_the_file(tmp_path):
@@ -39,7 +40,7 @@ def test_events_are_sorted_by_time_and_ties_keep_the_order_of_the_file(tmp_path)
     assert dataset.user_ids == ["b", "a"]  # by first appearance
     assert dataset.item_ids == ["x", "007", "1.0", "7"]  # by first appearance, as text
     assert histories(dataset) == {"b": ["x", "7"], "a": ["1.0", "007", "x"]}  # b's second x repeats the first
-    assert dataset.timestamps.tolist() == [10, 30, 10, 20, 20]
+    assert dataset.timestamps.tolist() == [T + 10, T + 30, T + 10, T + 20, T + 20]
     assert dataset.item_texts == dataset.item_titles == [None] * 4
     assert dataset.name == "d" and not dataset.order_only
     assert dataset.description["dropped"]["consecutive_repeats"] == 1
