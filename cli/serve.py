@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,8 @@ from lightrec.cli.common import BundleArgument, console
 
 TOKEN = "LIGHTREC_RELOAD_TOKEN"
 """Environment variable: with it POST /reload exists."""
+ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+"""What a browser sends in the header Origin."""
 
 
 def serve(
@@ -24,11 +27,29 @@ def serve(
     queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 64,
     timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001)] = 1.0,
     max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
+    connections: Annotated[
+        int, typer.Option(help="Connections open at one time; then the longest idle one is closed.", min=1)
+    ] = 1000,
     name: Annotated[
         str | None, typer.Option(help="Name under /v2/models.  [default: the folder's]", show_default=False)
     ] = None,
     block: Annotated[
         Path | None, typer.Option(help="File of items that nobody is recommended, one id a line; read at each reload.")
+    ] = None,
+    allow_unknown_blocked: Annotated[
+        bool, typer.Option("--allow-unknown-blocked", help="Skip ids of --block that the bundle does not know.")
+    ] = False,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin whose pages may ask, such as https://shop.example; * for all. Repeatable."),
+    ] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Check the hashes of the model files at each load.  [default: where it costs next to nothing]",
+            show_default=False,
+        ),
     ] = None,
     backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
     precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
@@ -53,16 +74,20 @@ def serve(
     from lightrec.serve.server import run
     from lightrec.serve.service import ServeSettings, Service
 
+    options: dict[str, Any] = {"backend": backend, "precision": precision}
     settings = ServeSettings(
         bundle,
-        name or bundle.absolute().name,
-        workers or _cores(),
-        queue,
-        timeout,
-        max_body,
-        os.environ.get(TOKEN) or None,
-        block,
-        {"backend": backend, "precision": precision},
+        name=name or bundle.absolute().name,
+        workers=workers or _cores(),
+        queue=queue,
+        timeout=timeout,
+        max_body=max_body,
+        connections=connections,
+        reload_token=os.environ.get(TOKEN) or None,
+        block=block,
+        allow_unknown_blocked=allow_unknown_blocked,
+        cors_origins=tuple(map(_origin, cors_origin or ())),
+        options=options if verify is None else {**options, "verify": verify},
     )
     service = Service(settings)
 
@@ -75,6 +100,15 @@ def serve(
         )
 
     run(service, host, port, started)
+
+
+def _origin(given: str) -> str:
+    """An origin as browsers send it: a scheme, a host and, where it is not the scheme's own, a port."""
+    from lightrec.errors import ConfigError
+
+    if given == "*" or ORIGIN.fullmatch(given):
+        return given.lower()
+    raise ConfigError(f"--cors-origin {given!r} is no origin: give scheme and host alone, such as https://shop.example")
 
 
 def _cores() -> int:

@@ -10,7 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("polars",),
     "train": ("torch", "transformers", "accelerate", "safetensors", "optuna", "peft", "polars"),
     "openvino": ("openvino",),
-    "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "serve": ("fastapi", "pydantic", "uvicorn", "httptools", "prometheus_client"),
     "export": ("torch", "transformers", "optimum", "onnx", "onnxscript", "openvino", "nncf", "requests"),
 }
 """For each extra of the package, the modules that it brings and that lightrec imports."""

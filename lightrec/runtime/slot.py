@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ class RecommenderSlot:
     sessions is gone. A session's exported state can go on under the new bundle.
     """
 
-    def __init__(self, bundle: str | Path, **options: Any):
+    def __init__(self, bundle: str | Path, check: Callable[[Recommender], None] | None = None, **options: Any):
+        """Load ``bundle`` with ``options``; ``check`` sees each recommender first and refuses it by raising."""
         self._options = options
+        self._check = check
         self._swapping = threading.Lock()
-        self._current = _ready(Recommender.load(bundle, **options))
+        self._current = self._load(bundle, **options)
 
     @property
     def current(self) -> Recommender:
@@ -40,12 +43,18 @@ class RecommenderSlot:
             options: those of :meth:`Recommender.load` that differ from the ones given first.
 
         Raises:
-            BundleError: if the new bundle cannot be loaded; the old one goes on answering.
+            BundleError: if the new bundle cannot be loaded, or what ``check`` raises; the old one goes on answering.
         """
         with self._swapping:
-            new = _ready(Recommender.load(bundle, **{**self._options, **options}))
+            new = self._load(bundle, **{**self._options, **options})
             self._current = new
         return new
+
+    def _load(self, bundle: str | Path, **options: Any) -> Recommender:
+        new = Recommender.load(bundle, **options)
+        if self._check is not None:
+            self._check(new)
+        return _ready(new)
 
 
 def _ready(recommender: Recommender) -> Recommender:

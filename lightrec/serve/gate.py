@@ -7,6 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from lightrec.serve.limits import whole_number
 from lightrec.serve.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Gate:
             self.metrics.answered(route, status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self.max_body:
+        announced = dict(scope["headers"]).get(b"content-length", b"0").decode("latin-1")
+        if (whole_number(announced) or 0) > self.max_body:
             await self._too_large(send)
             return
         try:

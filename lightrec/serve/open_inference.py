@@ -6,23 +6,33 @@ understood, which its clients use unless told otherwise.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from pydantic import ValidationError
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 import lightrec
 from lightrec.errors import DataError
 from lightrec.runtime.recommender import Recommendations
-from lightrec.serve.questions import MOST_ITEMS, MOST_USERS
+from lightrec.serve.limits import require_size, whole_number
+from lightrec.serve.openapi import ASKED, problems, reads
+from lightrec.serve.questions import Json, read_body
 from lightrec.serve.service import Service
-from lightrec.serve.tensors import Datatype, InferRequest, binary_tensor, json_tensor, read_tensor
+from lightrec.serve.tensors import (
+    Datatype,
+    InferRequest,
+    Tensor,
+    Values,
+    binary_tensor,
+    json_tensor,
+    read_tensor,
+    rows,
+)
 
 VERSION = "1"
 """The model's only version; another bundle takes its place."""
@@ -40,7 +50,6 @@ OUTPUTS: dict[str, tuple[Datatype, list[int]]] = {
     "scores": ("FP32", [-1, -1]),
     "fallback": ("BOOL", [-1]),
 }
-REFERENCE = "#/components/schemas/{model}"
 NO_SCORE = float(np.finfo(np.float32).min)
 """Stands where there is no item, and for the items that popularity gave: JSON has no infinity."""
 
@@ -51,21 +60,24 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2", tags=["v2"], summary="The server")
     async def server() -> Response:
-        return JSONResponse({"name": "lightrec", "version": lightrec.__version__, "extensions": ["binary_tensor_data"]})
+        return Json({"name": "lightrec", "version": lightrec.__version__, "extensions": ["binary_tensor_data"]})
 
     @app.get("/v2/health/live", tags=["v2"], summary="The process runs")
     async def live() -> Response:
-        return JSONResponse({"live": True})
+        return Json({"live": True})
 
     @app.get("/v2/health/ready", tags=["v2"], summary="Requests are answered")
     async def ready() -> Response:
-        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+        return Json({"ready": service.ready}, 200 if service.ready else 503)
 
-    @app.get("/v2/models/{model}", tags=["v2"], summary="Inputs and outputs")
+    known = problems(404)
+    asked = problems(404, *ASKED)
+
+    @app.get("/v2/models/{model}", tags=["v2"], summary="Inputs and outputs", responses=known)
     @app.get("/v2/models/{model}/versions/{version}", include_in_schema=False)
     async def metadata(model: str, version: str = VERSION) -> Response:
         _require(name, model, version)
-        return JSONResponse(
+        return Json(
             {
                 "name": name,
                 "versions": [VERSION],
@@ -75,35 +87,29 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
             }
         )
 
-    @app.get("/v2/models/{model}/ready", tags=["v2"], summary="The model answers")
+    @app.get("/v2/models/{model}/ready", tags=["v2"], summary="The model answers", responses=known)
     @app.get("/v2/models/{model}/versions/{version}/ready", include_in_schema=False)
     async def model_ready(model: str, version: str = VERSION) -> Response:
         _require(name, model, version)
-        return JSONResponse({"name": name, "ready": service.ready}, 200 if service.ready else 503)
+        return Json({"name": name, "ready": service.ready}, 200 if service.ready else 503)
 
-    schema = {
-        "requestBody": {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="InferRequest")}}}}
-    }
-
-    @app.post("/v2/models/{model}/infer", tags=["v2"], summary="The next items for a batch", openapi_extra=schema)
+    @app.post(
+        "/v2/models/{model}/infer",
+        tags=["v2"],
+        summary="The next items for a batch",
+        responses=asked,
+        **reads(InferRequest),
+    )
     @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
     async def infer(request: Request, model: str, version: str = VERSION) -> Response:
         _require(name, model, version)
-        question, tensors = _read(await request.body(), request.headers.get(HEADER_LENGTH))
-        histories, excludes, k = _histories(tensors)
-        found = await service.ask(lambda recommender: recommender.recommend_batch(histories, k, excludes))
-        return _answer(name, question, _outputs(found))
-
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        """With the schema of a body that FastAPI does not read."""
-        page = describe()
-        request = InferRequest.model_json_schema(ref_template=REFERENCE)
-        page["components"]["schemas"] |= {**request.pop("$defs"), "InferRequest": request}
-        return page
-
-    app.openapi = described  # type: ignore[method-assign]
+        question, tensors = _read(await request.body(), request.headers.getlist(HEADER_LENGTH))
+        histories, excludes, k = _histories(question, tensors)
+        outputs = _asked(question)
+        return await service.ask(
+            lambda recommender: recommender.recommend_batch(histories, k, excludes),
+            lambda found: _answer(name, question.id, outputs, _outputs(found)),
+        )
 
 
 def _require(name: str, model: str, version: str) -> None:
@@ -111,42 +117,90 @@ def _require(name: str, model: str, version: str) -> None:
         raise HTTPException(404, f"There is no model {model!r} of version {version}: ask for {name!r}, {VERSION}.")
 
 
-def _read(body: bytes, header_length: str | None) -> tuple[InferRequest, dict[str, np.ndarray]]:
-    """The request and its tensors by name."""
-    size = len(body) if header_length is None else int(header_length) if header_length.isdigit() else -1
-    if not 0 <= size <= len(body):
-        raise DataError(f"The header {HEADER_LENGTH} says {header_length}, the body has {len(body)} bytes.")
-    try:
-        question = InferRequest.model_validate_json(body[:size])
-    except ValidationError as error:
-        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in error.errors()]) from None
-    tensors, place = {}, size
+def _read(body: bytes, header_lengths: list[str]) -> tuple[InferRequest, dict[str, Values]]:
+    """The request and the values of its tensors by name."""
+    size = len(body) if not header_lengths else whole_number(header_lengths[0])
+    if size is None or size > len(body) or len(header_lengths) > 1:
+        said = reprlib.repr(header_lengths[0])
+        raise DataError(f"The header {HEADER_LENGTH} is {said}: give once how many bytes of the {len(body)} are JSON.")
+    question = read_body(InferRequest, body[:size])
+    tensors: dict[str, Values] = {}
+    place = size
     for tensor in question.inputs:
-        types, shape = INPUTS.get(tensor.name, ((), []))
-        if tensor.datatype not in types:
-            raise DataError(f"There is no input {tensor.name!r} of type {tensor.datatype}: see /v2/models.")
-        if len(tensor.shape) != len(shape) and tensor.name not in ("history", "exclude"):
-            raise DataError(f"The input {tensor.name!r} has {len(tensor.shape)} dimensions, not {len(shape)}.")
-        length = tensor.parameters.get("binary_data_size")
-        appended = body[place : place + length] if isinstance(length, int) and length >= 0 else None
-        place += len(appended or b"")
-        tensors[tensor.name] = read_tensor(tensor, appended)
+        _require_known(tensor, tensors)
+        length = _appended_size(tensor, len(body) - place)
+        tensors[tensor.name] = read_tensor(tensor, None if length is None else body[place : place + length])
+        place += length or 0
+    if place != len(body):
+        raise DataError(f"The body has {len(body) - place:,} bytes behind its JSON that belong to no input.")
     return question, tensors
 
 
-def _histories(tensors: dict[str, np.ndarray]) -> tuple[list[list[Any]], list[list[Any]] | None, int]:
+def _require_known(tensor: Tensor, before: Mapping[str, Values]) -> None:
+    """Refuse a tensor that no input is, or that comes twice."""
+    types, shape = INPUTS.get(tensor.name, ((), []))
+    name = reprlib.repr(tensor.name)
+    if tensor.datatype not in types:
+        raise DataError(f"There is no input {name} of type {tensor.datatype}: see /v2/models.")
+    if tensor.name in before:
+        raise DataError(f"The input {name} is given twice.")
+    if len(tensor.shape) != len(shape) and tensor.name not in ("history", "exclude"):
+        raise DataError(f"The input {name} has {len(tensor.shape)} dimensions, not {len(shape)}.")
+
+
+def _appended_size(tensor: Tensor, left: int) -> int | None:
+    """Bytes behind the JSON that are the tensor's; None if its data are in the JSON. ``left`` bytes have no owner."""
+    size = tensor.parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if type(size) is not int or not 0 <= size <= left:
+        said = f"The input {tensor.name!r} has the binary_data_size {reprlib.repr(size)}"
+        raise DataError(f"{said}, and {left:,} bytes of the body are left for it.")
+    return size
+
+
+def _histories(question: InferRequest, tensors: Mapping[str, Values]) -> tuple[list[Values], list[Values] | None, int]:
     """Histories, exclusions and k. What fills rows up is cut off by ``length``, or skipped as no known id."""
+    shapes = {tensor.name: tensor.shape for tensor in question.inputs}
     if "history" not in tensors:
         raise DataError("The input 'history' is missing.")
-    rows = np.atleast_2d(tensors["history"]).tolist()
-    lengths = tensors.get("length", np.full(len(rows), len(rows[0]) if rows else 0)).tolist()
-    excludes = np.atleast_2d(tensors["exclude"]).tolist() if "exclude" in tensors else None
-    k = int(tensors["k"].ravel()[0]) if "k" in tensors and tensors["k"].size else 10
-    if len(rows) > MOST_USERS or not 1 <= k <= MOST_ITEMS:
-        raise DataError(f"Ask for at most {MOST_USERS} users at once, and for 1 to {MOST_ITEMS} items.")
-    if len(lengths) != len(rows) or (lengths and min(lengths) < 0):
-        raise DataError(f"The input 'length' holds {lengths[:9]} for {len(rows)} histories: give one number for each.")
-    return [row[:length] for row, length in zip(rows, lengths, strict=True)], excludes, k
+    if shapes.get("k", [1]) != [1]:
+        raise DataError(f"The input 'k' has the shape {shapes['k']}: give one number, for all users.")
+    k = int(tensors["k"][0]) if "k" in tensors else 10
+    users, width = shapes["history"] if len(shapes["history"]) == 2 else (1, shapes["history"][0])
+    require_size(users, k)
+    if "exclude" in tensors and (shapes["exclude"][0] if len(shapes["exclude"]) == 2 else 1) != users:
+        raise DataError(
+            f"The input 'exclude' has the shape {shapes['exclude']} for {users} histories: give a row each."
+        )
+    lengths = tensors.get("length", [width] * users)
+    if len(lengths) != users or not all(0 <= int(length) <= width for length in lengths):
+        said = f"The input 'length' holds {reprlib.repr(lengths)} for {users} histories of {width} items"
+        raise DataError(f"{said}: give one number for each.")
+    histories = rows(tensors["history"], shapes["history"])
+    excludes = rows(tensors["exclude"], shapes["exclude"]) if "exclude" in tensors else None
+    return [row[: int(length)] for row, length in zip(histories, lengths, strict=True)], excludes, k
+
+
+def _asked(question: InferRequest) -> dict[str, bool]:
+    """The outputs that are asked for, in order; for each whether in the binary form."""
+    binary = _flag(question.parameters, "binary_data_output", False)
+    if not question.outputs:
+        return dict.fromkeys(OUTPUTS, binary)
+    asked = {output.name: _flag(output.parameters, "binary_data", binary) for output in question.outputs}
+    unknown = [output for output in asked if output not in OUTPUTS]
+    if unknown:
+        raise DataError(f"There is no output {reprlib.repr(unknown[0])}: choose from {', '.join(OUTPUTS)}.")
+    if len(asked) < len(question.outputs):
+        raise DataError("An output is asked for twice: name each once.")
+    return asked
+
+
+def _flag(parameters: Mapping[str, Any], name: str, otherwise: bool) -> bool:
+    value = parameters.get(name, otherwise)
+    if type(value) is not bool:
+        raise DataError(f"The parameter {name!r} is {reprlib.repr(value)}: give true or false.")
+    return value
 
 
 def _outputs(found: Sequence[Recommendations]) -> dict[str, np.ndarray]:
@@ -156,33 +210,30 @@ def _outputs(found: Sequence[Recommendations]) -> dict[str, np.ndarray]:
     scores = np.full((len(found), width), NO_SCORE, dtype=np.float32)
     for row, answer in enumerate(found):
         items[row, : len(answer)] = [item.id for item in answer]
-        scores[row, : len(answer)] = [NO_SCORE if item.score is None else item.score for item in answer]
+        scores[row, : len(answer)] = [_score(item.score) for item in answer]
     return {"items": items, "scores": scores, "fallback": np.array([answer.fallback for answer in found], dtype=bool)}
 
 
-def _answer(name: str, question: InferRequest, values: dict[str, np.ndarray]) -> Response:
-    """The outputs that are asked for, in the form that is."""
-    wanted = question.outputs
-    asked: dict[str, dict[str, Any]] = {output: {} for output in OUTPUTS}
-    if wanted:
-        asked = {output.name: output.parameters for output in wanted}
-    unknown = [output for output in asked if output not in OUTPUTS]
-    if unknown:
-        raise DataError(f"There is no output {unknown[0]!r}: choose from {', '.join(OUTPUTS)}.")
-    binary = bool(question.parameters.get("binary_data_output"))
+def _score(score: float | None) -> float:
+    return NO_SCORE if score is None or not math.isfinite(score) else score
+
+
+def _answer(name: str, number: str | None, asked: Mapping[str, bool], values: Mapping[str, np.ndarray]) -> Response:
+    """The outputs that are asked for, in the form that is; ``number`` is the client's own for its request."""
     outputs, contents = [], []
-    for output, parameters in asked.items():
-        if parameters.get("binary_data", binary):
+    for output, binary in asked.items():
+        if binary:
             said, content = binary_tensor(output, OUTPUTS[output][0], values[output])
             outputs.append(said)
             contents.append(content)
         else:
             outputs.append(json_tensor(output, OUTPUTS[output][0], values[output]))
     answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
-    if question.id is not None:
-        answer["id"] = question.id
+    if number is not None:
+        answer["id"] = number
+    response = Json(answer)
     if not contents:
-        return JSONResponse(answer)
-    header = json.dumps(answer).encode()
-    headers = {HEADER_LENGTH: str(len(header))}
-    return Response(b"".join([header, *contents]), headers=headers, media_type="application/octet-stream")
+        return response
+    headers = {HEADER_LENGTH: str(len(response.body))}
+    content = b"".join([bytes(response.body), *contents])
+    return Response(content, headers=headers, media_type="application/octet-stream")

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import math
+import reprlib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr, ValidationError
 
-from lightrec.runtime.recommender import Recommendations
-
-MOST_ITEMS = 1000
-"""The largest k: a longer ranking is no recommendation, and would let one request take the memory of thousands."""
-MOST_USERS = 1024
-"""The largest batch."""
+from lightrec.errors import DataError
+from lightrec.runtime.recommender import Recommendation, Recommendations
+from lightrec.serve.limits import MOST_IDS, MOST_ITEMS, MOST_USERS, require_size
 
 ItemId = StrictStr | StrictInt
 """An item's own id; the number 50 means "50"."""
-Ids = list[ItemId]
-K = Annotated[int, Field(ge=1, le=MOST_ITEMS, strict=True, description="How many items.")]
+Ids = Annotated[list[ItemId], Field(max_length=MOST_IDS, fail_fast=True)]
+"""``fail_fast``: else a body full of mistakes would be answered after a list of all of them was made."""
+K = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many items.")]
+Body = TypeVar("Body", bound=BaseModel)
 
 
-class _Rules(BaseModel):
-    """What a request may say besides the history; unknown fields are refused."""
+class Strict(BaseModel):
+    """A body, or a part of one: no value is converted, and unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Rules(Strict):
+    """What a request may say besides the history."""
 
     k: K = 10
     candidates: Ids | None = Field(None, description="If given, only these may be returned.")
-    boost: dict[str, FiniteFloat] | None = Field(
+    boost: Annotated[dict[str, FiniteFloat], Field(max_length=MOST_IDS)] | None = Field(
         None, description="Added to the scores of these items before the catalogue is ranked; ln 2 = 0.69 doubles odds."
     )
 
@@ -43,8 +49,12 @@ class Question(_Rules):
 class BatchQuestion(_Rules):
     """Several users; candidates and boosts hold for all of them."""
 
-    histories: list[Ids] = Field(max_length=MOST_USERS, description="One history for each user.")
-    exclude: list[Ids] | None = Field(None, description="For each user, items never to return.")
+    histories: Annotated[list[Ids], Field(max_length=MOST_USERS, fail_fast=True)] = Field(
+        description="One history for each user."
+    )
+    exclude: Annotated[list[Ids], Field(max_length=MOST_USERS, fail_fast=True)] | None = Field(
+        None, description="For each user, items never to return."
+    )
 
 
 class Item(BaseModel):
@@ -75,34 +85,86 @@ class Problem(BaseModel):
     error: str = Field(description="One sentence.")
 
 
+class Json(Response):
+    """JSON that is valid UTF-8 whatever the bundle's ids and titles hold."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The bytes; a lone surrogate, which UTF-8 does not have, is escaped."""
+        options: dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
+        try:
+            return json.dumps(content, ensure_ascii=False, **options).encode()
+        except UnicodeEncodeError:
+            return json.dumps(content, **options).encode()
+
+
+def read_question(body: bytes, content_type: str | None) -> Question:
+    """The body of ``POST /recommend``; raises :class:`DataError`."""
+    _require_json(content_type)
+    return read_body(Question, body)
+
+
+def read_batch(body: bytes, content_type: str | None) -> BatchQuestion:
+    """The body of ``POST /recommend/batch``; raises :class:`DataError`."""
+    _require_json(content_type)
+    question = read_body(BatchQuestion, body)
+    require_size(len(question.histories), question.k)
+    return question
+
+
+def read_body(kind: type[Body], body: bytes) -> Body:
+    """The JSON ``body`` as ``kind``.
+
+    Raises:
+        DataError: if it is not JSON in UTF-8, is nested too deeply, or is no such object; in one sentence.
+    """
+    if not body:
+        raise DataError("The body is missing: send JSON.")
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise DataError(_sentence(error)) from None
+
+
 def answer(found: Recommendations) -> dict[str, object]:
     """An :class:`Answer`, ready for JSON."""
-    return {
-        "items": [item._asdict() for item in found],
-        "unknown": list(found.unknown),
-        "fallback": found.fallback,
-    }
+    return {"items": list(map(_item, found)), "unknown": list(found.unknown), "fallback": found.fallback}
 
 
-def sentence(error: RequestValidationError) -> str:
+def _item(item: Recommendation) -> dict[str, object]:
+    score = item.score
+    # JSON has no infinity, which the sum of a score and a large boost may be.
+    return {"id": item.id, "score": score if score is None or math.isfinite(score) else None, "title": item.title}
+
+
+def _require_json(content_type: str | None) -> None:
+    """Web pages may send any other type to any address without asking first."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise DataError("The body is not marked as JSON: send the header Content-Type: application/json.")
+
+
+def _sentence(error: ValidationError) -> str:
     """One sentence for the first thing that is wrong with a request."""
-    first = error.errors()[0]
+    first = error.errors(include_url=False)[0]
     place = _place(first["loc"])
     match first["type"]:
         case "json_invalid":
-            return f"The body is not valid JSON ({first['ctx']['error']})."
+            return f"The body is not valid JSON in UTF-8 ({first['ctx']['error']})."
         case "extra_forbidden":
             return f"There is no field {place!r}: the fields of each request stand on the page /docs."
         case "missing":
-            return f"The field {place!r} is missing." if place else "The body is missing: send JSON."
-        case "model_attributes_type":
-            return "The body is no JSON object: send one, with the header Content-Type: application/json."
+            return f"The field {place!r} is missing."
+        case "model_type" if not place:
+            return "The body is no JSON object: send one."
     if place.endswith((".str", ".int")):
-        return f"The field {place[:-4]!r} holds {first['input']!r}: give an item's id, a string or a whole number."
+        given = reprlib.repr(first["input"])
+        return f"The field {place[:-4]!r} holds {given}: give an item's id, a string or a whole number."
     message = first["msg"]
     return f"The field {place!r} is wrong: {message[0].lower()}{message[1:]}."
 
 
 def _place(location: Sequence[str | int]) -> str:
-    """``histories.3``, of where pydantic saw an error."""
-    return ".".join(map(str, location[1:]))
+    """``histories.3``, of where pydantic saw an error; no more of a long key than shows which it is."""
+    return ".".join(reprlib.repr(part)[1:-1] if isinstance(part, str) else str(part) for part in location)

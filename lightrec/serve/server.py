@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ import uvicorn
 
 from lightrec.errors import ConfigError
 from lightrec.serve.app import make_app
+from lightrec.serve.connection import Connection, Connections
+from lightrec.serve.open_files import room
 from lightrec.serve.service import Service
 
 PATIENCE = 10
@@ -30,16 +33,22 @@ def run(service: Service, host: str, port: int, started: Callable[[int], None]) 
         started: is told the port when requests can come.
 
     Raises:
-        ConfigError: if the address cannot be listened at.
+        ConfigError: if the address cannot be listened at, or too few files may be open.
     """
     listener = _listen(host, port)
-    patience = int(service.settings.timeout) + PATIENCE
+    settings = service.settings
+    most, backlog = room(settings.connections)
+    connections = Connections(most, settings.max_body)
     config = uvicorn.Config(
         make_app(service),
-        log_level="warning",
+        http=functools.partial(Connection, connections),  # type: ignore[arg-type]
+        ws="none",
+        backlog=backlog,
+        log_level="error",  # its warnings tell of every request that is none
         access_log=False,
-        timeout_graceful_shutdown=patience,
+        timeout_graceful_shutdown=int(settings.timeout) + PATIENCE,
         server_header=False,
+        headers=[("X-Content-Type-Options", "nosniff")],
         timeout_keep_alive=KEEP_ALIVE,
     )
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightrec.errors import DataError, LightrecError
+from lightrec.errors import BundleError, DataError, LightrecError
 from lightrec.runtime.recommender import Recommendations, Recommender
 from lightrec.runtime.slot import RecommenderSlot
+from lightrec.serve.block_list import read_block_list, unknown_ids
 from lightrec.serve.metrics import Metrics
 from lightrec.serve.workers import Workers
 
@@ -35,26 +37,18 @@ class ServeSettings:
     """Seconds from a request's arrival to 504; also for its body to arrive (408)."""
     max_body: int = 1_000_000
     """Bytes of a request's body; more are refused with 413."""
+    connections: int = 1000
+    """Connections that may be open; at most as many as the limit of open files leaves room for."""
     reload_token: str | None = None
     """What ``POST /reload`` must bring as its bearer token; there is no such route if None."""
     block: Path | None = None
     """File of the items that nobody is recommended, one id a line; a reload reads it anew."""
+    allow_unknown_blocked: bool = False
+    """Whether ids of :attr:`block` that the bundle does not know are skipped with a warning, and not refused."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may ask, such as ``https://shop.example``; ``*`` for all. No browser lets them otherwise."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """For :meth:`Recommender.load`."""
-
-    def blocked(self) -> list[str]:
-        """The ids in the file :attr:`block`.
-
-        Raises:
-            DataError: if it cannot be read.
-        """
-        if self.block is None:
-            return []
-        try:
-            lines = self.block.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            raise DataError(f"{self.block} given to --block is missing or no UTF-8 text: list one id a line.") from None
-        return [line.strip() for line in lines if line.strip()]
 
 
 class Service:
@@ -66,8 +60,10 @@ class Service:
         self.workers = Workers(settings.workers, settings.queue)
         self.ready = True
         """False from the moment the service stops."""
+        self._reading = threading.Lock()
         self.metrics.pending.set_function(lambda: self.workers.pending)
-        self._slot = RecommenderSlot(settings.bundle, block=settings.blocked(), **settings.options)
+        self._blocked = self._read_block_list()
+        self._slot = RecommenderSlot(settings.bundle, self._check, block=self._blocked, **settings.options)
         self._tell()
 
     @property
@@ -75,31 +71,40 @@ class Service:
         """The bundle that answers now; take it once for each request."""
         return self._slot.current
 
-    async def ask(self, question: Callable[[Recommender], list[Recommendations]]) -> list[Recommendations]:
-        """Put ``question`` to the bundle, in a worker.
+    async def ask(
+        self, question: Callable[[Recommender], list[Recommendations]], render: Callable[[list[Recommendations]], T]
+    ) -> T:
+        """Put ``question`` to the bundle and ``render`` what it found, in a worker; returns what ``render`` does.
 
         Raises:
             QueueFullError: if too many requests wait.
             TimeoutError: if the answer takes too long.
         """
         recommender = self.recommender
-        found = await self.workers.run(lambda: question(recommender), self.settings.timeout)
+
+        def work() -> tuple[list[Recommendations], T]:
+            found = question(recommender)
+            return found, render(found)
+
+        found, rendered = await self.workers.run(work, self.settings.timeout)
         self.metrics.users.inc(len(found))
         self.metrics.fallbacks.inc(sum(answer.fallback for answer in found))
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in found))
-        return found
+        return rendered
 
     async def reload(self) -> Recommender:
         """Read the folder of the bundle anew, while the old bundle goes on answering.
 
         Raises:
-            LightrecError: if it cannot be loaded; the old one stays.
+            BundleError: if it cannot be loaded; the old one stays.
         """
         try:
             await asyncio.to_thread(self._swap)
-        except (LightrecError, OSError):
+        except Exception as error:
             self.metrics.reloads.labels("failed").inc()
-            raise
+            if not isinstance(error, LightrecError | OSError):
+                raise
+            raise BundleError(f"{str(error).rstrip('.')}; the bundle read before goes on answering.") from None
         self.metrics.reloads.labels("loaded").inc()
         self._tell()
         return self.recommender
@@ -109,7 +114,7 @@ class Service:
         try:
             recommender = await self.reload()
             LOG.warning("%s read anew: %d items.", self.settings.bundle, recommender.n_items)
-        except (LightrecError, OSError) as error:
+        except Exception as error:
             LOG.error("The bundle was not read anew: %s", error)
 
     def close(self) -> None:
@@ -117,7 +122,22 @@ class Service:
         self.workers.close()
 
     def _swap(self) -> None:
-        self._slot.swap(self.settings.bundle, block=self.settings.blocked())
+        with self._reading:
+            self._blocked = self._read_block_list()
+            self._slot.swap(self.settings.bundle, block=self._blocked)
+
+    def _read_block_list(self) -> list[str]:
+        return [] if self.settings.block is None else read_block_list(self.settings.block)
+
+    def _check(self, recommender: Recommender) -> None:
+        """Refuse a bundle that lacks items of the block list: a mistyped item would go on being recommended."""
+        unknown = unknown_ids(self._blocked, recommender)
+        if unknown is None:
+            return
+        said = f"{self.settings.block} given to --block lists ids that the bundle does not know, {unknown}"
+        if not self.settings.allow_unknown_blocked:
+            raise DataError(f"{said}: mend or remove them, or skip them with --allow-unknown-blocked.")
+        LOG.warning("%s: they are skipped.", said)
 
     def _tell(self) -> None:
         record = self.recommender.backend.record

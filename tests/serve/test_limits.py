@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from mini_bundle import write_bundle
+from service_app import post
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
@@ -19,23 +20,6 @@ from lightrec.serve.service import ServeSettings, Service
 from lightrec.serve.workers import QueueFullError, Workers
 
 QUESTION = json.dumps({"history": ["a"], "k": 1}).encode()
-
-
-async def post(app, body: bytes, delay: float = 0) -> tuple[int, dict, dict]:
-    """Status, headers and JSON of ``POST /recommend`` whose body arrives after ``delay`` seconds."""
-    sent = []
-
-    async def receive():
-        await asyncio.sleep(delay)
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/recommend", "query_string": b"", "http_version": "1.1"}
-    await app({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
-    headers = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 @pytest.fixture

@@ -1,0 +1,192 @@
+"""Connections: how many there are, and how long each may take for its parts.
+
+uvicorn bounds neither, so that clients who send half a request, or take no answer, would keep everybody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS = 10.0
+"""From the first byte of a request, or the start of a connection, until its headers are there."""
+WRITE_SECONDS = 30.0
+"""From the moment an answer must wait for its client until all of it is taken."""
+MOST_HEAD_BYTES = 65_536
+"""Of a request's first line and headers."""
+OVERHEAD = 8
+"""Bytes on the line for each of the body: a client may send it in chunks of one byte."""
+
+REASONS = {400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 431: "Header Fields Too Large"}
+REASONS[503] = "Service Unavailable"
+
+
+@dataclasses.dataclass
+class Connections:
+    """All connections of one service."""
+
+    most: int
+    """How many may be open at one time."""
+    max_body: int
+    """Bytes that a request's body may have."""
+    head_seconds: float = HEAD_SECONDS
+    write_seconds: float = WRITE_SECONDS
+    open: set[Connection] = dataclasses.field(default_factory=set)
+    idle: dict[Connection, None] = dataclasses.field(default_factory=dict)
+    """Those without a request that is being answered; the one that is for the longest time comes first."""
+
+    def admit(self, new: Connection) -> bool:
+        """Make room for one more by closing the one that is idle for longest; False if all are being answered."""
+        if len(self.open) >= self.most:
+            if not self.idle:
+                return False
+            next(iter(self.idle)).drop()
+        self.open.add(new)
+        self.idle[new] = None
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """It is closed, or will be at once."""
+        self.open.discard(connection)
+        self.idle.pop(connection, None)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, with clocks and bounds."""
+
+    def __init__(self, limits: Connections, **options: Any):
+        super().__init__(**options)
+        self._limits = limits
+        self._clock: asyncio.TimerHandle | None = None
+        """Runs while headers are awaited."""
+        self._writing: asyncio.TimerHandle | None = None
+        """Runs while an answer waits for its client."""
+        self._in_head = True
+        self._received = 0
+        """Bytes since the request began."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, or refuse where there is no room."""
+        super().connection_made(transport)
+        if self._limits.admit(self):
+            self._start_clock()
+        else:
+            self._refuse(503, "Too many connections are open: come again in a second.", "retry-after: 1\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clocks."""
+        self._limits.forget(self)
+        self._stop_clock()
+        if self._writing is not None:
+            self._writing.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, as far as the bounds allow."""
+        if self.transport.is_closing():
+            return
+        self._received += len(data)
+        if self._in_head and self._clock is None:
+            self._start_clock()
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._received > MOST_HEAD_BYTES:
+            self._refuse(431, f"The headers have more than {MOST_HEAD_BYTES:,} bytes: send fewer.")
+        elif self._received > MOST_HEAD_BYTES + OVERHEAD * self._limits.max_body:
+            self.drop()  # it was told 413, or sends a chunk's extensions without end
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what comes behind a body is no longer looked at."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The request can be answered."""
+        self._in_head = False
+        self._stop_clock()
+        self._limits.idle.pop(self, None)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The next byte belongs to another request."""
+        super().on_message_complete()
+        self._in_head, self._received = True, 0
+
+    def on_response_complete(self) -> None:
+        """The connection is idle, and its client takes the answer in time."""
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.response_complete and self in self._limits.open:
+            self._limits.idle[self] = None
+        if self.transport.get_write_buffer_size():
+            self._time_writing()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        super().pause_writing()
+        self._time_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(400, "The request is not HTTP/1.1, or has a wrong header: send another.")
+
+    def drop(self) -> None:
+        """Close at once, whatever is under way."""
+        self._limits.forget(self)
+        self.transport.abort()
+
+    def _start_clock(self) -> None:
+        self._clock = self.loop.call_later(self._limits.head_seconds, self._late)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _late(self) -> None:
+        self._clock = None
+        if self.transport.is_closing():
+            return
+        if self._answering():  # the headers of the next request wait behind this one
+            self._start_clock()
+        elif self._received:
+            self._refuse(
+                408, f"The headers did not arrive within {self._limits.head_seconds:g} seconds: send it again."
+            )
+        else:
+            self.transport.close()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _time_writing(self) -> None:
+        if self._writing is None:
+            self._writing = self.loop.call_later(self._limits.write_seconds, self._not_taken)
+
+    def _not_taken(self) -> None:
+        self._writing = None
+        if self.transport.get_write_buffer_size():
+            self.drop()
+
+    def _refuse(self, status: int, problem: str, header: str = "") -> None:
+        """Answer what never became a request, or none that can be read to its end, and close."""
+        if self._answering() and (self.cycle.response_started or not self.cycle.more_body):
+            self.cycle.keep_alive = False  # the request before is whole: its answer is the last
+            self.flow.pause_reading()
+            return
+        content = json.dumps({"error": problem}).encode()
+        kind = f"content-type: application/json\r\ncontent-length: {len(content)}\r\nconnection: close\r\n"
+        head = f"HTTP/1.1 {status} {REASONS[status]}\r\n{kind}x-content-type-options: nosniff\r\n{header}\r\n"
+        self.transport.write(head.encode() + content)
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._time_writing()

@@ -1,0 +1,37 @@
+"""What one request may ask for at most, and how the numbers in its headers are read.
+
+Together with the bound on the body these keep one request from taking the memory or the time of thousands.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lightrec.errors import DataError
+
+MOST_ITEMS = 1000
+"""The largest k."""
+MOST_USERS = 1024
+"""The largest batch."""
+MOST_IDS = 65_536
+"""The most ids in one list: a history, an exclusion, the candidates."""
+MOST_ANSWERED = 131_072
+"""The most items in the answer to one batch, users times k."""
+NUMBER = re.compile(r"[0-9]{1,15}")
+"""A whole number in a header: ASCII digits alone. ``str.isdigit`` is also true of "²", which ``int`` refuses."""
+
+
+def whole_number(header: str) -> int | None:
+    """The number that a header's value is; None if it is no whole number below 10^15."""
+    return int(header) if NUMBER.fullmatch(header) else None
+
+
+def require_size(users: int, k: int) -> None:
+    """Refuse a batch that is too large with a :class:`DataError`; both numbers are checked here too."""
+    if users > MOST_USERS:
+        raise DataError(f"The request has {users:,} users: ask for at most {MOST_USERS:,} at once.")
+    if not 1 <= k <= MOST_ITEMS:
+        raise DataError(f"k is {str(k)[:20]}: ask for 1 to {MOST_ITEMS:,} items.")
+    if users * k > MOST_ANSWERED:
+        said = f"{users:,} users with k = {k:,} make an answer of {users * k:,} items"
+        raise DataError(f"{said}: ask for at most {MOST_ANSWERED:,} at once.")

@@ -1,0 +1,58 @@
+"""How many connections the limit of open files leaves room for."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from lightrec.errors import ConfigError
+
+RESERVE = 32
+"""Files left for what else opens some, such as reading the bundle anew."""
+MOST_WAITING = 2048
+"""Connections that the system keeps until they are accepted; all of these may be accepted before one is looked at."""
+FEWEST = 8
+"""Connections with which there is a service at all."""
+DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
+
+
+def room(wanted: int) -> tuple[int, int]:
+    """How many connections may be open, at most ``wanted``, and how many may wait to be accepted.
+
+    The process's own limit is raised as far as the system lets it.
+
+    Raises:
+        ConfigError: if the limit leaves room for next to none.
+    """
+    limit = _raised_limit(wanted + MOST_WAITING + RESERVE + _open_files())
+    if limit is None:
+        return wanted, MOST_WAITING
+    free = limit - _open_files() - RESERVE
+    waiting = min(MOST_WAITING, max(1, free // 4))
+    most = min(wanted, free - waiting)
+    if most < min(wanted, FEWEST):
+        raise ConfigError(f"This process may open only {limit} files, too few to serve: raise it with  ulimit -n 1024")
+    return most, waiting
+
+
+def _raised_limit(needed: int) -> int | None:
+    """The limit of open files; None where there is none."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    goal = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if goal > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
+            soft = goal
+    return soft
+
+
+def _open_files() -> int:
+    """How many files the process has open; a guess where the system does not tell."""
+    folder = next((folder for folder in map(Path, DESCRIPTORS) if folder.is_dir()), None)
+    return 64 if folder is None else sum(1 for _ in folder.iterdir())
