@@ -32,6 +32,7 @@ from lightrec.cli.train import train
 from lightrec.cli.tune import tune
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError, OutputError
+from lightrec.home import settle
 from lightrec.terminal import CLOSED, prepare_streams, visible
 
 
@@ -122,6 +123,7 @@ def main() -> None:
     """Run the command line; an expected error is printed as one sentence and exits with code 2."""
     prepare_streams()
     try:
+        settle()
         try:
             app()
         finally:

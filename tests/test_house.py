@@ -42,6 +42,7 @@ FOUNDATION = {
     "write_failures",
     "files",
     "config",
+    "home",
     "download",
     "telemetry",
 }
@@ -56,6 +57,7 @@ RULES = {
     "errors": Rule(),
     "terminal": Rule({"errors"}, {"rich"}),
     "recipes": Rule(),
+    "home": Rule({"errors"}),
     "locks": Rule({"errors"}),
     "write_failures": Rule({"errors"}),
     "files": Rule({"locks", "write_failures"}),
@@ -65,7 +67,8 @@ RULES = {
     "metrics": Rule(libraries={"numpy"}),
     "bundle": Rule({"errors", "files", "packed"}, {"numpy"}),
     "packed": Rule({"errors"}, {"numpy"}),
-    "download": Rule({"errors", "files"}, deferred={"rich"}),
+    "transfer": Rule({"errors"}),
+    "download": Rule({"errors", "files", "home", "locks", "transfer"}),
     "web": Rule({"errors", "files", "bundle", "download"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}),
     "runtime": Rule(
@@ -90,7 +93,9 @@ RULES = {
         {"numpy", "onnxruntime", "rich"},
         {"models", "training", "web", "torch", "transformers", "tokenizers", "openvino", "playwright", *PEERS},
     ),
-    "cli": Rule({"errors", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}),
+    "cli": Rule(
+        {"errors", "home", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}
+    ),
     "__init__": Rule({"telemetry"}, deferred={"errors", "runtime"}),
     "__main__": Rule({"cli"}),
 }

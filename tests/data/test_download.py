@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from lightrec import download as module
+from lightrec import transfer
 from lightrec.download import cache_folder, download, fetch_wheel_members
 from lightrec.errors import DownloadError
 
@@ -49,6 +49,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         self.send_header("Content-Length", str(total - start))
         self.end_headers()
         self.wfile.write(server.content[start:][: server.breaks.pop(0) if server.breaks else None])
@@ -132,7 +134,7 @@ def test_a_refusal_names_the_status(server):
 
 def test_a_host_that_does_not_answer_fails_fast(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
     with pytest.raises(DownloadError, match=r"cannot be reached .*file\.zip yourself"):
         download("http://no-such-host.invalid/file.zip", DIGEST)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, never answers
