@@ -46,7 +46,7 @@ FOUNDATION = {
     "download",
     "telemetry",
 }
-LEARNING = {"numpy", "torch", "transformers", "accelerate", "safetensors"}
+LEARNING = {"numpy", "torch", "transformers", "huggingface_hub", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
 PHONES = {"ai_edge_litert", "litert_torch", "executorch"}

