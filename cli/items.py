@@ -116,11 +116,13 @@ def add_command(
     """
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
-    from lightrec.data.readers import Table
+    from lightrec.data.readers import ReadOptions, Table
     from lightrec.errors import DataError
     from lightrec.export.add_items import add_items
 
-    items = read_item_texts(Table(new_items), ColumnFlags(item=item_column, text=tuple(text_column or ())))
+    items = read_item_texts(
+        Table(new_items, ReadOptions(flags="")), ColumnFlags(item=item_column, text=tuple(text_column or ()))
+    )
     if items.duplicates:
         raise DataError(f"{new_items} names {items.duplicates} items twice: leave one row for each.")
     if vectors is None:
@@ -204,11 +206,11 @@ def retitle_command(
     from lightrec.bundle import retitle_bundle
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
-    from lightrec.data.readers import Table
+    from lightrec.data.readers import ReadOptions, Table
     from lightrec.errors import DataError
 
     columns = ColumnFlags(item=item_column, text=() if text_column is None else (text_column,))
-    items = read_item_texts(Table(titles), columns)
+    items = read_item_texts(Table(titles, ReadOptions(flags="")), columns)
     if items.duplicates:
         raise DataError(f"{titles} names {items.duplicates} items twice: leave one row for each.")
     retitle_bundle(bundle, out, dict(zip(items.ids.to_list(), items.titles.to_list(), strict=True)))

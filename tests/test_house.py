@@ -70,7 +70,7 @@ RULES = {
     "transfer": Rule({"errors"}),
     "download": Rule({"errors", "files", "home", "locks", "transfer"}),
     "web": Rule({"errors", "files", "bundle", "download"}),
-    "data": Rule(FOUNDATION, {"numpy", "polars"}),
+    "data": Rule(FOUNDATION, {"numpy", "polars"}, {"zstandard"}),
     "runtime": Rule(
         {"errors", "bundle", "download", "extras", "telemetry", "web"},
         {"numpy", "onnxruntime"},

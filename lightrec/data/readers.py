@@ -1,64 +1,44 @@
 """Files of interactions and items to tables, with every id as text.
 
-A format is known by the end of the file's name: ``.csv``, ``.tsv``, ``.inter`` and ``.item`` (RecBole atomic files),
-``.jsonl``, ``.ndjson`` and ``.json`` (one object a line), each also with ``.gz``; and ``.parquet``. Ids are never read
-as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole numbers of Parquet and JSON become decimal text, so
-that a JSON column which mixes ``7`` and ``"7"`` means one id. Quotes have a meaning in CSV alone. Rows are counted from
-1, without the header and blank lines.
+What a file is decides its content, never its name: separated text with or without a header (commas, semicolons, tabs,
+pipes, ``::`` or spaces; RecBole's typed headers too), JSON (one object a line, arrays, lists by user, Python
+dictionaries), lines of a user and items, Parquet and Arrow; each compressed with gzip, Zstandard, bzip2 or xz or not;
+in UTF-8, UTF-16 or Windows-1252. Ids are never read as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole
+numbers of Parquet and JSON become decimal text, so that a JSON column which mixes ``7`` and ``"7"`` means one id. Rows
+are counted from 1, without the header and blank lines.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import gzip
-import io
-import json
+import contextlib
+import itertools
+import shutil
+import stat
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
 
+from lightrec.data.content import Content, open_content
 from lightrec.data.frames import pl
-from lightrec.errors import DataError
+from lightrec.data.json_files import looks_like_json, read_json
+from lightrec.data.nested import with_fields
+from lightrec.data.options import FORMATS, Part, ReadOptions
+from lightrec.data.separated import read_separated
+from lightrec.data.sequences import read_sequences
+from lightrec.data.sources import find_files
+from lightrec.errors import ConfigError, DataError
 
-SEPARATED: dict[str, dict[str, Any]] = {
-    ".csv": {"separator": ","},
-    ".tsv": {"separator": "\t", "quote_char": None},
-    ".inter": {"separator": "\t", "quote_char": None},
-    ".item": {"separator": "\t", "quote_char": None},
-}
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-RECBOLE = (".inter", ".item")
-KNOWN = (*SEPARATED, *JSON_LINES, ".parquet")
+__all__ = ["FORMATS", "ReadOptions", "Table", "as_ids"]
 
-
-@dataclasses.dataclass(frozen=True)
-class ReadOptions:
-    """How to read a file; what is left out is recognised by the content."""
-
-    separator: str | None = None
-    """Between the values of a row: one or more characters, or ``"tab"`` or ``"space"`` (``--separator``)."""
-    encoding: str | None = None
-    """Of the text, by any name that Python knows (``--encoding``)."""
-    columns: tuple[str, ...] = ()
-    """Names of the columns of a file without a header, in order (``--columns``)."""
-    format: str | None = None
-    """One of :data:`FORMATS` (``--format``)."""
-    flags: str = "--"
-    """What the names of these flags start with in messages: ``"--items-"`` for the items file."""
-
-
-FORMATS = ("separated", "json", "parquet", "sequences", "sessions")
+PANIC = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
+"""Raised where polars itself fails on damaged content; it is no PolarsError."""
 
 
 class Table:
     """One file, or several of equal columns as one; columns are known and rows are read when asked for."""
 
-    def __init__(
-        self,
-        paths: str | Path | Sequence[str | Path],
-        options: ReadOptions = ReadOptions(),
-    ) -> None:
+    def __init__(self, paths: str | Path | Sequence[str | Path], options: ReadOptions = ReadOptions()) -> None:
         """Look at the columns.
 
         Args:
@@ -66,78 +46,176 @@ class Table:
             options: how to read them.
 
         Raises:
-            DataError: if a file is missing, empty, of no known format, or not what its name says.
+            DataError: if a file is missing, empty, damaged or of a kind that cannot be read, or if the columns of the
+                files differ.
+            ConfigError: if the options do not fit the files.
         """
-        files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        self.notes: list[str] = []
+        if options.format is not None and options.format not in FORMATS:
+            raise ConfigError(f"{options.flags}format is {options.format!r}: it must be one of {', '.join(FORMATS)}.")
+        files, notes = find_files(paths)
+        self.file = _name(paths, files)
+        """The name of the file or folder, for messages."""
+        self._scratch = _Scratch()
+        self._parts = [self._part(file, options) for file in files]
+        self.columns: list[str] = self._parts[0].columns
+        """The names of the columns, in their order."""
+        _require_equal(self._parts)
+        self.notes: list[str] = [*notes, *_gathered([(part.file, note) for part in self._parts for note in part.notes])]
         """What the reader decided and a user should know, one sentence each."""
-        self.path = files[0]
-        self.file = self.path.name
-        """The name of the file, for messages."""
-        self.format = _format(self.path)
-        try:
-            self._frame = self._scan()
-            self.columns: list[str] = self._frame.collect_schema().names()
-        except pl.exceptions.NoDataError:
-            raise DataError(f"{self.file} is empty: it needs a header and at least one row.") from None
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-            raise self._unreadable(error) from None
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """The rows of some columns, in the order of the file.
+        """The rows of some columns, in the order of the files.
 
-        Columns of text formats are text; those of Parquet keep their type.
+        Columns of text formats are text, or lists of text in JSON; those of Parquet keep their type.
 
         Raises:
-            DataError: if the file has no rows or breaks off, or a row does not fit the header.
+            DataError: if there are no rows or a row cannot be read.
         """
-        try:
-            frame = self._frame.select(list(dict.fromkeys(columns))).collect()
-            if self.format in SEPARATED:  # a blank line reads as a row without values
-                frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-            raise self._unreadable(error) from None
+        frames = [self._rows(part, list(dict.fromkeys(columns))) for part in self._parts]
+        frame = frames[0] if len(frames) == 1 else _joined(frames, self.file)
         if frame.is_empty():
             raise DataError(f"{self.file} is empty: it has no rows.")
         return frame
 
-    def _scan(self) -> pl.LazyFrame:
-        if self.format == ".parquet":
-            return pl.scan_parquet(self.path)
-        if self.format in JSON_LINES:
-            return self._scan_json()
-        frame = pl.scan_csv(self.path, infer_schema=False, **SEPARATED[self.format])
-        names = frame.collect_schema().names()
-        plain = [name.partition(":")[0] if self.format in RECBOLE else name.strip() for name in names]
-        return frame.rename(dict(zip(names, plain, strict=True)))
+    def _part(self, path: Path, options: ReadOptions) -> Part:
+        with _sentences(path.name):
+            content = open_content(
+                self._scratch.regular(path), options.encoding, f"{options.flags}encoding", self._scratch.new
+            )
+            return _part(content, options, self._scratch)
 
-    def _scan_json(self) -> pl.LazyFrame:
-        """Every column as text, so that a column of mixed types is read as it is written."""
-        with _open(self.path) as content:
-            if not content.read(4096).strip():
-                raise DataError(f"{self.file} is empty: it needs at least one line.")
-        names = pl.scan_ndjson(self.path, infer_schema_length=1000).collect_schema().names()
-        return pl.scan_ndjson(self.path, schema=dict.fromkeys(names, pl.String))
+    def _rows(self, part: Part, columns: list[str]) -> pl.DataFrame:
+        with _sentences(part.file):
+            frame = part.frame.select(columns).collect()
+        if part.rows is not None and columns and len(frame) != part.rows:
+            raise DataError(f"{part.file} cannot be read: {part.rows:,} rows were counted but {len(frame):,} found.")
+        return frame
 
-    def _unreadable(self, error: Exception) -> DataError:
-        """The sentence for a file that its reader refused; it names the row where one can be found."""
-        kind = {".parquet": "Parquet"}.get(self.format, "JSON lines" if self.format in JSON_LINES else "CSV")
-        try:
-            culprit = next(self._bad_rows(), None)
-        except (OSError, EOFError):
-            culprit = "the file breaks off or is damaged"
-        except UnicodeDecodeError:
-            culprit = "its text is not UTF-8 (convert it with  iconv -f latin1 -t utf8)"
-        return DataError(f"{self.file} cannot be read as {kind}: {culprit or str(error).splitlines()[0]}.")
 
-    def _bad_rows(self) -> Iterator[str]:
-        if self.format == ".parquet":
-            return
-        with io.TextIOWrapper(_open(self.path), encoding="utf-8-sig", newline="") as lines:
-            if self.format in JSON_LINES:
-                yield from _bad_json(lines)
-            else:
-                yield from _bad_widths(lines, self.format)
+class _Scratch:
+    """A folder for copies of what cannot be read where it is; it goes with its table."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._numbers = itertools.count()
+
+    def new(self) -> Path:
+        """The path of a file that does not exist yet."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="lightrec-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / str(next(self._numbers))
+
+    def regular(self, path: Path) -> Path:
+        """The path itself, or a copy of what a pipe gives."""
+        if path.is_file():
+            return path
+        if not stat.S_ISFIFO(path.stat().st_mode):
+            raise DataError(f"{path} is neither a file nor a folder.")
+        copy = self.new().with_name(path.name)
+        with path.open("rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        return copy
+
+
+def _part(content: Content, options: ReadOptions, scratch: _Scratch) -> Part:
+    kind = options.format or (
+        content.kind if content.kind != "text" else "json" if looks_like_json(content.head) else "separated"
+    )
+    if (content.kind == "text") != (kind in ("separated", "json", "sequences", "sessions")):
+        raise ConfigError(
+            f"{content.file} is {'text' if content.kind == 'text' else content.kind}: leave out --format."
+        )
+    unfit = {"separated": (), "sequences": (), "sessions": (), "json": ("separator", "columns")}
+    for flag in unfit.get(kind, ("separator", "columns", "encoding")):
+        if getattr(options, flag):
+            raise ConfigError(
+                f"{options.flags}{flag} is for separated text, but {content.file} is {kind}: leave it out."
+            )
+    if kind == "json":
+        return read_json(content, options, scratch.new)
+    if kind == "separated":
+        return read_separated(content, options, scratch.new)
+    if kind in ("sequences", "sessions"):
+        return read_sequences(content, options)
+    return _columnar(content, options)
+
+
+def _columnar(content: Content, options: ReadOptions) -> Part:
+    if content.kind == "parquet":
+        frame = pl.scan_parquet(content.path, glob=False, hive_partitioning=False)
+    else:
+        frame = pl.scan_ipc(content.path, glob=False, hive_partitioning=False)
+    names = frame.collect_schema().names()
+    frame, names, notes = with_fields(frame, names, options)
+    return Part(content.file, frame, names, (*content.notes, *notes))
+
+
+@contextlib.contextmanager
+def _sentences(file: str) -> Iterator[None]:
+    """Say in one sentence what polars or the system found wrong with a file."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except (pl.exceptions.PolarsError, PANIC, MemoryError) as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{file} is damaged or cannot be read ({found}): fetch or write it again.") from None
+
+
+def _name(paths: str | Path | Sequence[str | Path], files: Sequence[Path]) -> str:
+    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if len(given) == 1:
+        return given[0].name or str(given[0])
+    return f"{files[0].name} and {len(files) - 1} more"
+
+
+def _require_equal(parts: Sequence[Part]) -> None:
+    """Refuse parts whose columns differ from those of the first, naming the differences."""
+    first = parts[0]
+    for part in parts[1:]:
+        lacking = [name for name in first.columns if name not in part.columns]
+        further = [name for name in part.columns if name not in first.columns]
+        if lacking or further:
+            differences = [f"lacks {', '.join(lacking[:5])}"] * bool(lacking) + [
+                f"has {', '.join(further[:5])} besides"
+            ] * bool(further)
+            raise DataError(
+                f"{part.file} has other columns than {first.file} (it {' and '.join(differences)}): files that are "
+                "read as one log need equal columns."
+            )
+
+
+def _joined(frames: list[pl.DataFrame], file: str) -> pl.DataFrame:
+    """The rows of all parts; a column that is text in one and whole numbers in another becomes text."""
+    try:
+        return pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        pass
+    for name in frames[0].columns:
+        kinds = {frame.schema[name] for frame in frames}
+        if len(kinds) > 1 and all(kind.is_integer() or kind == pl.String or kind == pl.Null for kind in kinds):
+            frames = [frame.with_columns(pl.col(name).cast(pl.String)) for frame in frames]
+    try:
+        return pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        different = next(name for name in frames[0].columns if len({frame.schema[name] for frame in frames}) > 1)
+        names = sorted({str(frame.schema[different]) for frame in frames})
+        raise DataError(
+            f"The files of {file} hold different types in the column {different!r} ({', '.join(names)}): store "
+            "it as one type."
+        ) from None
+
+
+def _gathered(notes: Sequence[tuple[str, str]]) -> list[str]:
+    """One sentence for each different note, with the files that it is about."""
+    files: dict[str, list[str]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    return [
+        f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''} {note}."
+        for note, names in files.items()
+    ]
 
 
 def as_ids(column: pl.Series, file: str) -> pl.Series:
@@ -161,52 +239,3 @@ def as_ids(column: pl.Series, file: str) -> pl.Series:
             f"(row {', '.join(rows)}{', ...' if total > 5 else ''}): fill in or remove them."
         )
     return ids
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a file's content for reading, decompressed if its name ends in ``.gz``."""
-    return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def _format(path: Path) -> str:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: give the file of interactions in it.")
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: check the path.")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
-    if ending not in KNOWN or (ending == ".parquet" and suffixes[-1] == ".gz"):
-        raise DataError(
-            f"{path.name} is of no known format: its name must end in {', '.join(KNOWN)} "
-            "(.gz may follow all but the last)."
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path.name} is empty: it needs a header and at least one row.")
-    return ending
-
-
-def _bad_json(lines: IO[str]) -> Iterator[str]:
-    for row, line in enumerate(lines, start=1):
-        try:
-            if line.strip() and not isinstance(json.loads(line, parse_constant=_refuse), dict):
-                yield f"line {row:,} is not an object in braces"
-        except ValueError:
-            yield f"line {row:,} is not valid JSON"
-
-
-def _refuse(constant: str) -> None:
-    """Python's reader takes NaN and Infinity, which are no JSON."""
-    raise ValueError(constant)
-
-
-def _bad_widths(lines: IO[str], ending: str) -> Iterator[str]:
-    style = SEPARATED[ending]
-    quoting = csv.QUOTE_NONE if "quote_char" in style else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter=style["separator"], quoting=quoting, strict=True)  # type: ignore[arg-type]
-    row, width = 0, len(next(rows, []))
-    try:
-        for row, fields in enumerate(rows, start=1):
-            if len(fields) > width:
-                yield f"row {row:,} has {len(fields)} fields, the header {width}"
-    except csv.Error:
-        yield f"row {row + 1:,} has a quote that is not closed, or one amid a field"

@@ -17,7 +17,7 @@ import numpy as np
 
 from lightrec.data.dataset import Dataset
 from lightrec.data.frames import pl
-from lightrec.data.readers import Table, as_ids
+from lightrec.data.readers import ReadOptions, Table, as_ids
 from lightrec.errors import DataError
 
 
@@ -42,7 +42,7 @@ def read_scores(path: str | Path, dataset: Dataset) -> Scores:
         DataError: naming the row: a column is missing, an id or position is unknown, a score is no finite number, or
             an item stands twice at a position.
     """
-    table = Table(path)
+    table = Table(path, ReadOptions(flags=""))
     value = "rank" if "rank" in table.columns and "score" not in table.columns else "score"
     missing = [name for name in ("user", "position", "item", value) if name not in table.columns]
     if missing:

@@ -103,19 +103,16 @@ def test_missing_ids_are_counted_and_their_rows_named():
         ("a.csv", b"u,i\na,b\nc,d,e\n", "row 2 has 3 fields, the header 2"),
         ("a.tsv", b"u\ti\na\tb\tc\n", "row 1 has 3 fields, the header 2"),
         ("a.csv", b'u,i\na,b\na,"b\nc,d\n', "row 2 has a quote that is not closed"),
-        ("a.csv", b"u,i\na,caf\xe9\n", "not UTF-8"),
         ("a.jsonl", b'{"u": 1}\n{"u":\n', "line 2 is not valid JSON"),
         ("a.jsonl", b'{"u": 1, "x": NaN}\n', "line 1 is not valid JSON"),
         ("a.jsonl", b'{"u": 1}\n[1, 2]\n', "line 2 is not an object"),
-        ("a.jsonl", b"{'u': 1}\n", "line 1 is not valid JSON"),
-        ("a.jsonl", b'{"u": "caf\xe9"}\n', "not UTF-8"),
+        ("a.jsonl", b"{'u': 1}\n{'u': open('x')}\n", "line 2 is none of text, numbers, lists"),
         ("a.jsonl.gz", gzip.compress(b'{"u": 1}\n' * 9999)[:60], "breaks off"),
         ("a.csv.gz", gzip.compress(b"u,i\n" + b"a,b\n" * 9999)[:60], "breaks off"),
-        ("a.csv.gz", b"\x1f\x8bnonsense that is not gzip", "a.csv.gz cannot be read as CSV"),
-        ("a.parquet", b"not parquet", "a.parquet cannot be read as Parquet"),
-        ("a.xlsx", b"PK", "a.xlsx is of no known format"),
-        ("a", b"u,i", "a is of no known format"),
-        ("a.parquet.gz", b"x", "no known format"),
+        ("a.csv.gz", b"\x1f\x8bnonsense that is not gzip", "a.csv.gz breaks off or is damaged"),
+        ("a.parquet", b"PAR1 and no more", "a.parquet is damaged"),
+        ("a.xlsx", b"PK\x03\x04", "a.xlsx is a ZIP archive or an Excel workbook"),
+        ("a", b"u,i\n", "a is empty: it has no rows"),
     ],
 )
 def test_what_cannot_be_read_gets_one_sentence(tmp_path, name, content, complaint):
@@ -129,11 +126,12 @@ def test_what_cannot_be_read_gets_one_sentence(tmp_path, name, content, complain
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         Table(tmp_path / "a.csv")
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="is a folder without a file"):
         Table(tmp_path)
 
 
-words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=6).filter(str.strip)
+characters = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"])
+words = st.text(characters, min_size=1, max_size=6)
 
 
 @settings(max_examples=40, deadline=None)

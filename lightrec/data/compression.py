@@ -1,0 +1,91 @@
+"""Compressed files: recognised by their first bytes and read to their last, so that damage is found before use."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from lightrec.errors import DataError, MissingExtraError
+
+CHUNK = 1 << 22
+COMPRESSIONS: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+)
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError, ValueError)
+"""What the standard decompressors raise for content that is cut short or changed."""
+
+
+def decompress(path: Path, new_file: Callable[[], Path]) -> Path:
+    """The path itself, or that of a decompressed copy.
+
+    Raises:
+        DataError: if the content is cut short or damaged, or there is no room for the copy.
+        MissingExtraError: if it is compressed with Zstandard and no library for it is installed.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    compression = next((name for magic, name in COMPRESSIONS if start.startswith(magic)), None)
+    if compression is None:
+        return path
+    copy = new_file()
+    try:
+        with path.open("rb") as source, copy.open("wb") as target:
+            for chunk in _decompressed(source, compression, path.name):
+                write_copy(target, chunk, path.name)
+    except DAMAGE as error:
+        raise DataError(
+            f"{path.name} breaks off or is damaged: its {compression} compression cannot be read to the end "
+            f"({' '.join(str(error).split())}), so fetch or write it again."
+        ) from None
+    return copy
+
+
+def _decompressed(source: IO[bytes], compression: str, file: str) -> Iterator[bytes]:
+    if compression == "Zstandard":
+        yield from _zstandard(source, file)
+        return
+    openers: dict[str, Callable[[IO[bytes]], Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+    opened = openers[compression](source)
+    while chunk := opened.read(CHUNK):
+        yield chunk
+
+
+def _zstandard(source: IO[bytes], file: str) -> Iterator[bytes]:
+    """The frames of a file one after the other; a frame that is not complete is an EOFError."""
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtraError(
+            f"Reading {file} needs zstandard, which is not installed: run  pip install 'lightrec[data]'"
+        ) from None
+    frame = None
+    try:
+        while chunk := source.read(CHUNK):
+            while chunk:
+                frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                yield frame.decompress(chunk)
+                chunk = frame.unused_data if frame.eof else b""
+                frame = None if frame.eof else frame
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    if frame is not None:
+        raise EOFError("the last frame is not complete")
+
+
+def write_copy(target: IO[bytes], chunk: bytes, file: str) -> None:
+    """Write a part of a copy of ``file``; no room for it is a :class:`DataError` that says where."""
+    try:
+        target.write(chunk)
+    except OSError as error:
+        raise DataError(
+            f"There is no room to decompress or convert {file} ({error.strerror} in {Path(target.name).parent}): "
+            "make room, or set TMPDIR to a folder on a larger disk."
+        ) from None

@@ -1,0 +1,270 @@
+"""JSON: one object a line, an array of objects, lists by user, and Python dictionaries a line; all as JSON lines.
+
+polars reads JSON lines. What is written in another way is first written as such, one element after the other. Values
+become text as they are written; lists stay lists, and the fields of an object are columns such as ``user.id`` too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lightrec.data.content import Content
+from lightrec.data.frames import pl
+from lightrec.data.layout import USUAL, plain_name
+from lightrec.data.nested import with_fields
+from lightrec.data.options import Part, ReadOptions
+from lightrec.errors import DataError
+
+LONGEST_LITERAL = 1 << 20
+"""Characters of a line that are read as a Python literal; a longer one is refused."""
+MOST_COLUMNS = 2_000
+PANIC = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
+
+Record = dict[str, Any]
+
+
+def read_json(content: Content, options: ReadOptions, new_file: Callable[[], Path]) -> Part:
+    """Look at a file of JSON; its rows are read later.
+
+    Raises:
+        DataError: naming the line or element that is not valid, or what the file holds instead of objects.
+    """
+    path, note = _as_lines(content, new_file)
+    if any(character in str(path) for character in "*?["):  # polars takes them as wildcards
+        path = Path(shutil.copyfile(path, new_file()))
+    names, frame = _scan(content.file, path, lists=options.is_log)
+    frame, names, nested = with_fields(frame, names, options)
+    notes = [*content.notes, *([note] if note else []), *nested]
+    return Part(content.file, frame, names, tuple(notes))
+
+
+def looks_like_json(head: str) -> bool:
+    """Whether a text starts as JSON does: with a brace or bracket."""
+    return head.lstrip()[:1] in ("{", "[")
+
+
+def _as_lines(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
+    """The file, or a copy, with one object a line; and what was done."""
+    first = next(line for line in content.head.split("\n") if line.strip()).strip()
+    if first.startswith("["):
+        return _copy(content, new_file, _array(content)), "is an array, each element of which was read as a row"
+    alone = content.head.count("\n", 0, len(content.head.rstrip())) == 0
+    if _object(first) is not None:
+        return _single(content, new_file) if alone else (content.path, None)
+    if _literal(first) is not None:
+        return _copy(content, new_file, _literals(content)), "holds Python dictionaries, one a line"
+    if _starts_with_object(content.head) or _starts_with_key(first):
+        return _spread(content, new_file)
+    return content.path, None  # JSON lines whose first one is broken: reading them names it
+
+
+def _single(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
+    """A file of one line that is one object: a row, or lists by user."""
+    whole = _object(content.path.read_text(encoding="utf-8").strip())
+    if whole is None:
+        return content.path, None
+    records, note = _records(whole, content.file)
+    return (content.path, None) if records is None else (_copy(content, new_file, map(_dump, records)), note)
+
+
+def _spread(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
+    """Objects that are written over several lines, one after the other; if it is one, it may hold lists by user."""
+    objects = list(_objects(content, content.path.read_text(encoding="utf-8"), 0, array=False))
+    if len(objects) == 1:
+        records, note = _records(json.loads(objects[0]), content.file)
+        if records is not None:
+            return _copy(content, new_file, map(_dump, records)), note
+    return _copy(content, new_file, iter(objects)), "holds objects of several lines each"
+
+
+def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]:
+    """The rows in an object that is a table or maps users to their items; None if it is a row itself."""
+    values = list(whole.values())
+    if len(values) == 1 and _all(values[0], dict):
+        return values[0], f"holds its rows in {next(iter(whole))!r}"
+    if values and all(isinstance(value, dict) for value in values):
+        raise DataError(
+            f"{file} holds one object of objects ({', '.join(list(whole)[:3])}, ...): write one object a row, in "
+            "pandas with to_json(orient='records', lines=True)."
+        )
+    if not values or not all(isinstance(value, list) for value in values):
+        return None, None
+    if any(isinstance(one, dict | list) for value in values for one in value):
+        raise DataError(
+            f"{file} maps names to nested lists ({', '.join(list(whole)[:3])}, ...): write one object an event, as in "
+            '{"user": ..., "item": ..., "time": ...}.'
+        )
+    if any(plain_name(key) in USUAL for key in whole):
+        if len(set(map(len, values))) != 1:
+            lengths = ", ".join(f"{key} {len(value)}" for key, value in whole.items())
+            raise DataError(f"{file} holds columns of different lengths ({lengths}): give all of them as many values.")
+        rows = [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+        return rows, "holds one list a column"
+    return [{"user": key, "item": value} for key, value in whole.items()], "maps each user to a list of items"
+
+
+def _array(content: Content) -> Iterator[str]:
+    text = content.path.read_text(encoding="utf-8")
+    return _objects(content, text, text.index("[") + 1, array=True)
+
+
+def _objects(content: Content, text: str, place: int, array: bool) -> Iterator[str]:
+    """The objects of an array, or those that follow each other, each as one line, as it is written."""
+    decoder = json.JSONDecoder(parse_constant=_refuse)
+    number, place = 0, _skip(text, place)
+    while place < len(text) and not (array and text[place] == "]"):
+        number += 1
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            raise _broken(content, text, place, number) from None
+        if not isinstance(value, dict):
+            raise DataError(
+                f"{content.file} cannot be read as JSON: element {number:,} is not an object in braces, as in "
+                '{"user": ..., "item": ..., "time": ...}.'
+            )
+        yield " ".join(text[place:end].splitlines())
+        place = _skip(text, end)
+        if array and text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif array and text[place : place + 1] != "]":
+            raise _broken(content, text, place, number)
+    if array and (place >= len(text) or _skip(text, place + 1) < len(text)):
+        what = "the array is not closed" if place >= len(text) else "something follows the array"
+        raise DataError(f"{content.file} cannot be read as JSON: {what} (after element {number:,}).")
+
+
+def _broken(content: Content, text: str, place: int, number: int) -> DataError:
+    line = text.count("\n", 0, place) + 1
+    return DataError(f"{content.file} cannot be read as JSON: element {number:,} (line {line:,}) is not valid JSON.")
+
+
+def _skip(text: str, place: int) -> int:
+    """The next place that is no white space."""
+    while place < len(text) and text[place] in " \t\r\n":
+        place += 1
+    return place
+
+
+def _literals(content: Content) -> Iterator[str]:
+    with content.path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                value = _object(line) if line.startswith('{"') else None
+                value = _literal(line.strip()) if value is None else value
+                if value is None:
+                    raise DataError(
+                        f"{content.file} cannot be read as lines of Python dictionaries: line {number:,} is none of "
+                        f"text, numbers, lists and dictionaries within {LONGEST_LITERAL:,} characters."
+                    )
+                yield _dump(value)
+
+
+def _literal(line: str) -> Record | None:
+    """A dictionary written as Python does; the parser runs no code, and its input is bounded."""
+    if len(line) > LONGEST_LITERAL or not line.startswith("{"):
+        return None
+    try:
+        value = ast.literal_eval(line)
+        return value if isinstance(value, dict) and _dump(value) else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _object(line: str) -> Record | None:
+    try:
+        value = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _starts_with_object(text: str) -> bool:
+    try:
+        json.JSONDecoder(parse_constant=_refuse).raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _starts_with_key(first: str) -> bool:
+    """The first line of an object that is written over several lines and may be longer than the head."""
+    return first == "{"
+
+
+def _dump(value: Record) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _all(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, kind) for one in value)
+
+
+def _copy(content: Content, new_file: Callable[[], Path], lines: Iterator[str]) -> Path:
+    copy, written = new_file(), 0
+    with copy.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as target:
+        for line in lines:
+            written += target.write(line + "\n")
+    if not written:
+        raise DataError(f"{content.file} is empty: it has no rows.")
+    return copy
+
+
+def _scan(file: str, path: Path, lists: bool) -> tuple[list[str], pl.LazyFrame]:
+    """The names of all keys and the rows; values are text, within objects too, and within lists if they are kept."""
+    try:
+        schema = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()
+        kinds = {name: _as_text(kind, lists) for name, kind in schema.items()}
+        nested = [name for name, kind in kinds.items() if kind != pl.String]
+        if nested:  # values of one key may be of several kinds, which shows when they are read
+            pl.scan_ndjson(path, schema=kinds).select(pl.col(nested).null_count()).collect()
+    except (pl.exceptions.PolarsError, PANIC) as error:
+        kinds = dict.fromkeys(_keys(file, path, error), pl.String())
+    if len(kinds) > MOST_COLUMNS:
+        raise DataError(
+            f"{file} has {len(kinds):,} different keys (such as {', '.join(list(kinds)[:3])}): its keys look like ids, "
+            'so write one object an event, as in {"user": ..., "item": ..., "time": ...}.'
+        )
+    return list(kinds), pl.scan_ndjson(path, schema=kinds)
+
+
+def _as_text(kind: Any, lists: bool) -> Any:
+    """The type with text in place of every number and truth value, and of lists unless they are kept."""
+    if isinstance(kind, pl.List) and lists:
+        return pl.List(_as_text(kind.inner, lists))
+    if isinstance(kind, pl.Struct) and kind.fields:
+        return pl.Struct({field.name: _as_text(field.dtype, lists) for field in kind.fields})
+    return pl.String()
+
+
+def _keys(file: str, path: Path, error: BaseException) -> list[str]:
+    """All keys by first appearance; lines that are no objects are refused."""
+    keys: dict[str, None] = {}
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                value = _parsed(line)
+                if not isinstance(value, dict):
+                    what = "not valid JSON" if value is None else "not an object in braces"
+                    raise DataError(f"{file} cannot be read as JSON lines: line {number:,} is {what}.")
+                keys |= dict.fromkeys(value)
+    if not keys:
+        raise DataError(f"{file} is empty: its objects have no keys.")
+    return list(keys)
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)

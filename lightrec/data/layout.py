@@ -1,0 +1,198 @@
+"""Separated text seen from its first lines: what separates the values, whether quotes enclose them, and the header."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+
+from lightrec.data.columns import FURTHER_TEXT, USUAL_NAMES
+from lightrec.errors import ConfigError
+
+SAMPLE = 200
+"""Lines that are looked at."""
+SEPARATORS = ("\t", "::", ",", ";", "|", " ")
+"""Recognised by themselves; a space means a run of white space."""
+SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Names for separators on the command line, where some are hard to type."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}.*")
+TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
+"""A RecBole header names the type of each column: ``user_id:token``."""
+USUAL = {name for names in USUAL_NAMES.values() for name in names} | set(FURTHER_TEXT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How the lines of a text are split into values."""
+
+    separator: str
+    """One or more characters; a space means a run of white space."""
+    quoted: bool = False
+    """Double quotes enclose values, which may then hold the separator and line breaks."""
+
+    @property
+    def spoken(self) -> str:
+        """The separator, for messages."""
+        return {"\t": "tab", " ": "space"}.get(self.separator, repr(self.separator))
+
+
+def parse_separator(named: str, flag: str) -> str:
+    """The separator that a flag names.
+
+    Raises:
+        ConfigError: if it cannot separate values.
+    """
+    separator = SPOKEN.get(named.lower(), named)
+    if not separator or any(character in separator for character in '"\r\n\0'):
+        raise ConfigError(f"{flag} is {named!r}: give the characters between two values, such as , ; :: tab or space.")
+    return " " if separator.isspace() and "\t" not in separator else separator
+
+
+def recognise_layout(head: str, separator: str | None, quotes: bool) -> Layout:
+    """The layout of a text.
+
+    Args:
+        head: its first lines.
+        separator: as given by the user, or None to recognise it.
+        quotes: a double quote occurs anywhere in the text.
+    """
+    if separator is None:
+        separator = max(SEPARATORS, key=lambda one: _fitness(head, one))
+    return Layout(separator, quotes and _encloses(head, separator))
+
+
+def split_lines(head: str, layout: Layout, limit: int = SAMPLE) -> list[list[str]]:
+    """The values of the first rows, without spaces around them; blank lines are left out."""
+    lines = (line for line in head.split("\n") if line.strip())
+    if layout.quoted:
+        return _quoted_rows(head, layout.separator, limit)
+    return [[value.strip() for value in split_line(line, layout.separator)] for line in itertools.islice(lines, limit)]
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """The values of one line without quotes."""
+    return line.split() if separator == " " else line.rstrip("\r\n").split(separator)
+
+
+def has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names the columns.
+
+    It does if names are of the usual ones, or if it holds text where the rows below hold numbers or dates. It does
+    not if it holds numbers or dates itself, or values that occur again below.
+    """
+    first, below = rows[0], rows[1:]
+    usual = sum(plain_name(value) in USUAL for value in first)
+    measured = any(_measure(value) for value in first)
+    if all(TYPED.fullmatch(value) for value in first) or usual > 1 or (usual and not measured):
+        return True
+    if measured or not below:
+        return not measured
+    columns = [[value for value in column if value] for column in itertools.zip_longest(*below, fillvalue="")]
+    if any(column and all(map(_measure, column)) for column in columns):
+        return True
+    recurring = any(value and value in column for value, column in zip(first, columns, strict=False))
+    digits = all(any(map(str.isdigit, value)) for row in rows for value in row)
+    return not (recurring or digits)
+
+
+def header_names(row: Sequence[str]) -> list[str]:
+    """The names of a header, without the types that RecBole adds; a column without a name is called by its place."""
+    typed = all(TYPED.fullmatch(value) for value in row)
+    names = [value.rpartition(":")[0] if typed else value for value in row]
+    return [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+
+
+def propose_names(rows: Sequence[Sequence[str]], items: bool) -> str:
+    """Names for the columns of a file without a header, as ``--columns`` takes them, guessed by their values."""
+    columns = list(itertools.zip_longest(*rows, fillvalue=""))
+    names = [f"column_{place}" for place in range(1, len(columns) + 1)]
+    if items:
+        ordinary = ["item", "title", "genres"]
+        return ",".join(ordinary[place] if place < 3 else name for place, name in enumerate(names))
+    free = list(range(len(columns)))
+    time = next((place for place in reversed(free) if _are_times(columns[place])), None)
+    if time is not None:
+        names[time] = "time"
+        free.remove(time)
+    rating = next((place for place in free if len(free) > 2 and _are_ratings(columns[place])), None)
+    if rating is not None:
+        names[rating] = "rating"
+        free.remove(rating)
+    for place, role in zip(free, ("user", "item"), strict=False):
+        names[place] = role
+    return ",".join(names)
+
+
+def plain_name(name: str) -> str:
+    """A name without case, spaces, hyphens and underscores, as usual names are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _fitness(head: str, separator: str) -> tuple[bool, bool, bool, int, float]:
+    """How well a separator splits the lines: rows of one width, the header's among them; then strength and width."""
+    rows = split_lines(head, Layout(separator, '"' in head and _encloses(head, separator)))
+    widths = collections.Counter(map(len, rows))
+    width, count = widths.most_common(1)[0] if widths else (1, 0)
+    share = count / max(1, len(rows))
+    fits = width > 1 and share >= 0.9 and len(rows[0]) == width
+    strong = fits and separator in ("\t", "::")
+    return fits, strong, fits and separator != " ", width if fits else 0, share if width > 1 else 0.0
+
+
+def _encloses(head: str, separator: str) -> bool:
+    """Whether double quotes enclose values, as they always do with commas and semicolons.
+
+    With tabs and pipes they are part of the values, unless the first row has its values in quotes or the rows are of
+    one width only if quotes enclose values.
+    """
+    if len(separator) > 1 or separator == " ":
+        return False
+    if separator in ",;":
+        return True
+    lines = [line.rstrip("\r") for line in head.split("\n") if line.strip()][:SAMPLE]
+    values = [line.split(separator) for line in lines]
+    if not any(_enclosed(value) for value in values[0]) and len(set(map(len, values))) == 1:
+        return False
+    rows: list[list[str]] = []
+    try:
+        rows.extend(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error as error:
+        if "unexpected end" not in str(error):
+            return False
+    return any(map(_enclosed, itertools.chain.from_iterable(values))) and len(set(map(len, rows))) == 1
+
+
+def _enclosed(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] == '"'
+
+
+def _quoted_rows(head: str, separator: str, limit: int) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(head.splitlines(keepends=True), delimiter=separator, skipinitialspace=True):
+            if any(value.strip() for value in row):
+                rows.append([value.strip() for value in row])
+            if len(rows) == limit:
+                break
+    except csv.Error:
+        pass
+    return rows
+
+
+def _measure(value: str) -> bool:
+    """A number or a date."""
+    return bool(NUMBER.fullmatch(value) or DATE.fullmatch(value))
+
+
+def _are_times(values: Sequence[str]) -> bool:
+    given = [value for value in values if value]
+    return bool(given) and all(DATE.fullmatch(value) or re.fullmatch(r"\d{9,19}(\.\d*)?", value) for value in given)
+
+
+def _are_ratings(values: Sequence[str]) -> bool:
+    given = {value for value in values if value}
+    return 0 < len(given) <= 20 and all(NUMBER.fullmatch(value) and abs(float(value)) <= 100 for value in given)
