@@ -9,6 +9,7 @@ One tree, so that a caller can catch as much or as little as needed::
     ├── DownloadError          a file could not be fetched or does not have the expected checksum
     ├── WriteError             a file or folder cannot be written, or another process is writing it
     ├── ModelError             a model or run folder cannot be loaded or does not fit the request
+    │   └── DivergedError          training ended in numbers that are none
     ├── BundleError            a bundle cannot be read
     │   ├── BundleVersionError     it was written by a newer major version of the format
     │   └── BundleIntegrityError   a file is missing or differs from its recorded SHA-256
@@ -48,6 +49,10 @@ class WriteError(LightrecError):
 
 class ModelError(LightrecError):
     """A model or run folder cannot be loaded, or does not fit the request."""
+
+
+class DivergedError(ModelError):
+    """Training ended in numbers that are none (NaN): the settings are at fault, not a file."""
 
 
 class BundleError(LightrecError):

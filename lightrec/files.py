@@ -18,10 +18,11 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightrec.errors import LightrecError
 from lightrec.locks import locked
 from lightrec.write_failures import writing
 
@@ -41,6 +42,31 @@ def sha256_file(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """The content of a UTF-8 JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_object(path: Path, needs: Mapping[str, type], error: type[LightrecError]) -> dict[str, Any]:
+    """The object in a UTF-8 JSON file, checked.
+
+    Args:
+        path: the file.
+        needs: keys that must be there and the types of their values; ``a.b`` is the key ``b`` of the object at ``a``.
+        error: what is raised, naming the file, if it cannot be read, is no such object, or a key is missing or wrong.
+    """
+    try:
+        values = read_json(path)
+    except (OSError, ValueError, RecursionError):
+        raise error(f"{path} is missing, damaged or cut short: it is not JSON.") from None
+    for key, kind in needs.items():
+        value = values
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not (isinstance(value, int | float) if kind is float else isinstance(value, kind)) or (
+            isinstance(value, bool) and kind is not bool
+        ):
+            raise error(f"{path} is damaged: its {key!r} is missing or not of type {kind.__name__}.")
+    if not isinstance(values, dict):
+        raise error(f"{path} is damaged: it holds no JSON object.")
+    return values
 
 
 def write_text(path: Path, text: str) -> None:

@@ -60,7 +60,7 @@ RULES = {
     "home": Rule({"errors"}),
     "locks": Rule({"errors"}),
     "write_failures": Rule({"errors"}),
-    "files": Rule({"locks", "write_failures"}),
+    "files": Rule({"errors", "locks", "write_failures"}),
     "telemetry": Rule(),
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),

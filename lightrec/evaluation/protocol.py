@@ -15,7 +15,7 @@ import numpy as np
 
 from lightrec import metrics
 from lightrec.data.splits import Cases
-from lightrec.errors import ConfigError, DataError, ModelError
+from lightrec.errors import ConfigError, DataError, DivergedError, ModelError
 from lightrec.evaluation.intervals import Interval, bootstrap_means
 from lightrec.evaluation.ranking import Ties, best_items, hide, ranks_in_lists, target_ranks
 from lightrec.evaluation.slices import history_slices, popularity_slices
@@ -228,7 +228,9 @@ def _scores(scorer: Scorer, histories: list[np.ndarray]) -> np.ndarray:
             f"({len(histories)}, {scorer.n_items}), one score for each item."
         )
     if np.isnan(scores).any():
-        raise ModelError("The scorer returned NaN: the model has diverged; train it again with a lower learning rate.")
+        raise DivergedError(
+            "The scorer returned NaN: the model has diverged; train it again with a lower learning rate."
+        )
     return scores
 
 

@@ -8,12 +8,34 @@ from typing import Any
 from transformers import AutoConfig, AutoModel
 
 from lightrec.errors import ModelError
-from lightrec.files import read_json
+from lightrec.files import read_object, restore, sha256_file
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student, StudentConfig
 from lightrec.models.teacher import Teacher, TeacherConfig
+
+FORMAT_VERSION = 1
+"""Of run.json; a run with a higher one is refused."""
+
+NEEDED: dict[str, type] = {
+    "format_version": int,
+    "kind": str,
+    "model_type": str,
+    "objective": str,
+    "seed": int,
+    "config": dict,
+    "config.max_length": int,
+    "dataset": dict,
+    "dataset.name": str,
+    "dataset.path": str,
+    "dataset.checksum": str,
+    "split": dict,
+    "split.name": str,
+    "split.quantile": float,
+    "validation": dict,
+}
+"""What every run.json holds."""
 
 STUDENTS: dict[str, tuple[type[StudentConfig], type[Student]]] = {
     "sasrec": (SasrecConfig, Sasrec),
@@ -31,23 +53,56 @@ def read_run(run: str | Path) -> dict[str, Any]:
     """The content of a run folder's run.json.
 
     Raises:
-        ModelError: if the folder is not a finished run.
+        ModelError: if the folder is not a finished run, or its run.json is damaged or of a newer lightrec.
     """
     path = Path(run)
+    restore(path)
     if not (path / "run.json").is_file():
-        state = "is unfinished" if (path / "settings.toml").is_file() else "is not a run"
+        begun = any((path / name).is_file() for name in ("settings.json", "settings.toml"))
         raise ModelError(
-            f"{run} {state} (it holds no run.json): give the --out folder of a finished lightrec finetune, train or "
-            "distill; an unfinished one goes on when its command is given again."
+            f"{run} {'is unfinished' if begun else 'is not a run'} (it holds no run.json): give the --out folder of a "
+            "finished lightrec finetune, train or distill; an unfinished one goes on when its command is given again."
         )
-    return read_json(path / "run.json")
+    version = read_object(path / "run.json", {"format_version": int}, ModelError)["format_version"]
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path / 'run.json'} has format version {version}, and this lightrec reads {FORMAT_VERSION}: open it with "
+            "the lightrec that wrote it."
+        )
+    return read_object(path / "run.json", NEEDED, ModelError)
+
+
+def model_files(run: Path) -> dict[str, str]:
+    """The SHA-256 of each of a run's files that make the model: its configuration, weights and items."""
+    files = [run / "config.json", run / "items.json", *run.glob("*.safetensors"), *run.glob("*.safetensors.index.json")]
+    return {file.name: sha256_file(file) for file in sorted(files)}
 
 
 def load_model(run: str | Path) -> tuple[Student | Teacher, dict[str, Any]]:
-    """The model of a finished run, in evaluation mode, and its run.json."""
+    """The model of a finished run, in evaluation mode, and its run.json.
+
+    Raises:
+        ModelError: if the run is unfinished, or one of its files is missing, damaged or not the one it was saved with.
+    """
     record = read_run(run)
+    _check_files(Path(run), record)
     try:
-        model = AutoModel.from_pretrained(str(run))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The model in {run} cannot be loaded: {str(error).splitlines()[0]}") from None
+        model, found = AutoModel.from_pretrained(str(run), output_loading_info=True)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"The model in {run} cannot be loaded: {reason.rstrip('.')}.") from None
+    if missing := found["missing_keys"]:
+        raise ModelError(f"The model in {run} cannot be loaded: its weights lack {', '.join(sorted(missing)[:3])}.")
     return model.eval(), record
+
+
+def _check_files(run: Path, record: dict[str, Any]) -> None:
+    """Refuse files that are not those of the record; runs of an older lightrec have no checksums."""
+    for name, digest in record.get("files", {}).items():
+        if not (run / name).is_file():
+            raise ModelError(f"{run / name} is missing: restore it, or train again with another --out.")
+        if sha256_file(run / name) != digest:
+            raise ModelError(
+                f"{run / name} is damaged, or not the file that run.json describes: restore it, or train again with "
+                "another --out."
+            )

@@ -22,7 +22,7 @@ from lightrec.training import processes
 from lightrec.training.item_vectors import project, read_texts, whitening_axes
 from lightrec.training.origin import TEXT_AXES, Origin
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import finish_run, open_run
+from lightrec.training.runs import Run, finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
 from lightrec.training.tasks import NextItemTask, common_options
 from lightrec.training.trainer import fit
@@ -41,9 +41,13 @@ def finetune(
     origin = None if settings.from_run is None else Origin.open(settings.from_run, settings, dataset)
     settings = settings if origin is None else dataclasses.replace(settings, base=origin.record["config"]["base"])
     facts = {"command": "finetune", "data": dataset.checksum} | ({"from": origin.weights} if origin else {})
-    run = open_run(out, settings, facts)
-    if run.finished:
-        return run.finished
+    with open_run(out, settings, facts) as run:
+        return run.finished or _finetune(run, dataset, origin, settings, reporter)
+
+
+def _finetune(
+    run: Run, dataset: Dataset, origin: Origin | None, settings: FinetuneSettings, reporter: Reporter
+) -> dict[str, Any]:
     split = make_split(dataset, settings.split, settings.quantile)
     set_seed(settings.seed)
     base = load_language_model(settings.base)

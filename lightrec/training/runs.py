@@ -12,22 +12,25 @@ RUN/run.json            the record; a folder that holds it is finished
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import platform
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lightrec.config import to_mapping, to_toml
 from lightrec.data.dataset import Dataset
-from lightrec.errors import ConfigError
-from lightrec.files import read_json, write_json, write_text
+from lightrec.errors import ConfigError, ModelError
+from lightrec.files import is_leftover, read_object, sync_tree, write_json, write_text
+from lightrec.locks import locked
 from lightrec.models.devices import resolve_device
+from lightrec.models.load import FORMAT_VERSION, model_files, read_run
 from lightrec.training import processes
-
-FORMAT_VERSION = 1
+from lightrec.write_failures import writing
 
 FREE_TO_CHANGE = ("device", "report_to")
 """Settings that a resumed run may have otherwise: where it computes and whom it tells."""
@@ -57,12 +60,16 @@ class Run:
         if not processes.is_main():
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "settings.toml", to_toml(self.inputs["settings"]))
         write_json(self.path / "settings.json", self.inputs)
+        write_text(self.path / "settings.toml", to_toml(self.inputs["settings"]))
 
 
-def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
+@contextlib.contextmanager
+def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator[Run]:
     """Look at ``path``: a new run, one to resume, or one that is finished. Nothing is written yet.
+
+    Until the end of the block no other command can write the run; what fails to be written below ``path`` is told in
+    one sentence.
 
     Args:
         settings: the effective settings (a dataclass).
@@ -70,16 +77,61 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Run:
 
     Raises:
         ConfigError: if the folder holds a run made with other settings, or something else.
+        ModelError: if its settings.json or run.json is damaged.
+        WriteError: if another command is writing it, or it cannot be written.
     """
     processes.join(resolve_device(settings.device))
     path = Path(path)
     inputs = {"settings": to_mapping(settings), "facts": facts}
+    run = _look(path, inputs)
+    if run.finished and not run.checkpoints.exists():
+        yield run
+        return
+    with writing(path), _sole_writer(path):
+        run = _look(path, inputs)  # another command may have finished it meanwhile
+        if run.finished:
+            _remove_checkpoints(run)
+        yield run
+
+
+def _look(path: Path, inputs: dict[str, Any]) -> Run:
     if (path / "settings.json").is_file():
-        _refuse_other_settings(path, read_json(path / "settings.json"), inputs)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        old = read_object(path / "settings.json", {"settings": dict, "facts": dict}, ModelError)
+        _refuse_other_settings(path, old, inputs)
+    elif path.exists() and not _is_unwritten(path):
         raise ConfigError(f"{path} exists and is not a run: choose another folder for --out.")
-    record = path / "run.json"
-    return Run(path=path, finished=read_json(record) if record.is_file() else None, inputs=inputs)
+    finished = (path / "run.json").is_file()
+    return Run(path=path, finished=read_run(path) if finished else None, inputs=inputs)
+
+
+def _is_unwritten(path: Path) -> bool:
+    """Whether a folder holds nothing but what a command leaves that is killed before it has written its settings."""
+    if not path.is_dir():
+        return False
+    return all(
+        is_leftover(entry.name)
+        or entry.name == "settings.toml"
+        or (entry.name == "checkpoints" and entry.is_dir() and not any(entry.iterdir()))
+        for entry in path.iterdir()
+    )
+
+
+@contextlib.contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    """Hold the run's lock in the main process; folders made for it vanish again if the run is never begun."""
+    if not processes.is_main():
+        yield
+        return
+    place = path.resolve()
+    made = [folder for folder in place.parents if not folder.exists()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place):
+            yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds the run
+                folder.rmdir()
 
 
 def finish_run(
@@ -93,6 +145,8 @@ def finish_run(
     details: dict[str, Any],
 ) -> dict[str, Any]:
     """Save the model, its item ids, history.jsonl and, last of all, run.json; remove the checkpoints.
+
+    The record holds the SHA-256 of the model's files, which are checked whenever the run is loaded.
 
     Returns:
         The record. On several processes the main one writes, and the others wait for it.
@@ -118,15 +172,21 @@ def finish_run(
     with processes.main_first():
         if processes.is_main():
             _write(run, model, dataset.item_ids, history, record)
-    return record
+        return read_run(run.path)
 
 
 def _write(run: Run, model: Any, item_ids: list[str], history: list[dict[str, Any]], record: dict[str, Any]) -> None:
     model.save_pretrained(run.path)
     write_json(run.path / "items.json", item_ids)
     write_text(run.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-    write_json(run.path / "run.json", record)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    sync_tree(run.path)
+    write_json(run.path / "run.json", {**record, "files": model_files(run.path)})
+    _remove_checkpoints(run)
+
+
+def _remove_checkpoints(run: Run) -> None:
+    if processes.is_main():
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def _refuse_other_settings(path: Path, old: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -23,10 +23,10 @@ from optuna.trial import TrialState, create_trial
 
 from lightrec.config import from_mapping, to_mapping, to_toml
 from lightrec.data.dataset import Dataset
-from lightrec.errors import ConfigError, LightrecError
+from lightrec.errors import ConfigError, DivergedError, ModelError
 from lightrec.files import write_text
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import open_run
+from lightrec.training.runs import Run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.students import distill, train, training_split
 from lightrec.training.trainer import METRIC
@@ -96,34 +96,67 @@ def search(
     Returns:
         ``best``, the row of the best trial; ``run``, its run folder; ``trials``, how many there are.
 
+    A trial whose training diverges counts as failed. Every other error ends the search and leaves all as it is, so
+    that the same call goes on once its cause is mended.
+
     Raises:
         ConfigError: if ``out`` holds another search, or ``trials`` is below 1.
+        ModelError: if trials.jsonl is damaged.
+        DivergedError: if the first trial diverges: its settings are at fault.
     """
     if trials < 1:
         raise ConfigError(f"--trials is {trials}: at least 1 is needed.")
     reporter, out = reporter or ProgressBar(), Path(out)
     bounds = {name: str(distribution) for name, distribution in space.items()}
     facts = {"command": "tune", "data": Dataset.open(data).checksum, "sampler": sampler, "space": bounds}
-    folder, rows = open_run(out, settings, facts), _read(out)
-    _keep_best(out, rows)
-    folder.begin()
+    with open_run(out, settings, facts) as run:
+        rows = _read(out, space)
+        _keep_best(out, rows)
+        run.begin()
+        try:
+            _add_trials(run, data, rows, settings, space, trials, sampler, reporter)
+        except BaseException:
+            _forget_if_refused(out)
+            raise
+    best = _best(rows)
+    return {"best": best, "run": str(_folder(out, best["trial"])), "trials": len(rows)}
+
+
+def _add_trials(
+    run: Run,
+    data: str | Path,
+    rows: list[dict[str, Any]],
+    settings: StudentSettings,
+    space: dict[str, BaseDistribution],
+    trials: int,
+    sampler: Sampler,
+    reporter: Reporter,
+) -> None:
+    """Run the trials that are missing, and keep their rows in ``rows`` and on the disk."""
+    out = run.path
     settings = _with_rate(settings, Dataset.open(data))
     for number in range(len(rows), trials):
         parameters = _suggest(rows, space, settings, sampler)
         try:
-            rows.append(_run_trial(data, out, number, _with(settings, parameters), reporter))
-        except LightrecError as error:
+            found = _run_trial(data, out, number, _with(settings, parameters), reporter)
+        except DivergedError as error:
             if not rows:
-                shutil.rmtree(out)  # the settings themselves are at fault: leave nothing behind
                 raise
-            rows.append({"failed": str(error)})
-        rows[-1] = {"trial": number, "parameters": parameters, **rows[-1]}
+            found = {"failed": str(error)}
+        rows.append({"trial": number, "parameters": parameters, **found})
         write_text(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         _keep_best(out, rows)
         write_text(out / "best.toml", to_toml(to_mapping(_with(settings, _best(rows)["parameters"]))))
         reporter.note(_sentence(rows[-1], trials))
-    best = _best(rows)
-    return {"best": best, "run": str(_folder(out, best["trial"])), "trials": len(rows)}
+
+
+def _forget_if_refused(out: Path) -> None:
+    """Leave nothing behind of a search whose first trial was refused before it began."""
+    settings = {"settings.json", "settings.toml"}
+    if {entry.name for entry in out.iterdir()} == settings:
+        for name in settings:
+            (out / name).unlink()
+        out.rmdir()
 
 
 def _with_rate(settings: StudentSettings, dataset: Dataset) -> StudentSettings:
@@ -183,10 +216,35 @@ def _with(settings: StudentSettings, parameters: dict[str, Any]) -> StudentSetti
     return from_mapping(type(settings), {**to_mapping(settings), **parameters}, "the search space")
 
 
-def _read(out: Path) -> list[dict[str, Any]]:
+def _read(out: Path, space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
     """The rows of the trials that were finished before."""
     file = out / "trials.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    if not file.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    for line in file.read_bytes().splitlines():
+        row = _parsed(line)
+        whole = (
+            row.get("trial") == len(rows)
+            and isinstance(row.get("parameters"), dict)
+            and set(row["parameters"]) == set(space)
+            and (isinstance(row.get(METRIC), float) or (rows and isinstance(row.get("failed"), str)))
+        )
+        if not whole:
+            raise ModelError(
+                f"Line {len(rows) + 1} of {file} is damaged: restore the file, or remove this line and all after it."
+            )
+        rows.append(row)
+    return rows
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line; an empty one if it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
 def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lightrec.training.continued import continue_student, origin_facts
 from lightrec.training.initial_items import start_items
 from lightrec.training.neighbours import fit_neighbours
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import finish_run, open_run
+from lightrec.training.runs import Run, finish_run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tasks import NextItemTask, common_options
 from lightrec.training.teachers import Teachers
@@ -35,9 +35,12 @@ def train(
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
-    run = open_run(out, settings, {"command": "train", "data": dataset.checksum, **origin_facts(settings)})
-    if run.finished:
-        return run.finished
+    facts = {"command": "train", "data": dataset.checksum, **origin_facts(settings)}
+    with open_run(out, settings, facts) as run:
+        return run.finished or _train(run, dataset, settings, reporter)
+
+
+def _train(run: Run, dataset: Dataset, settings: StudentSettings, reporter: Reporter) -> dict[str, Any]:
     split = training_split(dataset, settings)
     windows = Windows.from_split(split, settings.max_length)
     student = make_student(settings, dataset.n_items)
@@ -70,9 +73,13 @@ def distill(
     dataset = Dataset.open(data)
     teachers = Teachers.open(settings, dataset)
     known = {"command": "distill", "data": dataset.checksum, **teachers.facts(), **origin_facts(settings)}
-    run = open_run(out, settings, known)
-    if run.finished:
-        return run.finished
+    with open_run(out, settings, known) as run:
+        return run.finished or _distill(run, teachers, dataset, settings, reporter)
+
+
+def _distill(
+    run: Run, teachers: Teachers, dataset: Dataset, settings: DistillSettings, reporter: Reporter
+) -> dict[str, Any]:
     split = training_split(dataset, settings)
     windows = Windows.from_split(split, settings.max_length)
     student = make_student(settings, dataset.n_items)

@@ -27,12 +27,13 @@ from transformers.trainer_callback import PrinterCallback, TrainerControl
 from transformers.utils import logging as transformers_logging
 
 from lightrec.data.splits import Cases, Split
-from lightrec.errors import DataError
+from lightrec.errors import DataError, DivergedError, ModelError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
 from lightrec.training import processes
 from lightrec.training.batches import Batches, BatchLoader
+from lightrec.training.checkpoints import flaw, newest_whole, prune, seal
 from lightrec.training.precision import resolve_precision
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import Run
@@ -109,6 +110,25 @@ class SequenceTrainer(Trainer):
         self.task.train()
         return [found.metrics[name].value for name in names]
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Seal the checkpoint when all processes have written their part of it, and only then remove older ones."""
+        super()._save_checkpoint(*args, **kwargs)
+        processes.wait()
+        if processes.is_main():
+            seal(checkpoint_of(self.args, self.state.global_step))
+            prune(Path(str(self.args.output_dir)), self.state.best_global_step)
+
+    def _load_best_model(self) -> None:
+        """The best weights, or an error: Trainer itself would only warn and keep the last ones."""
+        best = checkpoint_of(self.args, self.state.best_global_step)
+        if found := flaw(best):
+            raise ModelError(
+                f"{best} holds the best weights and {found}: give the same command again, and it goes on from an "
+                "earlier checkpoint."
+            )
+        self.state.best_model_checkpoint = str(best)
+        super()._load_best_model()
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW in groups: norms, biases and item tables without decay; the language model at its own rate."""
         if self.optimizer is None:
@@ -128,6 +148,11 @@ class SequenceTrainer(Trainer):
         return self.optimizer
 
 
+def checkpoint_of(arguments: TrainingArguments, step: int | None) -> Path:
+    """The folder of the checkpoint that was saved after so many steps."""
+    return Path(str(arguments.output_dir)) / f"checkpoint-{step}"
+
+
 class _Progress(TrainerCallback):
     """Tell the task how far training is, and the reporter what happened."""
 
@@ -136,6 +161,8 @@ class _Progress(TrainerCallback):
         self.reporter = reporter
 
     def on_train_begin(self, args, state, control, **kwargs):
+        if state.best_global_step:  # the recorded path is of the place where the run lay before
+            state.best_model_checkpoint = str(checkpoint_of(args, state.best_global_step))
         self.reporter.start("Training", state.max_steps, state.global_step)
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -165,8 +192,8 @@ def fit(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Train ``task`` and leave it with the weights of its best validation.
 
-    Goes on from the last complete checkpoint in the run folder if there is one; the outcome is the same as without
-    the interruption.
+    Goes on from the newest whole checkpoint in the run folder if there is one; the outcome is the same as without the
+    interruption.
 
     Returns:
         One row per validation (epoch, loss, ndcg@10, hr@10), and facts for the record: the best validation, the
@@ -175,6 +202,8 @@ def fit(
     Raises:
         DataError: if there is nothing to train or validate on.
         ConfigError: if bf16 is asked for where the hardware has none.
+        DivergedError: if training diverges.
+        ModelError: if the best weights were damaged meanwhile.
     """
     windows = collator.windows
     if not len(windows) or not len(split.validation):
@@ -203,7 +232,6 @@ def fit(
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{METRIC}",
         greater_is_better=True,
@@ -219,9 +247,11 @@ def fit(
     )
     # Several GPUs are used by launching several processes: a batch's teacher rows cannot be scattered by its windows.
     arguments._n_gpu = min(1, arguments.n_gpu)
-    callbacks: list[TrainerCallback] = [_Progress(task, reporter or ProgressBar())]
+    reporter = reporter or ProgressBar()
+    callbacks: list[TrainerCallback] = [_Progress(task, reporter)]
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    run.begin()  # before the trainer makes a folder of its own in it
     trainer = SequenceTrainer(
         task=task,
         args=arguments,
@@ -233,9 +263,15 @@ def fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    run.begin()
+    with processes.main_first():
+        checkpoint = newest_whole(run.checkpoints, reporter.note)
     set_seed(settings.seed + processes.rank())
-    trainer.train(resume_from_checkpoint=last_complete_checkpoint(run.checkpoints))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    finally:
+        reporter.stop()
+    if trainer.state.best_model_checkpoint is None:
+        raise DivergedError(f"{run.path}: no validation gave a number; train again with a lower learning rate.")
     history = _validations(trainer.state.log_history)
     best = max(history, key=lambda row: row[METRIC])
     facts = {
@@ -248,12 +284,6 @@ def fit(
         "processes": processes.count(),
     }
     return history, facts
-
-
-def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint whose writing was finished: Trainer writes trainer_state.json last."""
-    complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if path.stat().st_size]
-    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
 
 
 def validation_cases(split: Split, settings: TrainingSettings) -> Cases:

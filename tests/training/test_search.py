@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from lightrec.cli.app import app
 from lightrec.config import from_mapping
-from lightrec.errors import ConfigError, ModelError
+from lightrec.errors import ConfigError, DivergedError
 from lightrec.models.load import read_run
 from lightrec.training import search as module
 from lightrec.training.progress import Silent
@@ -99,7 +99,7 @@ def test_a_failed_trial_counts_and_the_first_one_is_refused(tiny_dataset, tmp_pa
 
     def diverge(data, out, settings, reporter):
         if settings.learning_rate != 2e-3:
-            raise ModelError("The scorer returned NaN.")
+            raise DivergedError("The scorer returned NaN.")
         return real(data, out, settings, reporter)
 
     monkeypatch.setattr(module, "train", diverge)

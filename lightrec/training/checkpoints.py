@@ -1,0 +1,93 @@
+"""Checkpoints that are known to be whole: each is sealed with the SHA-256 of its files, written last.
+
+A run goes on from the newest checkpoint that is whole, together with the one that holds its best weights. Optimizer,
+scheduler and random state are files of torch, read by the trainer without running anything (``weights_only``).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from lightrec.errors import ModelError
+from lightrec.files import read_json, read_object, sha256_file, sync_tree, write_json
+
+SEAL = "checksums.json"
+"""File of a checkpoint: the SHA-256 of all others."""
+
+KEPT = 2
+"""How many of the newest checkpoints are kept, besides the best one."""
+
+
+def seal(checkpoint: Path) -> None:
+    """Bring a checkpoint to the disk and write its seal."""
+    (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nobody reads
+    sync_tree(checkpoint)
+    write_json(checkpoint / SEAL, {"files": {file.name: sha256_file(file) for file in sorted(checkpoint.iterdir())}})
+
+
+def flaw(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, to follow its name in a sentence; None if it is whole."""
+    if not checkpoint.is_dir():
+        return "is missing"
+    if not (checkpoint / SEAL).is_file():
+        return "was not finished"
+    try:
+        recorded = read_object(checkpoint / SEAL, {"files": dict}, ModelError)["files"]
+    except ModelError:
+        return f"has a damaged {SEAL}"
+    found = {file.name for file in checkpoint.iterdir()} - {SEAL}
+    for name in sorted(found | set(recorded)):
+        if name not in found:
+            return f"has no {name}"
+        if name not in recorded:
+            return f"holds a file of others, {name}"
+        if not (checkpoint / name).is_file() or sha256_file(checkpoint / name) != recorded[name]:
+            return f"has a damaged {name}"
+    return None
+
+
+def best_of(checkpoint: Path) -> Path:
+    """The checkpoint with the best weights until ``checkpoint``, which is whole."""
+    step = read_json(checkpoint / "trainer_state.json")["best_global_step"]
+    return checkpoint.with_name(f"checkpoint-{step}")
+
+
+def newest_whole(folder: Path, note: Callable[[str], None]) -> Path | None:
+    """The checkpoint to go on from; those that cannot be gone on from are removed.
+
+    Args:
+        folder: the run's checkpoints.
+        note: told once which checkpoints were skipped, and why.
+    """
+    skipped: list[tuple[Path, str]] = []
+    chosen = None
+    for checkpoint in reversed(_checkpoints(folder)):
+        reason = flaw(checkpoint)
+        if reason is None and (behind := flaw(best_of(checkpoint))):
+            reason = f"needs {best_of(checkpoint).name}, which {behind}"
+        if reason is None:
+            chosen = checkpoint
+            break
+        skipped.append((checkpoint, reason))
+    if skipped:
+        names = "; ".join(f"{checkpoint.name} {reason}" for checkpoint, reason in skipped)
+        note(f"{folder}: {names}. Training {f'goes on from {chosen.name}' if chosen else 'starts from the beginning'}.")
+    for checkpoint, _ in skipped:
+        shutil.rmtree(checkpoint)
+    return chosen
+
+
+def prune(folder: Path, best: int | None) -> None:
+    """Remove all but the newest checkpoints and the one of step ``best``."""
+    for checkpoint in _checkpoints(folder)[:-KEPT]:
+        if checkpoint.name != f"checkpoint-{best}":
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, whole or not, the oldest first."""
+    found = {path: re.fullmatch(r"checkpoint-(\d+)", path.name) for path in folder.glob("checkpoint-*")}
+    return sorted((path for path, match in found.items() if match), key=lambda path: int(path.name[11:]))
