@@ -95,7 +95,7 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_one_is_read(bundle):
     edit_manifest(bundle, format_version="2.7", something_new=1)
     assert read_manifest(bundle).format_version == "2.7"
     edit_manifest(bundle, format_version="3.0")
-    with pytest.raises(BundleVersionError, match=r"format version 3\.0, this lightrec reads up to 2\.2"):
+    with pytest.raises(BundleVersionError, match=r"format version 3\.0, this lightrec reads up to 2\.3"):
         read_manifest(bundle)
 
 
