@@ -1,6 +1,6 @@
-/** Types of lightrec.js. Items are called by their own ids; a number is taken as its string, so that 50 means "50". */
+/** Types of lightrec.js. Items are called by their own ids; a whole number is taken as its string, so that 50 means "50". */
 
-export type ItemId = string | number;
+export type ItemId = string | number | bigint;
 
 /** What a model's numbers are. */
 export type Precision = "fp32" | "fp16" | "int8" | "int8-static" | "int4";
@@ -28,9 +28,17 @@ export interface Recommendations {
 export interface LoadOptions {
   /** Which model, where the bundle holds several; the first by default. */
   precision?: Precision;
-  /** The module onnxruntime-web or onnxruntime-node; by default the one that lightrec.js finds by itself. */
+  /**
+   * The module onnxruntime-web or onnxruntime-node, where you import it yourself, as in a service worker; by default
+   * the one that lightrec.js finds by itself.
+   */
   ort?: unknown;
-  /** Items never to recommend to anybody; see `Recommender.block`. */
+  /**
+   * Address of the folder onnxruntime-web/ that a web package holds; by default the one beside lightrec.js, or beside
+   * a bundle from the page's own server. Code is loaded from there. Not for Node.
+   */
+  onnxruntimeWeb?: string | URL;
+  /** Items never to recommend to anybody; see `Recommender.block`. Ids that the bundle does not know are an error. */
   block?: Iterable<ItemId>;
 }
 
@@ -42,7 +50,7 @@ export interface RecommendOptions {
   /** If given, only these may be returned. */
   candidates?: Iterable<ItemId> | null;
   /** Added to the scores of these items before the whole catalogue is ranked; Math.LN2 makes an item twice as likely. */
-  boost?: Record<ItemId, number> | Map<ItemId, number> | null;
+  boost?: Record<string | number, number> | Map<ItemId, number> | null;
 }
 
 /** What a manifest.json says; docs/format.md explains every key. */
@@ -54,7 +62,7 @@ export interface Manifest {
   k_limit: number;
   hidden_size: number;
   models: { backend: string; precision: Precision; files: string[]; opset: number | null }[];
-  files: Record<string, { sha256: string; bytes: number }>;
+  files: Record<string, { sha256: string; bytes: number; content_sha256?: string; content_bytes?: number }>;
   [key: string]: unknown;
 }
 
@@ -68,8 +76,10 @@ export class Recommender {
   /**
    * Load a bundle and check the SHA-256 of every file that is read.
    *
-   * @param bundle address of the bundle's folder, relative to the page; in Node a path, too.
-   * @throws LightrecError if the bundle cannot be read, is damaged, or holds no model for ONNX Runtime.
+   * @param bundle address of the bundle's folder, relative to the page, in a worker to the worker's script; in Node a
+   *   path, too.
+   * @throws LightrecError if the bundle or ONNX Runtime cannot be loaded, if the bundle is damaged, or holds no model
+   *   for ONNX Runtime.
    */
   static load(bundle: string | URL, options?: LoadOptions): Promise<Recommender>;
 
@@ -89,9 +99,11 @@ export class Recommender {
    *
    * In a history they still say what the user likes.
    *
-   * @returns the ids that the bundle does not know.
+   * @param options `skipUnknown`: skip ids that the bundle does not know, in place of an error; false by default.
+   * @returns the ids that were skipped.
+   * @throws LightrecError if an id is not known; what was blocked before stays blocked.
    */
-  block(items: Iterable<ItemId>): string[];
+  block(items: Iterable<ItemId>, options?: { skipUnknown?: boolean }): string[];
 
   /**
    * The items to show next to one user, best first.
@@ -100,7 +112,8 @@ export class Recommender {
    * items. A history without a known item is answered by popularity.
    *
    * @param history the user's item ids, oldest first.
-   * @throws LightrecError if `k` is below 1 or a list of ids is no list.
+   * @throws LightrecError if `k` is no whole number of at least 1, a list of ids is no list or holds something that is
+   *   no id, a boost is no finite number, or an option is not known.
    */
   recommend(history: Iterable<ItemId>, options?: RecommendOptions): Promise<Recommendations>;
 
@@ -111,7 +124,11 @@ export class Recommender {
    */
   session(history?: Iterable<ItemId>): Promise<Session>;
 
-  /** Rank by item index, for golden vectors and evaluation; `history` holds at least one item. */
+  /**
+   * Rank by item index, for golden vectors and evaluation.
+   *
+   * @throws LightrecError if `history` is empty or an index is that of no item.
+   */
   rank(
     history: readonly number[],
     options?: { k?: number; exclude?: readonly number[] },

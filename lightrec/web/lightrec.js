@@ -15,10 +15,6 @@
 const FORMAT_MAJOR = 2;
 const HERE = import.meta.url; // bundlers rewrite new URL("name", import.meta.url) itself
 const IN_NODE = typeof process === "object" && Boolean(process?.versions?.node);
-
-// onnxruntime-node reports home from the first session on, unless this is set before.
-if (IN_NODE) process.env.ORT_DISABLE_TELEMETRY = "1";
-
 const RUNTIME = "ort.wasm.bundle.min.mjs";
 const RUNTIME_WASM = "ort-wasm-simd-threaded.wasm";
 const MOST_MANIFEST = 2 ** 24;
@@ -74,7 +70,7 @@ export class Recommender {
     const [items, titles] = [listFile(manifest, "items"), listFile(manifest, "titles")];
     const [runtime, graph, itemIds, popularity, titleBytes] = await Promise.all([
       ort === undefined ? onnxRuntime(source, onnxruntimeWeb) : checkedRuntime(ort),
-      verified(source, manifest, model.files[0]),
+      verified(source, manifest, model.files[0]).then((bytes) => checkedGraph(bytes, source.file(model.files[0]))),
       verified(source, manifest, items).then((bytes) => idsOf(bytes, manifest.n_items, source.file(items))),
       verified(source, manifest, "popularity.npy").then((bytes) =>
         orderOf(bytes, manifest.n_items, source.file("popularity.npy")),
@@ -613,9 +609,9 @@ function checkedManifest(bytes, source) {
   const file = source.file("manifest.json");
   if (isPage(bytes)) fail(pageInPlace(file));
   const manifest = parsed(bytes, file);
-  const version = String(manifest?.format_version);
-  if (!isPlain(manifest) || !/^\d{1,9}(\.|$)/.test(version)) {
-    fail(`${file} is not a bundle's: it has no format_version.`);
+  const version = isPlain(manifest) ? manifest.format_version : undefined;
+  if (typeof version !== "string" || !/^\d{1,4}\.\d{1,4}$/.test(version)) {
+    fail(`${file} is not a bundle's: it states no format_version such as "2.3".`);
   }
   if (Number.parseInt(version, 10) > FORMAT_MAJOR) {
     fail(
@@ -731,9 +727,66 @@ async function openParts(ort, model, manifest, source) {
   if (graphs.includes(null)) return null; // a deployed bundle may lack them
   const data = [{ path: model.files[0], data: await verified(source, manifest, model.files[0]) }];
   const [step, score] = await Promise.all(
-    names.map((name, place) => openSession(ort, graphs[place], source.file(name), data)),
+    names.map((name, place) =>
+      openSession(ort, checkedGraph(graphs[place], source.file(name), model.files), source.file(name), data),
+    ),
   );
   return { step, score };
+}
+
+// What a graph may hold: the fields of ONNX's protobuf to look into, by number, or what is wrong with one.
+const NESTED = "holds a graph in a graph, such as a loop";
+const TENSOR = { 13: "external" };
+const ATTRIBUTE = { 5: TENSOR, 6: NESTED, 10: TENSOR, 11: NESTED };
+const GRAPH = { 1: { 5: ATTRIBUTE }, 5: TENSOR, 15: "holds sparse weights" };
+const MODEL = { 7: GRAPH, 25: "defines functions" };
+
+/** Refuse a graph that might never end, or that reads other files than `beside`: those of bundles are flat lists. */
+function checkedGraph(bytes, file, beside = []) {
+  if (new TextDecoder().decode(bytes.subarray(4, 8)) === "ORTM") return bytes; // ONNX Runtime's own format
+  let problem;
+  try {
+    problem = graphProblem(bytes, 0, bytes.length, MODEL, beside);
+  } catch {
+    problem = "is not an ONNX model";
+  }
+  if (problem) fail(`${file} ${problem}, unlike any model that lightrec writes: export the bundle again.`);
+  return bytes;
+}
+
+function graphProblem(bytes, start, stop, rules, beside) {
+  for (const [number, first, last] of fieldsOf(bytes, start, stop)) {
+    const rule = rules[number];
+    if (rule === "external") {
+      const texts = [...fieldsOf(bytes, first, last)].map(([, from, to]) =>
+        new TextDecoder().decode(bytes.slice(from, to)),
+      );
+      if (texts[0] === "location" && !beside.includes(texts[1])) return `reads weights from ${shown(texts[1])}`;
+    } else if (typeof rule === "string") return rule;
+    const problem = typeof rule === "object" && graphProblem(bytes, first, last, rule, beside);
+    if (problem) return problem;
+  }
+}
+
+/** The fields of a message of protobuf that have a length: number, start and end. */
+function* fieldsOf(bytes, start, stop) {
+  let place = start;
+  const varint = () => {
+    for (let [value, factor] = [0, 1]; place < stop && factor < 2 ** 70; factor *= 128) {
+      const byte = bytes[place++];
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+    throw new RangeError("cut short");
+  };
+  while (place < stop) {
+    const key = varint();
+    const size = [varint, () => 8, varint, undefined, undefined, () => 4][key % 8]();
+    if (key % 8 === 0) continue;
+    if (place + size > stop) throw new RangeError("cut short");
+    if (key % 8 === 2) yield [Math.floor(key / 8), place, place + size];
+    place += size;
+  }
 }
 
 // ONNX Runtime.

@@ -179,15 +179,18 @@ def version(site):
     return json.loads(listing.removeprefix("self.PRECACHE = ").removesuffix(";\n"))["version"]
 
 
+def damage(file):
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(content)
+
+
 def test_a_damaged_bundle_is_one_sentence_on_the_page(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
-    (site / "bundle" / "titles.json.gz").write_text("[]")
+    damage(site / "bundle" / "titles.json.gz")
     page = open_page(serve(site).url, "#loading.error")
-    sentence = (
-        "titles.json.gz of the bundle bundle differs from its SHA-256: copy the bundle again, and let the server send "
-        ".gz files as they are."
-    )
-    assert page.inner_text("#loading") == sentence
+    said = page.inner_text("#loading")
+    assert "/bundle/titles.json.gz differs from its SHA-256: copy the bundle again" in said
     assert page.inner_text("#next-heading") == "This page cannot start" and page.locator(".yours").is_hidden()
 
 

@@ -98,7 +98,7 @@ def test_a_model_that_cannot_be_loaded_fails_in_one_sentence(own_bundle, chromiu
     write_manifest(own_bundle, read_manifest(own_bundle))
     [(_, _, status, _, detail)] = in_browser(own_bundle)
     assert status == "failed" and "\n" not in detail
-    assert "Chromium cannot run" in detail and "ONNX Runtime cannot load model.onnx" in detail
+    assert "Chromium cannot run" in detail and "ONNX Runtime cannot load" in detail and "/bundle/model.onnx" in detail
 
 
 @pytest.mark.slow

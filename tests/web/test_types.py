@@ -18,6 +18,8 @@ import type { LoadOptions, Precision, Recommendation, Recommendations } from "./
 const options: LoadOptions = { precision: "int4", block: ["b", 7] };
 const recommender: Recommender = await Recommender.load(new URL("https://example.org/bundle"), options);
 await Recommender.load("bundle", { precision: "int8-static", ort: {} });
+await Recommender.load("bundle", { onnxruntimeWeb: new URL("https://example.org/onnxruntime-web") });
+const content: string | undefined = recommender.manifest.files["items.json.gz"]?.content_sha256;
 const held: Precision[] = recommender.manifest.models.map((model) => model.precision);
 await Recommender.load("bundle", { precision: held[0] });
 
@@ -26,7 +28,7 @@ const answer: Recommendations = await recommender.recommend(["50", 181], asked);
 const line = ({ id, title, score }: Recommendation): string => `${title ?? id} ${score?.toFixed(1)}`;
 const lines: string[] = answer.items.map(line);
 await recommender.recommend([], { boost: new Map([["50", 1]]) });
-const unknown: string[] = [...answer.unknown, ...recommender.block(["x"])];
+const unknown: string[] = [...answer.unknown, ...recommender.block(["x", 5n], { skipUnknown: true })];
 const ranked: { items: number[]; scores: number[] } = await recommender.rank([0, 1], { k: 3, exclude: [2] });
 
 const session: Session = await recommender.session(["50"]);
@@ -39,7 +41,7 @@ try {
 } catch (error) {
   if (error instanceof LightrecError) console.log(error.message, recommender.has(50), recommender.itemIds.length);
 }
-console.log(lines, unknown, ranked, told, title);
+console.log(lines, content, unknown, ranked, told, title);
 """
 MISTAKES = {
     "a precision that there is not": 'await Recommender.load("bundle", { precision: "int5" });',
