@@ -24,7 +24,7 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Requests computed at one time.  [default: cores]", min=1, show_default=False)
     ] = None,
-    queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 64,
+    queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 1000,
     timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001)] = 1.0,
     max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
     connections: Annotated[

@@ -7,14 +7,19 @@ import json
 
 
 async def post(
-    app, body: bytes, delay: float = 0, path: str = "/recommend", **headers: bytes
+    app, body: bytes, delay: float = 0, path: str = "/recommend", last_after: float | None = None, **headers: bytes
 ) -> tuple[int, dict, dict]:
-    """Status, headers and JSON of a POST whose body arrives after ``delay`` seconds."""
+    """Status, headers and JSON of a POST whose body arrives after ``delay`` seconds.
+
+    With ``last_after`` the last byte of the body comes apart from the others, so many seconds after them.
+    """
     sent = []
+    parts = [(delay, body)] if last_after is None else [(delay, body[:-1]), (last_after, body[-1:])]
 
     async def receive():
-        await asyncio.sleep(delay)
-        return {"type": "http.request", "body": body, "more_body": False}
+        wait, part = parts.pop(0)
+        await asyncio.sleep(wait)
+        return {"type": "http.request", "body": part, "more_body": bool(parts)}
 
     async def send(message):
         sent.append(message)

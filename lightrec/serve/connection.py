@@ -18,8 +18,8 @@ WRITE_SECONDS = 30.0
 """From the moment an answer must wait for its client until all of it is taken."""
 MOST_HEAD_BYTES = 65_536
 """Of a request's first line and headers."""
-OVERHEAD = 8
-"""Bytes on the line for each of the body: a client may send it in chunks of one byte."""
+MOST_BYTES = 10
+"""Bytes on the line for each that a body may have: it may come in chunks of one byte, or be read to be forgotten."""
 
 REASONS = {400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 431: "Header Fields Too Large"}
 REASONS[503] = "Service Unavailable"
@@ -97,7 +97,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head and self._received > MOST_HEAD_BYTES:
             self._refuse(431, f"The headers have more than {MOST_HEAD_BYTES:,} bytes: send fewer.")
-        elif self._received > MOST_HEAD_BYTES + OVERHEAD * self._limits.max_body:
+        elif self._received > MOST_HEAD_BYTES + MOST_BYTES * self._limits.max_body:
             self.drop()  # it was told 413, or sends a chunk's extensions without end
 
     def on_message_begin(self) -> None:

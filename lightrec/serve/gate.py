@@ -13,6 +13,11 @@ from lightrec.serve.metrics import Metrics
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+HELD = 64
+"""The bodies of all requests together have at most so many times the bytes of the largest."""
+FORGOTTEN = 8
+"""A body of at most so many times the limit is read to its end and forgotten, so that its client hears why."""
+
 
 class Gate:
     """ASGI middleware: reads the whole body before anything else happens, or refuses it; counts and times requests."""
@@ -24,6 +29,8 @@ class Gate:
         """Bytes that a body may have."""
         self.timeout = timeout
         """Seconds that it may take to arrive."""
+        self.held = 0
+        """Bytes of the bodies that are being read or answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -44,44 +51,73 @@ class Gate:
             self.metrics.answered(route, status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = dict(scope["headers"]).get(b"content-length", b"0").decode("latin-1")
-        if (whole_number(announced) or 0) > self.max_body:
+        headers = dict(scope["headers"])
+        announced = whole_number(headers.get(b"content-length", b"0").decode("latin-1")) or 0
+        if announced > self.max_body and (b"expect" in headers or announced > FORGOTTEN * self.max_body):
             await self._too_large(send)
             return
+        body = _Body(self.max_body)
+        try:
+            if await self._read(body, receive, send):
+                await self.app(scope, _replayed(b"".join(body.chunks), receive), send)
+        finally:
+            self.held -= body.held
+
+    async def _read(self, body: _Body, receive: Receive, send: Send) -> bool:
+        """Whether all of ``body`` came; where not, the request is answered, or its client has left."""
+        more = True
         try:
             async with asyncio.timeout(self.timeout):
-                body = await self._body(receive)
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return False
+                    self.held += body.add(message.get("body", b""))
+                    if self.held > HELD * self.max_body:
+                        sentence = "Too many large requests are under way: come again in a second."
+                        await refuse(send, 503, sentence, (b"retry-after", b"1"))
+                        return False
+                    more = message.get("more_body", False)
         except TimeoutError:
             await refuse(send, 408, f"The body did not arrive within {self.timeout:g} seconds: send it again.")
-            return
-        if body is None:
+            return False
+        if body.too_large:
             await self._too_large(send)
-            return
-        await self.app(scope, _replayed(body, receive), send)
-
-    async def _body(self, receive: Receive) -> bytes | None:
-        """All of it; None if it is too large, whose rest is read and forgotten, so that the client hears why."""
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size <= self.max_body:
-                chunks.append(chunk)
-            if not message.get("more_body"):
-                return b"".join(chunks) if size <= self.max_body else None
+        return not body.too_large
 
     async def _too_large(self, send: Send) -> None:
         await refuse(send, 413, f"The body has more than {self.max_body:,} bytes: ask for fewer users at once.")
 
 
-async def refuse(send: Send, status: int, problem: str) -> None:
+class _Body:
+    """What has come of one body: nothing any more, once that is too large."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self.chunks: list[bytes] = []
+        self.held = 0
+        """Bytes of :attr:`chunks`."""
+        self.too_large = False
+
+    def add(self, chunk: bytes) -> int:
+        """By how many bytes more is held now."""
+        before = self.held
+        self.too_large = self.too_large or self.held + len(chunk) > self._most
+        if self.too_large:
+            self.chunks.clear()
+            self.held = 0
+        else:
+            self.chunks.append(chunk)
+            self.held += len(chunk)
+        return self.held - before
+
+
+async def refuse(send: Send, status: int, problem: str, *headers: tuple[bytes, bytes]) -> None:
     """Answer by one sentence, and close the connection: something of the body may still be under way."""
     body = json.dumps({"error": problem}).encode()
     size = str(len(body)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", size), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    usual = [(b"content-type", b"application/json"), (b"content-length", size), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

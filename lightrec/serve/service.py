@@ -31,8 +31,8 @@ class ServeSettings:
     """What the Open Inference Protocol calls the model."""
     workers: int = 1
     """Requests that are computed at one time, each by one thread."""
-    queue: int = 64
-    """Requests that may wait for a worker; more are refused with 503."""
+    queue: int = 1000
+    """Requests that may wait for a worker; more are refused with 503. So is any while the first waits for too long."""
     timeout: float = 1.0
     """Seconds from a request's arrival to 504; also for its body to arrive (408)."""
     max_body: int = 1_000_000

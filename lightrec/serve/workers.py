@@ -1,14 +1,18 @@
-"""Threads that answer, and a bounded queue in front of them."""
+"""Threads that answer, and a queue in front of them that is bounded by time."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+
+FULL_AFTER = 0.5
+"""The queue takes no more while its first has waited for this share of its time: whoever came now would be late."""
 
 
 class QueueFullError(Exception):
@@ -16,9 +20,11 @@ class QueueFullError(Exception):
 
 
 class Workers:
-    """Runs work in threads; what does not fit the queue is refused at once, so that nobody waits in vain.
+    """Runs work in threads; what would wait too long is refused at once, so that nobody waits in vain.
 
-    The runtimes compute outside Python's lock, so that several threads keep several cores busy.
+    A burst, such as all that arrives while the system lets other programs run, waits for its turn however large it is;
+    only a queue that does not move is full. The runtimes compute outside Python's lock, so that several threads keep
+    several cores busy.
     """
 
     def __init__(self, threads: int, queue: int):
@@ -26,6 +32,8 @@ class Workers:
         """How many requests may be worked on or wait at one time."""
         self.pending = 0
         """How many do."""
+        self._waiting: dict[object, float] = {}
+        """When each of those that wait came; the first first."""
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lightrec")
 
@@ -38,12 +46,24 @@ class Workers:
             QueueFullError: if the queue is full.
             TimeoutError: after ``timeout`` seconds.
         """
+        place = object()
         with self._lock:
-            if self.pending >= self.room:
+            if self.pending >= self.room or self._waits() > FULL_AFTER * timeout:
                 raise QueueFullError
             self.pending += 1
-        future = self._pool.submit(work)
-        future.add_done_callback(self._leave)
+            self._waiting[place] = time.monotonic()
+
+        def begun() -> T:
+            self._begin(place)
+            return work()
+
+        def left(_: Future[T]) -> None:
+            self._begin(place)  # it may have been given up before
+            with self._lock:
+                self.pending -= 1
+
+        future = self._pool.submit(begun)
+        future.add_done_callback(left)
         async with asyncio.timeout(timeout):
             return await asyncio.wrap_future(future)
 
@@ -51,6 +71,11 @@ class Workers:
         """Wait for what has begun and end the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _leave(self, _: Future) -> None:
+    def _waits(self) -> float:
+        """For how long the first of the queue has waited, in seconds."""
+        first = next(iter(self._waiting.values()), None)
+        return 0.0 if first is None else time.monotonic() - first
+
+    def _begin(self, place: object) -> None:
         with self._lock:
-            self.pending -= 1
+            self._waiting.pop(place, None)

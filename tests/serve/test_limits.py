@@ -14,7 +14,7 @@ from service_app import post
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.errors import ConfigError
-from lightrec.serve import server
+from lightrec.serve import gate, server
 from lightrec.serve.app import make_app
 from lightrec.serve.service import ServeSettings, Service
 from lightrec.serve.workers import QueueFullError, Workers
@@ -66,6 +66,40 @@ def test_a_request_that_waits_too_long_is_never_begun(make_service):
 def test_a_body_that_does_not_arrive_is_given_up(make_service):
     status, headers, answer = asyncio.run(post(make_app(make_service(timeout=0.05)), QUESTION, delay=9))
     assert status == 408 and headers["connection"] == "close" and "did not arrive" in answer["error"]
+
+
+def test_bodies_together_are_bounded(make_service, monkeypatch):
+    monkeypatch.setattr(gate, "HELD", 2)
+    app = make_app(make_service(max_body=len(QUESTION), timeout=10))
+
+    async def scenario():
+        held = [asyncio.create_task(post(app, QUESTION, last_after=0.3)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        refused = await post(app, QUESTION)
+        return refused, await asyncio.gather(*held), await post(app, QUESTION)
+
+    (status, headers, answer), held, after = asyncio.run(scenario())
+    assert status == 503 and headers["retry-after"] == "1" and "Too many large requests" in answer["error"]
+    assert [status for status, *_ in held] == [200, 200] and after[0] == 200
+
+
+def test_a_burst_waits_and_a_queue_that_does_not_move_is_full():
+    workers, hold = Workers(1, 1000), threading.Event()
+
+    async def scenario():
+        burst = [asyncio.create_task(workers.run(hold.wait, 0.4)) for _ in range(500)]
+        await asyncio.sleep(0)
+        assert workers.pending == 500  # however many, nobody has waited for long
+        await asyncio.sleep(0.25)
+        with pytest.raises(QueueFullError):
+            await workers.run(int, 0.4)
+        hold.set()
+        await asyncio.gather(*burst, return_exceptions=True)
+        return await workers.run(lambda: 5, 9)
+
+    assert asyncio.run(scenario()) == 5
+    workers.close()
+    assert workers.pending == 0
 
 
 def test_the_listener_names_its_protocol_so_that_answers_are_not_held_back():
