@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 import lightrec
 from lightrec.errors import DataError
 from lightrec.runtime.recommender import Recommendations
+from lightrec.serve.answers import InferAnswer, Live, Model, ModelReady, Platform, Ready, live, readiness
 from lightrec.serve.limits import require_size, whole_number
 from lightrec.serve.openapi import ASKED, problems, reads
 from lightrec.serve.questions import Json, read_body
@@ -50,6 +51,10 @@ OUTPUTS: dict[str, tuple[Datatype, list[int]]] = {
     "scores": ("FP32", [-1, -1]),
     "fallback": ("BOOL", [-1]),
 }
+BINARY_TOO: dict[str, Any] = {
+    "description": "In JSON, or in the binary form.",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
 NO_SCORE = float(np.finfo(np.float32).min)
 """Stands where there is no item, and for the items that popularity gave: JSON has no infinity."""
 
@@ -58,24 +63,25 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
     """Add the routes below /v2."""
     name = service.settings.name
 
-    @app.get("/v2", tags=["v2"], summary="The server")
-    async def server() -> Response:
-        return Json({"name": "lightrec", "version": lightrec.__version__, "extensions": ["binary_tensor_data"]})
-
-    @app.get("/v2/health/live", tags=["v2"], summary="The process runs")
-    async def live() -> Response:
-        return Json({"live": True})
-
-    @app.get("/v2/health/ready", tags=["v2"], summary="Requests are answered")
-    async def ready() -> Response:
-        return Json({"ready": service.ready}, 200 if service.ready else 503)
-
+    only = Path(json_schema_extra={"enum": [name]})
     known = problems(404)
     asked = problems(404, *ASKED)
 
-    @app.get("/v2/models/{model}", tags=["v2"], summary="Inputs and outputs", responses=known)
+    @app.get("/v2", tags=["v2"], response_model=Platform, summary="The server")
+    async def server() -> Response:
+        return Json({"name": "lightrec", "version": lightrec.__version__, "extensions": ["binary_tensor_data"]})
+
+    @app.get("/v2/health/live", tags=["v2"], response_model=Live, summary="The process runs")
+    async def is_live() -> Response:
+        return Json(live())
+
+    @app.get("/v2/health/ready", tags=["v2"], response_model=Ready, summary="Requests are answered")
+    async def is_ready() -> Response:
+        return Json(*readiness(service.ready))
+
+    @app.get("/v2/models/{model}", tags=["v2"], response_model=Model, summary="Inputs and outputs", responses=known)
     @app.get("/v2/models/{model}/versions/{version}", include_in_schema=False)
-    async def metadata(model: str, version: str = VERSION) -> Response:
+    async def metadata(model: str = only, version: str = VERSION) -> Response:
         _require(name, model, version)
         return Json(
             {
@@ -87,21 +93,25 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
             }
         )
 
-    @app.get("/v2/models/{model}/ready", tags=["v2"], summary="The model answers", responses=known)
+    @app.get(
+        "/v2/models/{model}/ready", tags=["v2"], response_model=ModelReady, summary="The model answers", responses=known
+    )
     @app.get("/v2/models/{model}/versions/{version}/ready", include_in_schema=False)
-    async def model_ready(model: str, version: str = VERSION) -> Response:
+    async def model_ready(model: str = only, version: str = VERSION) -> Response:
         _require(name, model, version)
-        return Json({"name": name, "ready": service.ready}, 200 if service.ready else 503)
+        state, status = readiness(service.ready)
+        return Json({"name": name, **state}, status)
 
     @app.post(
         "/v2/models/{model}/infer",
         tags=["v2"],
+        response_model=InferAnswer,
         summary="The next items for a batch",
-        responses=asked,
+        responses={200: BINARY_TOO, **asked},
         **reads(InferRequest),
     )
     @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
-    async def infer(request: Request, model: str, version: str = VERSION) -> Response:
+    async def infer(request: Request, model: str = only, version: str = VERSION) -> Response:
         _require(name, model, version)
         question, tensors = _read(await request.body(), request.headers.getlist(HEADER_LENGTH))
         histories, excludes, k = _histories(question, tensors)

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from lightrec.serve.answers import Health, Live, Ready, Reloaded, live, readiness
 from lightrec.serve.metrics import CONTENT_TYPE
 from lightrec.serve.openapi import problems
 from lightrec.serve.questions import Json
@@ -51,20 +52,20 @@ def content_policy(page: str) -> str:
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
-    @app.get("/health", summary="Live and ready, and what is served")
+    @app.get("/health", response_model=Health, summary="Live and ready, and what is served")
     async def health() -> Response:
         manifest, record = service.recommender.manifest, service.recommender.backend.record
         served = {"model_type": manifest.model_type, "created": manifest.created, "items": manifest.n_items}
         state = {"live": True, "ready": service.ready}
         return Json({**state, "bundle": {**served, "backend": record.backend, "precision": record.precision}})
 
-    @app.get("/health/live", summary="The process runs")
-    async def live() -> Response:
-        return Json({"live": True})
+    @app.get("/health/live", response_model=Live, summary="The process runs")
+    async def is_live() -> Response:
+        return Json(live())
 
-    @app.get("/health/ready", summary="Requests are answered; 503 otherwise")
-    async def ready() -> Response:
-        return Json({"ready": service.ready}, 200 if service.ready else 503)
+    @app.get("/health/ready", response_model=Ready, summary="Requests are answered; 503 otherwise")
+    async def is_ready() -> Response:
+        return Json(*readiness(service.ready))
 
 
 def _add_page(app: FastAPI) -> None:
@@ -79,7 +80,12 @@ def _add_page(app: FastAPI) -> None:
 def _add_reload(app: FastAPI, service: Service, token: str) -> None:
     expected = token.encode("utf-8", "surrogateescape")  # as the environment held it
 
-    @app.post("/reload", responses=problems(401, 422), summary="Read the bundle's folder anew; needs the bearer token")
+    @app.post(
+        "/reload",
+        response_model=Reloaded,
+        responses=problems(401, 422),
+        summary="Read the bundle's folder anew; needs the bearer token",
+    )
     async def reload(request: Request) -> Response:
         scheme, _, given = dict(request.scope["headers"]).get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), expected):
