@@ -20,11 +20,16 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from lightrec.errors import BundleError, DataError
+from lightrec.untrusted import read_array
 
 NULL = b"\xff"
 """No UTF-8 holds this byte."""
 HASH = zlib.crc32
 """Of an id's UTF-8: 0.1 microseconds, and in every language's library. Of ten million ids some 0.2 % share theirs."""
+
+
+FOUND_AT_ONCE = 10_000
+"""Ids that are looked up together when a catalogue is verified."""
 
 
 def string_files(name: str) -> tuple[str, str]:
@@ -68,7 +73,15 @@ class PackedStrings(Sequence[Any]):
     def problem(self) -> str | None:
         """What is wrong with the arrays, found by reading all of them; None if nothing is."""
         ordered = self.offsets[0] == 0 and (self.offsets[1:] >= self.offsets[:-1]).all()
-        return None if ordered else "offsets that do not grow"
+        if not ordered:
+            return "offsets that do not grow"
+        try:
+            for index in range(len(self)):
+                if (raw := self.raw(index)) != NULL:
+                    raw.decode()
+        except UnicodeDecodeError:
+            return "strings that are not UTF-8"
+        return None
 
 
 class PackedIds(PackedStrings):
@@ -91,13 +104,23 @@ class PackedIds(PackedStrings):
         return [self._among(*place) for place in zip(wanted, starts, stops, strict=True)]
 
     def _among(self, wanted: bytes, start: int, stop: int) -> int | None:
-        return next((index for index in self.order[start:stop].tolist() if self.raw(index) == wanted), None)
+        places = (index for index in self.order[start:stop].tolist() if 0 <= index < len(self))
+        return next((index for index in places if self.raw(index) == wanted), None)
 
     def problem(self) -> str | None:
-        """As of :class:`PackedStrings`; that no id stands twice is left to the writer."""
+        """As of :class:`PackedStrings`; every id must also be found, and thereby stand there once."""
         if not (self.hashes[1:] >= self.hashes[:-1]).all():
             return "hashes that are not sorted"
-        return super().problem() if is_order(self.order) else "an order that does not name every item once"
+        if not is_order(self.order):
+            return "an order that does not name every item once"
+        if problem := super().problem():
+            return problem
+        for start in range(0, len(self), FOUND_AT_ONCE):
+            part = range(start, min(start + FOUND_AT_ONCE, len(self)))
+            ids = [self[index] for index in part]
+            if None in ids or self.find(ids) != list(part):
+                return "an id that is null, stands twice or is not found by its hash"
+        return None
 
 
 def is_order(order: np.ndarray) -> bool:
@@ -137,8 +160,9 @@ def write_ids(folder: Path, name: str, ids: Iterable[str]) -> None:
 
 def read_strings(folder: Path, name: str, n_items: int) -> PackedStrings:
     """Map what :func:`write_strings` wrote; files that do not hold ``n_items`` strings are a :class:`BundleError`."""
-    text, offsets = (read_array(folder / file, mapped=True) for file in string_files(name))
-    if text.dtype != np.uint8 or offsets.dtype != np.int64 or offsets.shape != (n_items + 1,):
+    files = [folder / file for file in string_files(name)]
+    text, offsets = read_array(files[0], np.uint8, mapped=True), read_array(files[1], np.int64, mapped=True)
+    if offsets.shape != (n_items + 1,):
         raise BundleError(f"{folder / string_files(name)[1]} does not fit the {n_items} items: export again.")
     if text.shape != (offsets[-1],):
         raise BundleError(f"{folder / string_files(name)[0]} is not as long as its offsets say: export again.")
@@ -148,19 +172,11 @@ def read_strings(folder: Path, name: str, n_items: int) -> PackedStrings:
 def read_ids(folder: Path, name: str, n_items: int) -> PackedIds:
     """Map what :func:`write_ids` wrote; the same for ids."""
     strings = read_strings(folder, name, n_items)
-    hashes, order = (read_array(folder / file, mapped=True) for file in id_files(name)[2:])
-    if (hashes.dtype, order.dtype) != (np.uint32, np.int32) or not hashes.shape == order.shape == (n_items,):
+    files = [folder / file for file in id_files(name)[2:]]
+    hashes, order = read_array(files[0], np.uint32, mapped=True), read_array(files[1], np.int32, mapped=True)
+    if not hashes.shape == order.shape == (n_items,):
         raise BundleError(f"{folder / id_files(name)[2]} does not fit the {n_items} items: export again.")
     return PackedIds(strings.text, strings.offsets, hashes, order)
-
-
-def read_array(file: Path, mapped: bool = False) -> np.ndarray:
-    """The array of a .npy file, without objects; one that is missing or none is a :class:`BundleError`."""
-    try:
-        # As a plain array: indexing numpy's memmap costs several times as much.
-        return np.asarray(np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)).view(np.ndarray)
-    except (OSError, ValueError, EOFError):
-        raise BundleError(f"{file} is missing or not a numpy array: export again.") from None
 
 
 def _hashed(ids: Iterable[str], hashes: array[int]) -> Iterator[str]:

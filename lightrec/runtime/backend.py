@@ -51,6 +51,10 @@ class Backend(ABC):
         self.parts: Parts | None = None
         """The graphs beside it, for sessions and few candidates; None where the bundle has none for this runtime."""
 
+    def survive_fork(self) -> bool:
+        """Make this usable in a process that was forked after it was opened; False if it must be opened anew there."""
+        return False
+
     @abstractmethod
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray

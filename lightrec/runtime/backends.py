@@ -15,10 +15,13 @@ import numpy as np
 from lightrec.bundle import Manifest, ModelRecord
 from lightrec.errors import BundleError, ConfigError, LightrecError
 from lightrec.runtime.backend import INPUTS, OUTPUTS, Backend, Inputs, Settings
+from lightrec.runtime.failures import cannot_load, cannot_run, require_answer
 from lightrec.runtime.fixed_backends import ExecuTorchBackend, LiteRtBackend
+from lightrec.runtime.interface import INTERFACE, require_interface, require_plain
 from lightrec.runtime.openvino_backend import OpenVinoBackend
 from lightrec.runtime.parts import Parts, identities, open_late
 from lightrec.telemetry import silence_onnxruntime
+from lightrec.untrusted import is_count
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
 
+MOST_THREADS = 1024
+"""More would only be made, and wait."""
 LARGEST_TWICE = 32 * 2**20
 """Models of more bytes are not loaded a second time for batches."""
 
@@ -44,32 +49,44 @@ class OnnxRuntimeBackend(Backend):
         super().__init__(record)
         providers = _require_providers(settings.providers)
 
+        beside = {*record.files, *record.parts.values()}
+
         def open_graph(file: Path, threads: int = settings.threads) -> onnxruntime.InferenceSession:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-            options.log_severity_level = 3  # errors only
+            options.log_severity_level = 4  # what fails is raised as well
+            require_plain(file, beside)
             return onnxruntime.InferenceSession(file, options, providers=providers)
 
         models = [file.parent / name for name in record.files]
         if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):
-            beside = {part: file.parent / name for part, name in record.parts.items()}
-            self.parts = Parts(beside, models, open_graph)
+            self.parts = Parts({part: file.parent / name for part, name in record.parts.items()}, models, open_graph)
         self._threads, self._known, self._opening = settings.threads, identities(models), threading.Lock()
         self._file, self._open_graph = file, open_graph
         self._bytes = sum(known[1] for known in self._known.values() if known is not None)
         self._several: Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None
         self._session = open_graph(file)
+        require_interface(self._session, file, INTERFACE)
         # One whose libraries are not there is left out without a word.
         missing = [name for name in providers if name not in self._session.get_providers()]
         if missing:
             raise ConfigError(f"ONNX Runtime cannot start its {missing[0]}: install the libraries that it needs.")
 
+    def survive_fork(self) -> bool:
+        """See :meth:`Backend.survive_fork`: only without threads of its own, which a child does not have."""
+        if self._threads > 1 or self._session.get_providers() != ["CPUExecutionProvider"]:
+            return False
+        self._opening = threading.Lock()
+        if self.parts is not None:
+            self.parts.survive_fork()
+        return True
+
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`Backend.run`."""
-        return _run(self._session, (history, length, exclude, k))
+        return self._run(self._session, (history, length, exclude, k))
 
     def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """With several threads, as many runs at a time with one thread each, for which the model is loaded once more.
@@ -84,10 +101,18 @@ class OnnxRuntimeBackend(Backend):
                 self._several = self._open_several()
         return super().run_many(asked) if self._several is None else self._several(asked)
 
+    def _run(self, session: InferenceSession, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
+        except Exception as error:  # those of ONNX Runtime have no base of their own
+            raise cannot_run(self.name, self._file, error) from None
+        require_answer(items, scores, len(inputs[0]), int(inputs[3][0]), self._file)
+        return items, scores
+
     def _open_several(self) -> Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None:
         from concurrent.futures import ThreadPoolExecutor  # for one thread nothing of it is imported
 
-        session = open_late(self._file, self._known, functools.partial(self._open_graph, threads=1))
+        session, run = open_late(self._file, self._known, functools.partial(self._open_graph, threads=1)), self._run
         if session is None:
             return None
 
@@ -96,18 +121,13 @@ class OnnxRuntimeBackend(Backend):
         def several(asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
             for inputs in asked:
-                waiting.append(pool.submit(_run, session, inputs))
+                waiting.append(pool.submit(run, session, inputs))
                 if len(waiting) > 2 * self._threads:  # what is asked next is only then put together
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
         return several
-
-
-def _run(session: InferenceSession, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-    items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
-    return items, scores
 
 
 def _require_providers(asked: Sequence[str] | None) -> list[str]:
@@ -142,7 +162,7 @@ def choose_model(path: str | Path, manifest: Manifest, backend: str | None, prec
         ConfigError: if ``backend`` is no backend of lightrec.
         BundleError: if the bundle holds no such model; the message lists those it holds.
     """
-    if backend is not None and backend not in BACKENDS:
+    if backend is not None and (not isinstance(backend, str) or backend not in BACKENDS):
         raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
     fitting = [
         model
@@ -167,6 +187,7 @@ def open_backend(
     compute: str | None = None,
     providers: Sequence[str] | None = None,
     cache: bool = False,
+    record: ModelRecord | None = None,
 ) -> Backend:
     """Load a model of the bundle at ``path``.
 
@@ -181,15 +202,16 @@ def open_backend(
         compute: what OpenVINO computes in, "f32" (if None), "bf16" or "f16".
         providers: ONNX Runtime's execution providers, the preferred first; the CPU's if None.
         cache: whether OpenVINO keeps compiled models under lightrec's cache folder.
+        record: the model itself, where it has been chosen already.
 
     Raises:
         BundleError: if the bundle holds no such model, or it cannot be loaded.
         ConfigError: if an option is not one of the backend's, or what it names is not here.
         MissingExtraError: if the backend is not installed.
     """
-    record = choose_model(path, manifest, _meant(backend, device, compute, providers), precision)
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads is {threads}: it must be at least 1.")
+    record = record or choose_model(path, manifest, meant_backend(backend, device, compute, providers), precision)
+    if threads is not None and not is_count(threads, 1, MOST_THREADS):
+        raise ConfigError(f"threads is {threads!r}: it must be a whole number from 1 to {MOST_THREADS}.")
     file = Path(path) / record.files[0]
     if not file.is_file():
         raise BundleError(f"{file} is missing: copy or export the bundle again.")
@@ -200,8 +222,7 @@ def open_backend(
     except LightrecError:
         raise
     except Exception as error:  # those of ONNX Runtime have no base of their own
-        reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"{record.backend} cannot load {file} ({reason}): copy or export the bundle again.") from None
+        raise cannot_load(record.backend, file, error) from None
 
 
 def _kept_models() -> Path:
@@ -210,7 +231,9 @@ def _kept_models() -> Path:
     return cache_folder() / "openvino"
 
 
-def _meant(backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None) -> str | None:
+def meant_backend(
+    backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None
+) -> str | None:
     """The backend that is named, or whose options are given; None where neither is."""
     named = [(backend, backend), ("openvino", device), ("openvino", compute), ("onnxruntime", providers)]
     meant = {name for name, option in named if option is not None}

@@ -9,13 +9,13 @@ scored apart, by the graph for few candidates where the bundle has one.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lightrec.errors import DataError
+from lightrec.runtime.ids import finite, item_id, shown
 
 if TYPE_CHECKING:
     from lightrec.runtime.recommender import Ranking, Request
@@ -38,14 +38,19 @@ def read_boosts(boost: Mapping[Any, float]) -> tuple[list[str], list[float]]:
     """Ids and numbers of a caller's mapping.
 
     Raises:
-        DataError: if it is no mapping, or one of the numbers is none or not finite.
+        DataError: if it is no mapping, a key is no id or stands there twice, or a number is none or not finite.
     """
     if not isinstance(boost, Mapping):
-        raise DataError(f"boost is {boost!r}: give a mapping of item ids to numbers, such as {{'50': 0.7}}.")
-    for item, amount in boost.items():
-        if not isinstance(amount, int | float | np.number) or not math.isfinite(amount):
-            raise DataError(f"The boost of item {item!r} is {amount!r}: give a finite number.")
-    return [str(item) for item in boost], [float(amount) for amount in boost.values()]
+        raise DataError(f"boost is {shown(boost)}: give a mapping of item ids to numbers, such as {{'50': 0.7}}.")
+    amounts: dict[str, float] = {}
+    for item, given in boost.items():
+        name, amount = item_id(item, "boost"), finite(given)
+        if amount is None:
+            raise DataError(f"The boost of item {name!r} is {shown(given)}: give a finite number.")
+        if name in amounts:
+            raise DataError(f"boost holds item {name!r} twice, as a number and as text: leave one out.")
+        amounts[name] = amount
+    return list(amounts), list(amounts.values())
 
 
 def _boosted(rank: Rank, request: Request, ranking: Ranking, k: int, complete: bool) -> Ranking:

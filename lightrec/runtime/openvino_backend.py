@@ -12,12 +12,18 @@ from lightrec.bundle import ModelRecord
 from lightrec.errors import ConfigError
 from lightrec.extras import require_extra
 from lightrec.runtime.backend import Backend, Settings
+from lightrec.runtime.failures import cannot_run, require_answer
+from lightrec.runtime.interface import FLOATS, INTEGERS, INTERFACE, wrong_port
+from lightrec.runtime.openvino_check import require_plain_ir
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core, InferRequest
+    from openvino import CompiledModel, Core, InferRequest, Model
 
 COMPUTE = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 """The numbers to compute in, with the name of each among a device's capabilities."""
+
+OWN_TYPES = {INTEGERS: "i64", FLOATS: "f32"}
+"""How OpenVINO calls the types of inputs and outputs."""
 
 FREE = 0
 """Stands for the model whose shapes are free, where others are named by the columns of their ``exclude``."""
@@ -47,8 +53,11 @@ class OpenVinoBackend(Backend):
         self._device = require_device(self._core, settings.device or "CPU", settings.compute)
         self._options = _options(self._device, settings)
         # Read first: compiled models are then found in the cache by what they hold, not by where the file lies.
-        self._graph = self._core.read_model(file)
-        self._window = settings.window if file.with_suffix(".bin").stat().st_size <= LARGEST_FIXED else 0
+        self._file = file
+        weights = require_plain_ir(file, record.files)
+        self._graph = self._core.read_model(file, weights)
+        _require_ports(self._graph, file)
+        self._window = settings.window if weights.stat().st_size <= LARGEST_FIXED else 0
         self._models = {FREE: self._core.compile_model(self._graph, self._device, self._options)}
         self._compiling = threading.Lock()
         self._local = threading.local()
@@ -61,9 +70,14 @@ class OpenVinoBackend(Backend):
         if columns > exclude.shape[1]:
             exclude = np.pad(exclude, ((0, 0), (0, columns - exclude.shape[1])), constant_values=-1)
         inputs = {"history": history, "length": length, "exclude": exclude, "k": k}
-        answer = self._request(columns).infer(inputs, share_inputs=True, share_outputs=True)
-        # The request writes its next answer into the same memory.
-        return answer["items"].copy(), answer["scores"].copy()
+        try:
+            answer = self._request(columns).infer(inputs, share_inputs=True, share_outputs=True)
+            # The request writes its next answer into the same memory.
+            items, scores = answer["items"].copy(), answer["scores"].copy()
+        except Exception as error:
+            raise cannot_run(self.name, self._file, error) from None
+        require_answer(items, scores, len(history), int(k[0]), self._file)
+        return items, scores
 
     def _columns(self, shape: tuple[int, ...], excluded: int) -> int:
         """Which model answers: the columns of its ``exclude``, or :data:`FREE`."""
@@ -103,6 +117,20 @@ def require_device(core: Core, device: str, compute: str) -> str:
     if compute not in offered:
         raise ConfigError(f"OpenVINO's {name} does not compute in {compute} here: choose from {', '.join(offered)}.")
     return name
+
+
+def _require_ports(graph: Model, file: Path) -> None:
+    """As :func:`lightrec.runtime.interface.require_interface`."""
+    for side, ports, expected in (("input", graph.inputs, INTERFACE[0]), ("output", graph.outputs, INTERFACE[1])):
+        wanted = {(name, OWN_TYPES[kind], dimensions) for name, (kind, dimensions) in expected.items()}
+        found = {
+            (name, port.element_type.get_type_name(), port.partial_shape.rank.get_length())
+            for port in ports
+            if port.partial_shape.rank.is_static
+            for name in port.names & set(expected)
+        }
+        if found != wanted or len(ports) != len(wanted):
+            raise wrong_port(file, side, sorted({name for name, *_ in found ^ wanted} or ["one more"])[0])
 
 
 def _options(device: str, settings: Settings) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightrec.errors import BundleError
+from lightrec.runtime.failures import cannot_load, cannot_run, require_answer, wrong_answer
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, NodeArg
 
 Identity = tuple[int, int, int, int]
 """Of a file: its number, its bytes, when it was written and when it was changed in any way."""
@@ -43,6 +44,10 @@ class Parts:
         self._lock = threading.Lock()
         self._graphs: dict[str, InferenceSession] = {}
 
+    def survive_fork(self) -> None:
+        """Go on in a forked process, where no thread is left that could release the lock."""
+        self._lock = threading.Lock()
+
     def ready(self, *parts: str) -> bool:
         """Whether these graphs are open or can be, as the files are still those that lay beside the model.
 
@@ -53,16 +58,25 @@ class Parts:
 
     def start(self) -> dict[str, np.ndarray]:
         """The past of an empty history."""
-        inputs = self._graph("step").get_inputs()
         return {
             value.name: np.zeros([size if isinstance(size, int) else 0 for size in value.shape], dtype=np.float32)
-            for value in inputs
-            if value.name != "items"
+            for value in self._pasts()
         }
+
+    def shapes_after(self, read: int) -> tuple[list[int], dict[str, list[int]]]:
+        """The shapes of the state, and of the past by name, after ``read`` items."""
+        state, *present = [
+            [size if isinstance(size, int) else read for size in value.shape]
+            for value in self._graph("step").get_outputs()
+        ]
+        return state, dict(zip((value.name for value in self._pasts()), present, strict=True))
+
+    def _pasts(self) -> list[NodeArg]:
+        return [value for value in self._graph("step").get_inputs() if value.name != "items"]
 
     def step(self, items: np.ndarray, past: Past) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read the next items int64 ``[T]`` of one history; returns the state float32 ``[1, d]`` and the next past."""
-        state, *present = self._graph("step").run(None, {"items": items[None], **past})
+        state, *present = self._run("step", None, {"items": items[None], **past})
         return state, dict(zip(past, present, strict=True))
 
     def score(
@@ -70,7 +84,8 @@ class Parts:
     ) -> tuple[np.ndarray, np.ndarray]:
         """What :meth:`lightrec.runtime.backends.Backend.run` answers, from states float32 ``[B, d]``."""
         inputs = {"state": state, "history": history, "length": length, "exclude": exclude, "k": k}
-        items, scores = self._graph("score").run(("items", "scores"), inputs)
+        items, scores = self._run("score", ("items", "scores"), inputs)
+        require_answer(items, scores, len(history), int(k[0]), self._files["score"])
         return items, scores
 
     def score_candidates(self, state: np.ndarray, history: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -82,7 +97,17 @@ class Parts:
         inputs = {"state": state, "candidates": candidates[None]}
         if len(graph.get_inputs()) > len(inputs):
             inputs |= {"history": history[None], "length": np.array([len(history)], dtype=np.int64)}
-        return graph.run(None, inputs)[0][0]
+        scores = self._run("candidates", None, inputs)[0]
+        if scores.shape != (1, len(candidates)):
+            raise wrong_answer(self._files["candidates"], f"scores of the shape {scores.shape}")
+        return scores[0]
+
+    def _run(self, part: str, outputs: Sequence[str] | None, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        graph = self._graph(part)
+        try:
+            return graph.run(outputs, inputs)
+        except Exception as error:  # those of ONNX Runtime have no base of their own
+            raise cannot_run("onnxruntime", self._files[part], error) from None
 
     def _graph(self, part: str) -> InferenceSession:
         graph = self._graphs.get(part) or self._find(part)
@@ -129,11 +154,11 @@ def open_late(
     try:
         graph = open_graph(file)
     except Exception as error:  # those of ONNX Runtime have no base of their own
-        problem = str(error).strip().splitlines()[0]
+        problem = error if isinstance(error, BundleError) else cannot_load("onnxruntime", file, error)
     if identities(known) != known:  # while it was being opened
         return None
     if problem is not None:
-        raise BundleError(f"onnxruntime cannot load {file} ({problem}): copy or export the bundle again.")
+        raise problem
     return graph
 
 

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lightrec.bundle import MANIFEST, SMALL_FILES, Catalogue, Manifest, read_catalogue, verify_hashes
+from lightrec.bundle import (
+    ITEMS,
+    MANIFEST,
+    OLD_ITEMS,
+    PACKED_ITEMS,
+    PACKED_TITLES,
+    SMALL_FILES,
+    Catalogue,
+    Manifest,
+    ModelRecord,
+    read_catalogue,
+    read_manifest,
+    verify_hashes,
+)
 from lightrec.errors import BundleError, ConfigError, DataError
+from lightrec.files import sha256_file
 from lightrec.runtime.backend import Inputs
-from lightrec.runtime.backends import Backend, open_backend
+from lightrec.runtime.backends import Backend, choose_model, meant_backend, open_backend
+from lightrec.runtime.failures import wrong_answer
+from lightrec.runtime.ids import each_of, id_list, item_id, unknown_sentence, whole_number
 from lightrec.runtime.parts import identities
+from lightrec.runtime.source import Source, reload
 
 if TYPE_CHECKING:
     from lightrec.runtime.session import Session
 
 USERS_AT_ONCE = 32
 """Batches are cut into runs of so many users: more gain nothing, and have histories of less like length."""
+
+CHECKED_BYTES = 2 * 2**20
+"""Models of at most so many bytes are checked whenever they are loaded: SHA-256 takes 0.5 to 2 ms for each MiB."""
 
 SCORES_AT_ONCE = 2**24
 """Batches are cut so that no run of the graph holds more scores than this (64 MiB)."""
@@ -72,7 +96,8 @@ NOTHING = np.empty(0, dtype=np.int64)
 class Recommender:
     """A loaded bundle; safe to use from several threads at once. Make one with :meth:`load`.
 
-    Items are called by their own ids. Ids that are not strings are taken as ``str(id)``, so that 50 means "50".
+    Items are called by their own ids: strings, whole numbers (50 means "50") or UUIDs. Anything else, such as 50.0,
+    None or bytes, is a :class:`DataError`.
 
     Once loaded, it answers from that bundle, also when the folder is replaced or deleted. Candidates and sessions that
     are first asked for after that, and batches on several threads, are answered the same but more slowly. Replace the
@@ -86,8 +111,9 @@ class Recommender:
         """Size of the catalogue, N."""
         self.k_limit = manifest.k_limit
         """The longest ranking for which the bundle was checked; longer ones are answered as well."""
-        self.backend = backend
-        """The model, loaded."""
+        self._backend = backend
+        self._process = os.getpid()
+        self._source: Source | None = None
         self._catalogue = catalogue
         self.block(block)
 
@@ -98,7 +124,7 @@ class Recommender:
         backend: str | None = None,
         threads: int | None = None,
         precision: str | None = None,
-        verify: bool = False,
+        verify: bool | None = None,
         *,
         device: str | None = None,
         compute: str | None = None,
@@ -114,8 +140,10 @@ class Recommender:
                 the bundle has a model for it.
             threads: compute threads; one if None.
             precision: which model, where the bundle holds several; the first if None.
-            verify: also check the SHA-256 of the model files, and of the ids and titles of a large catalogue, which are
-                mapped like those; the other files are always checked.
+            verify: whether to check the SHA-256 of the model's files as well, and of the ids and titles of a large
+                catalogue, which are mapped like those; the other files are always checked. If None, they are checked
+                where together they have at most 2 MiB, which takes 1 to 4 ms. True checks every file of the bundle,
+                whatever its size, at 0.5 to 2 GB a second; False none but the small ones.
             device: OpenVINO's device, such as "CPU", "GPU" or "NPU"; the CPU if None.
             compute: the numbers that OpenVINO computes in: "f32" (if None), or "bf16" or "f16" where the device has
                 them, which may change the order of near items; no gate has looked at these.
@@ -132,40 +160,102 @@ class Recommender:
             MissingExtraError: if the backend is not installed.
         """
         known = identities([Path(bundle) / MANIFEST])
-        manifest = verify_hashes(bundle, only=None if verify else SMALL_FILES)
+        manifest = read_manifest(bundle)
+        record = choose_model(bundle, manifest, meant_backend(backend, device, compute, providers), precision)
+        verify_hashes(bundle, only=_checked_files(manifest, record, verify))
         options: dict[str, Any] = {"device": device, "compute": compute, "providers": providers, "cache": cache}
         catalogue = read_catalogue(bundle, manifest)
-        model = open_backend(bundle, manifest, backend, threads, precision, **options)
+        model = open_backend(bundle, manifest, threads=threads, record=record, **options)
         # Else the items of one bundle could stand beside the model of another.
         if identities(known) != known:
             raise BundleError(f"The bundle {bundle} was replaced while it was being loaded: load it again.")
-        return cls(manifest, catalogue, model, block)
+        recommender = cls(manifest, catalogue, model, block)
+        recommender._source = Source(
+            Path(bundle).absolute(),
+            sha256_file(Path(bundle) / MANIFEST),
+            {"backend": record.backend, "precision": record.precision, "threads": threads, "verify": verify, **options},
+        )
+        return recommender
+
+    @property
+    def backend(self) -> Backend:
+        """The model, loaded; opened anew in a process that was forked after a runtime had started threads."""
+        if self._process != os.getpid():
+            if not self._backend.survive_fork():
+                self._backend = self._reopened()
+            self._process = os.getpid()
+        return self._backend
+
+    def _reopened(self) -> Backend:
+        if self._source is None:
+            raise BundleError("This recommender cannot be used in a forked process: load the bundle there.")
+        return reload(self._source, ()).backend
+
+    def __reduce__(self) -> Any:
+        """Pickle the path and the options: whoever unpickles it loads the same bundle from there."""
+        if self._source is None:
+            raise BundleError("This recommender was not loaded from a folder, and cannot be pickled.")
+        return reload, (self._source, self.blocked)
+
+    def __copy__(self) -> Recommender:
+        """Another recommender on the same loaded bundle, which blocks items of its own."""
+        copy = type(self)(self.manifest, self._catalogue, self.backend)
+        copy._source, copy._blocked = self._source, self._blocked
+        return copy
+
+    def __deepcopy__(self, memo: Any) -> Recommender:
+        """As :meth:`__copy__`: what has been loaded is never changed."""
+        return self.__copy__()
 
     @property
     def item_ids(self) -> Sequence[str]:
         """The items' own ids, by index."""
         return self._catalogue.item_ids
 
+    @functools.cached_property
+    def state_key(self) -> str:
+        """SHA-256 of the model, its parts and the ids: what a session remembers means nothing to any other."""
+        files, record = self.manifest.files, self.backend.record
+        names = [*record.files, *record.parts.values(), *sorted({ITEMS, OLD_ITEMS, *PACKED_ITEMS} & set(files))]
+        return hashlib.sha256("\n".join(files[name].sha256 for name in names).encode()).hexdigest()
+
     @property
     def blocked(self) -> list[str]:
         """The items that nobody is recommended."""
         return [self.item_ids[item] for item in self._blocked]
 
-    def block(self, items: Iterable[Any]) -> tuple[str, ...]:
+    def block(self, items: Iterable[Any], skip_unknown: bool = False) -> tuple[str, ...]:
         """Recommend none of ``items`` to anybody from now on, in place of those blocked before.
 
         In a history they still say what the user likes. :meth:`top_k`, which evaluates the model, does not look at
-        them. Returns the ids that the bundle does not know.
+        them.
+
+        Args:
+            items: their ids.
+            skip_unknown: whether ids that the bundle does not know are skipped, for a list that is kept for several
+                catalogues. By default they are refused, since an item whose id is misspelt would still be recommended.
+
+        Returns:
+            The ids that were skipped.
+
+        Raises:
+            DataError: if an id is unknown, naming the known ids most like it; what was blocked before stays blocked.
         """
         unknown: dict[str, None] = {}
-        self._blocked = np.unique(self.indices(items, "block", unknown))
+        blocked = np.unique(self.indices(items, "block", unknown))
+        if unknown and not skip_unknown:
+            raise DataError(unknown_sentence("block", unknown, self.item_ids))
+        self._blocked = blocked
         return tuple(unknown)
 
     def __contains__(self, item: object) -> bool:
-        return self._place(item) is not None
+        try:
+            return self._place(item) is not None
+        except DataError:
+            return False
 
     def title(self, item: Any) -> str | None:
-        """The title of an item; None if the item is not known or has no title."""
+        """The title of an item; None if the item is not known or has no title; a DataError if it is no id."""
         index, titles = self._place(item), self._catalogue.titles
         return None if index is None or titles is None else titles[index]
 
@@ -192,16 +282,18 @@ class Recommender:
                 The scores returned hold it. Answers by popularity have no score and are not boosted.
 
         Raises:
-            ConfigError: if ``k`` is below 1.
-            DataError: if a list of ids is one string, or a boost is no finite number.
+            ConfigError: if ``k`` is no whole number of at least 1.
+            DataError: if a list is no list of ids (one string, None, a set as history, floats), or a boost is no
+                finite number.
+            BundleError: if the runtime cannot run the model, or its answer is not one that the format allows.
         """
         return self._answer([self._request(history, exclude, candidates, boost)], k)[0]
 
     def recommend_batch(
         self,
-        histories: Sequence[Iterable[Any]],
+        histories: Iterable[Iterable[Any]],
         k: int = 10,
-        exclude: Sequence[Iterable[Any]] | None = None,
+        exclude: Iterable[Iterable[Any]] | None = None,
         candidates: Iterable[Any] | None = None,
         boost: Mapping[Any, float] | None = None,
     ) -> list[Recommendations]:
@@ -214,10 +306,11 @@ class Recommender:
             candidates: if given, only these may be returned, to any user.
             boost: as in :meth:`recommend`, for all users.
         """
-        excludes = [()] * len(histories) if exclude is None else exclude
+        histories = each_of(histories, "histories")
+        excludes = [()] * len(histories) if exclude is None else each_of(exclude, "exclude")
         if len(excludes) != len(histories):
             raise ConfigError(f"exclude has {len(excludes)} entries for {len(histories)} histories: give one for each.")
-        allowed = None if candidates is None else list(candidates)
+        allowed = None if candidates is None else id_list(candidates, "candidates")
         requests = [self._request(*pair, allowed, boost) for pair in zip(histories, excludes, strict=True)]
         return self._answer(requests, k)
 
@@ -256,11 +349,9 @@ class Recommender:
         """The indices int64 of the known ids among ``items``; the others are added to ``unknown``, in their order.
 
         Raises:
-            DataError: if ``items`` is one string; ``name`` says which list it is.
+            DataError: if ``items`` is no list of ids; ``name`` says which list it is.
         """
-        if isinstance(items, str | bytes):
-            raise DataError(f"{name} is the string {items!r}: give a list of item ids, such as [{items!r}].")
-        ids = [item if type(item) is str else str(item) for item in items]
+        ids = id_list(items, name, ordered=name == "history")
         found = self._catalogue.find(ids)
         if None in found:
             unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
@@ -279,9 +370,21 @@ class Recommender:
         items, scores = ranking
         ids, titles = self.item_ids, self._catalogue.titles
         places = items.tolist()
+        self._require_items(places, scores)
         named = [None] * len(places) if titles is None else [titles[item] for item in places]
         found = map(Recommendation, [ids[item] for item in places], scores, named)
         return Recommendations(found, request.unknown, fallback=not len(request.history))
+
+    def _require_items(self, places: list[int], scores: Sequence[float | None]) -> None:
+        """Refuse an answer that names an item twice, or none of the catalogue, or has a score that is no number.
+
+        Only a damaged bundle answers so: its model, or the popularity of a large catalogue, which is mapped unread.
+        """
+        if not places:
+            return
+        sound = min(places) >= 0 and max(places) < self.n_items and len(set(places)) == len(places)
+        if not sound or not (scores[0] is None or math.isfinite(sum(scores))):  # type: ignore[arg-type]
+            raise wrong_answer(Path(self.backend.record.files[0]), "items or scores that cannot be")
 
     def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
         """The best of a request's candidates under the encoder's ``state``, by the graph that scores only these."""
@@ -316,7 +419,7 @@ class Recommender:
         if len(self._blocked):
             hidden = np.concatenate([hidden, self._blocked])
         allowed = None if candidates is None else self.indices(candidates, "candidates", unknown)
-        boosts = self._boosts(boost, unknown) if boost else {}
+        boosts = {} if boost is None else self._boosts(boost, unknown)
         return Request(history, hidden, allowed, tuple(unknown), boosts)
 
     def _request(
@@ -347,7 +450,7 @@ class Recommender:
 
     def _rank(self, requests: Sequence[Request], k: int) -> Iterator[tuple[int, Ranking]]:
         """The rankings as they come, each with the place of its request."""
-        require_k(k)
+        k = whole_number(k)
         if len(requests) == 1:
             alone = self._alone(requests[0], k)
             yield 0, alone or next(rankings(*self.backend.run(*self.model_inputs(requests, k))))
@@ -372,8 +475,7 @@ class Recommender:
     def _rank_boosted(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         from lightrec.runtime.boosts import boosted_rankings
 
-        require_k(k)
-        return boosted_rankings(self.rank, requests, k)
+        return boosted_rankings(self.rank, requests, whole_number(k))
 
     def _alone(self, request: Request, k: int) -> Ranking | None:
         """The answer to a request that the inference graph is not asked for; None if it is."""
@@ -411,15 +513,16 @@ class Recommender:
         return (places[start : start + size] for start in range(0, len(places), size))
 
     def _place(self, item: object) -> int | None:
-        return self._catalogue.find([str(item)])[0]
+        return self._catalogue.find([item_id(item, "The call")])[0]
 
 
-def require_k(k: Any) -> None:
-    """Refuse a ``k`` that is no whole number of at least 1 with a :class:`ConfigError`."""
-    if type(k) is int and k >= 1:
-        return
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise ConfigError(f"k is {k!r}: it must be a whole number of at least 1.")
+def _checked_files(manifest: Manifest, record: ModelRecord, verify: bool | None) -> Iterable[str] | None:
+    """The files whose SHA-256 is compared while a model is loaded; None for all of the bundle."""
+    mapped = {*record.files, *record.parts.values(), *PACKED_ITEMS, *PACKED_TITLES} & set(manifest.files)
+    small = sum(manifest.files[name].bytes for name in mapped) <= CHECKED_BYTES
+    if verify is None:
+        return {*SMALL_FILES, *mapped} if small else SMALL_FILES
+    return None if verify else SMALL_FILES
 
 
 def rankings(items: np.ndarray, scores: np.ndarray) -> Iterator[Ranking]:

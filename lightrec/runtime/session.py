@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightrec.errors import DataError
-from lightrec.runtime.recommender import (
-    Ranking,
-    Recommendations,
-    Recommender,
-    Request,
-    rankings,
-    require_k,
-)
+from lightrec.runtime.ids import id_list, whole_number
+from lightrec.runtime.recommender import Ranking, Recommendations, Recommender, Request, rankings
 
 if TYPE_CHECKING:
     from lightrec.runtime.parts import Past
@@ -36,6 +29,7 @@ class Session:
         """The bundle that answers."""
         self.incremental = recommender.backend.parts is not None
         """False if every recommendation reads the whole window: the bundle has no graph for one step."""
+        self._ids: list[str] = []  # all of them, as another bundle may know those that this one does not
         self._history: list[int] = []
         self._unknown: dict[str, None] = {}
         self._past: Past = {}
@@ -55,7 +49,9 @@ class Session:
 
     def extend(self, items: Iterable[Any]) -> None:
         """Put several items behind the history, oldest first."""
-        self._history.extend(self.recommender.indices(items, "history", self._unknown).tolist())
+        ids = id_list(items, "history", ordered=True)
+        self._history.extend(self.recommender.indices(ids, "history", self._unknown).tolist())
+        self._ids.extend(ids)
 
     def recommend(
         self,
@@ -65,7 +61,7 @@ class Session:
         boost: Mapping[Any, float] | None = None,
     ) -> Recommendations:
         """The items to show next; see :meth:`Recommender.recommend`."""
-        require_k(k)
+        k = whole_number(k)
         unknown = dict(self._unknown)
         history = np.array(self._history, dtype=np.int64)
         request = self.recommender.request(history, exclude, candidates, boost, unknown)
@@ -76,29 +72,20 @@ class Session:
         """What :meth:`Recommender.session` needs to go on from here: a few small arrays, without objects in them.
 
         ``numpy.savez`` writes them and ``numpy.load`` reads them. Under another bundle, or another model of this
-        one, the items are looked up and read again.
+        one, the items are looked up and read again, also those that this bundle does not know.
         """
-        known = [self.recommender.item_ids[item] for item in self._history]
-        kept = {"items": np.array(known, dtype=str), "unknown": np.array([*self._unknown], dtype=str)}
-        if self._state is not None:
-            kept |= {"model": np.array(self._model()), "read": np.array(self._read), "state": self._state}
-            kept |= {f"past:{name}": array for name, array in self._past.items()}
-        return kept
+        from lightrec.runtime.session_state import pack_state
+
+        if self._state is None:
+            return pack_state(self._ids, self.recommender.state_key)
+        return pack_state(self._ids, self.recommender.state_key, self._read, self._state, self._past)
 
     def _restore(self, kept: Mapping[str, np.ndarray]) -> None:
-        try:
-            self._unknown.update(dict.fromkeys(kept["unknown"].tolist()))
-            self.extend(kept["items"].tolist())
-            if self.incremental and str(kept.get("model", "")) == self._model():
-                self._read, self._state = int(kept["read"]), kept["state"]
-                self._past = {name[5:]: kept[name] for name in kept if name.startswith("past:")}
-        except (KeyError, AttributeError, TypeError, ValueError):
-            raise DataError("The session's state is not what Session.export returned: start a new session.") from None
+        from lightrec.runtime.session_state import unpack_state
 
-    def _model(self) -> str:
-        """Tells models apart: what one remembers means nothing to another."""
-        manifest, record = self.recommender.manifest, self.recommender.backend.record
-        return manifest.files[record.files[0]].sha256
+        restored = unpack_state(kept, self.recommender)
+        self.extend(restored.ids)
+        self._read, self._state, self._past = restored.read, restored.state, restored.past
 
     def _rank_boosted(self, request: Request, k: int) -> Ranking:
         from lightrec.runtime.boosts import boosted_rankings

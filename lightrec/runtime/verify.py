@@ -89,7 +89,7 @@ def verify_bundle(path: str | Path, node: bool = False, browser: bool = False) -
     path = Path(path)
     manifest = verify_hashes(path)
     read_catalogue(path, manifest, thorough=True)
-    cases, tolerance = read_golden(path)
+    cases, tolerance = read_golden(path, manifest)
     checks = [_check(path, manifest, model, cases, tolerance) for model in manifest.models]
     if node:
         checks += _check_in_javascript(IN_NODE, path, manifest, cases, tolerance)
@@ -127,21 +127,26 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
     if not is_installed(model.backend):
         return ModelCheck(model.backend, model.precision, "absent", 0, None, f"pip install 'lightrec[{model.backend}]'")
     try:
-        backend = open_backend(path, manifest, model.backend, precision=model.precision)
+        backend = open_backend(path, manifest, record=model)
+        checks = [_judged(model, cases, [_replay(backend, case) for case in cases], tolerance)]
+        if backend.parts is not None:
+            in_steps = [_replay_in_steps(backend.parts, case) for case in cases]
+            checks.append(_judged(model, cases, in_steps, tolerance, "in steps, "))
+            candidates = [_replay_candidates(backend.parts, case) for case in cases]
+            checks.append(_judged(model, cases, candidates, tolerance, "as candidates, "))
     except BundleError as error:
         return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
-    answers = [_replay(backend, case) for case in cases]
-    check = _judged(model.backend, model.precision, cases, answers, tolerance)
-    if backend.parts is None or check.status == "failed":
-        return check
-    try:
-        answers = [_replay_in_steps(backend.parts, case) for case in cases]
-    except BundleError as error:
-        return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
-    in_steps = _judged(model.backend, model.precision, cases, answers, tolerance)
-    return (
-        check if in_steps.status == "passed" else dataclasses.replace(in_steps, detail=f"in steps, {in_steps.detail}")
-    )
+    largest = max(check.max_score_difference or 0.0 for check in checks)
+    worst = next((check for check in checks if check.status == "failed"), checks[0])
+    detail = worst.detail or _left_out(backend)
+    return dataclasses.replace(worst, max_score_difference=largest, detail=detail)
+
+
+def _left_out(backend: Backend) -> str:
+    """What the model was not checked for, as its files were deleted from the bundle."""
+    if backend.parts is None and backend.record.parts:
+        return "its graphs for sessions and candidates are not here, so that sessions read their whole history"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,22 +203,25 @@ def _check_elsewhere(
     except BundleError as error:
         return ModelCheck(place.name, model.precision, "failed", 0, None, str(error))
     arrays = [(np.array(items, dtype=np.int64), np.array(scores, dtype=np.float64)) for items, scores in answers]
-    return _judged(runtime, model.precision, cases, arrays, tolerance)
+    return _judged(model, cases, arrays, tolerance, runtime=runtime)
 
 
 def _judged(
-    runtime: str,
-    precision: str,
+    model: ModelRecord,
     cases: list[GoldenCase],
     answers: list[tuple[np.ndarray, np.ndarray]],
     tolerance: float,
+    way: str = "",
+    runtime: str | None = None,
 ) -> ModelCheck:
+    """Compare the answers of a model with the golden ones; ``way`` says in a failure how it was asked."""
     problem, largest = None, 0.0
     for number, (case, (items, scores)) in enumerate(zip(cases, answers, strict=True)):
         found = compare(case, items, scores, tolerance)
-        problem = problem or (found and f"golden case {number}: {found}")
+        problem = problem or (found and f"{way}golden case {number}: {found}")
         largest = max(largest, score_difference(case, scores))
-    return ModelCheck(runtime, precision, "failed" if problem else "passed", len(cases), largest, problem or "")
+    status: Status = "failed" if problem else "passed"
+    return ModelCheck(runtime or model.backend, model.precision, status, len(cases), largest, problem or "")
 
 
 def _replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
@@ -235,6 +243,15 @@ def _replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.nda
     length, exclude = np.array([len(history)], dtype=np.int64), np.array([case.exclude or [-1]], dtype=np.int64)
     items, scores = parts.score(state, history[None], length, exclude, np.array([case.k], dtype=np.int64))
     return items[0], scores[0]
+
+
+def _replay_candidates(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
+    """The recorded items with the scores that the graph for few candidates gives them, in their recorded order."""
+    history, items = np.array(case.history, dtype=np.int64), np.array(case.items, dtype=np.int64)
+    if not len(items):
+        return items, np.empty(0, dtype=np.float32)
+    state, _ = parts.step(history, parts.start())
+    return items, parts.score_candidates(state, history, items)
 
 
 def score_difference(case: GoldenCase, scores: np.ndarray) -> float:

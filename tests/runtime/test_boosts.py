@@ -89,7 +89,7 @@ def test_what_is_no_boost_is_refused(own, boost, sentence):
 
 
 def test_blocked_items_are_never_returned_but_still_read(own):
-    assert own.block(["b", "nobody", "b"]) == ("nobody",)
+    assert own.block(["b", "nobody", "b"], skip_unknown=True) == ("nobody",)
     assert own.blocked == ["b"]
     # Row "b": c 5, d 4, "e,f" 3, "7" 2, a 1.
     assert ids(own.recommend(["a"], k=2)) == ["c", "d"]
@@ -104,5 +104,15 @@ def test_blocked_items_are_never_returned_but_still_read(own):
 
 
 def test_items_are_blocked_while_loading(tmp_path):
-    recommender = Recommender.load(write_bundle(tmp_path / "bundle"), block=[*IDS[1:], "gone"])
+    recommender = Recommender.load(write_bundle(tmp_path / "bundle"), block=IDS[1:])
     assert recommender.recommend(["a"]) == [] and sorted(recommender.blocked) == sorted(IDS[1:])
+
+
+def test_an_unknown_id_in_block_is_refused_so_that_a_typo_is_not_recommended(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", ids=["alien", "brazil", "casablanca", "d", "e,f", "7"])
+    with pytest.raises(DataError, match=r"block holds 'braziil' and 1 more, .*did you mean 'brazil'\?"):
+        Recommender.load(bundle, block=["alien", "braziil", "x"])
+    recommender = Recommender.load(bundle, block=["brazil"])
+    with pytest.raises(DataError, match="block holds 'x', which the bundle does not know: correct it"):
+        recommender.block(["alien", "x"])
+    assert recommender.blocked == ["brazil"]  # as before

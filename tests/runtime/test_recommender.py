@@ -168,10 +168,16 @@ def test_many_threads_get_the_answers_of_one(recommender):
     assert together == alone
 
 
-def test_small_files_are_always_checked_and_models_on_request(tmp_path):
+def test_small_files_are_always_checked_and_small_models_unless_it_is_switched_off(tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle")
     with (bundle / "model.onnx").open("ab") as file:
         file.write(b"\x72\x00")  # an empty metadata entry: another file, the same graph
+    for verify in (None, True):
+        with pytest.raises(BundleIntegrityError, match=r"model\.onnx differs"):
+            Recommender.load(bundle, verify=verify)
+    assert ids(Recommender.load(bundle, verify=False).recommend(["a"], k=1)) == ["b"]
+    # Reading a large model takes longer than loading it: it is checked when that is asked for.
+    monkeypatch.setattr(recommender_module, "CHECKED_BYTES", (bundle / "model.onnx").stat().st_size - 3)
     assert ids(Recommender.load(bundle).recommend(["a"], k=1)) == ["b"]
     with pytest.raises(BundleIntegrityError, match=r"model\.onnx differs"):
         Recommender.load(bundle, verify=True)

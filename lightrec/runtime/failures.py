@@ -1,0 +1,64 @@
+"""One sentence for what a runtime raises while it loads or runs a model, whatever class its errors have."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from lightrec.errors import BundleError
+
+NEEDED = {"onnxruntime": (1, 23), "openvino": (2025, 4)}
+"""The oldest version of each runtime that knows all that a bundle's models use; pyproject.toml asks for the same."""
+LONGEST_REASON = 300
+"""Characters of a runtime's own message that are repeated."""
+
+
+def cannot_load(backend: str, file: Path, error: Exception) -> BundleError:
+    """The error to raise where ``backend`` cannot load ``file``; an old version of the runtime is named."""
+    return BundleError(f"{backend} cannot load {file} ({reason(error)}): {_mend(backend)}.")
+
+
+def cannot_run(backend: str, file: Path, error: Exception) -> BundleError:
+    """The same where it cannot run the model that it has loaded."""
+    return BundleError(f"{backend} cannot run {file} ({reason(error)}): {_mend(backend)}.")
+
+
+def wrong_answer(file: Path, problem: str) -> BundleError:
+    """The error to raise where a model answers with something that the format does not allow."""
+    return BundleError(
+        f"{file} answers with {problem}, which no model of a bundle does: copy or export the bundle again."
+    )
+
+
+def require_answer(items: np.ndarray, scores: np.ndarray, rows: int, k: int, file: Path) -> None:
+    """Refuse a model's answer unless it is one row of at most ``k`` items and scores for each of ``rows`` users."""
+    if items.shape != scores.shape or items.ndim != 2 or len(items) != rows or items.shape[1] > k:
+        raise wrong_answer(file, f"items of the shape {items.shape} and scores of the shape {scores.shape}")
+
+
+def reason(error: Exception) -> str:
+    """A runtime's message on one line, without control characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = "".join(letter if letter.isprintable() else " " for letter in (lines or [type(error).__name__])[0])
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+def too_old(backend: str) -> str | None:
+    """Which version of the runtime is installed and which is needed; None if it is new enough, or not known."""
+    needed = NEEDED.get(backend)
+    try:
+        found = version(backend) if needed else ""
+    except PackageNotFoundError:  # it may come in a package of another name, such as onnxruntime-gpu
+        return None
+    numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
+    if not needed or len(numbers) < 2 or numbers >= needed:
+        return None
+    return f"{backend} {found} is installed, and {'.'.join(map(str, needed))} or newer is needed"
+
+
+def _mend(backend: str) -> str:
+    old = too_old(backend)
+    return "copy or export the bundle again" if old is None else f"{old}: pip install --upgrade {backend}"

@@ -1,0 +1,137 @@
+"""What a caller may give as an item's id, as a list of ids and as a number: everything else is one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import operator
+import uuid
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
+
+from lightrec.errors import ConfigError, DataError
+
+MOST_COMPARED = 50_000
+"""In larger catalogues no id is looked for that is spelt like an unknown one: that takes a second."""
+SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
+
+
+def item_id(item: Any, name: str) -> str:
+    """An id as the bundle spells it: text as it is, whole numbers and UUIDs in their usual form.
+
+    Args:
+        item: the caller's id.
+        name: says in messages where it stands: "history".
+
+    Raises:
+        DataError: if it is something else, such as 50.0, None, True, bytes or a list.
+    """
+    if isinstance(item, str):
+        return str.__str__(item)  # of an enumeration of strings the value, not the name
+    if isinstance(item, uuid.UUID):
+        return str(item)
+    try:
+        if not isinstance(item, bool):
+            return str(operator.index(item))
+    except (TypeError, ValueError):  # no whole number, or one of more digits than Python writes
+        pass
+    raise DataError(f"{name} holds {shown(item)}, which is no item id: {_mend(item)}.")
+
+
+def id_list(items: Iterable[Any], name: str, ordered: bool = False) -> list[str]:
+    """The ids in a caller's list.
+
+    Args:
+        items: any iterable of ids.
+        name: what the list is called in messages.
+        ordered: whether their order matters, so that a set will not do.
+
+    Raises:
+        DataError: if it is no list, or holds something that is no id.
+    """
+    if type(items) is not list and type(items) is not tuple:
+        items = _iterable(items, name, ordered)
+    return [item if type(item) is str else item_id(item, name) for item in items]
+
+
+def each_of(lists: Iterable[Any], name: str) -> list[Any]:
+    """The lists in a caller's list, one per user; a :class:`DataError` if it is none."""
+    if lists is None or isinstance(lists, str | bytes | bytearray | memoryview | Mapping | Set):
+        raise DataError(f"{name} is {shown(lists)}: give a list with one list of item ids for each user.")
+    return list(_iterable(lists, name, ordered=True))
+
+
+def whole_number(k: Any) -> int:
+    """``k`` as an int; a :class:`ConfigError` unless it is a whole number of at least 1.
+
+    NumPy's integers are converted, since sums of the smaller ones overflow.
+    """
+    if type(k) is int and k >= 1:
+        return k
+    try:
+        number = 0 if isinstance(k, bool) or not hasattr(k, "__index__") else operator.index(k)
+    except TypeError:  # an array has an __index__ that fails
+        number = 0
+    if number < 1:
+        raise ConfigError(f"k is {shown(k)}: it must be a whole number of at least 1.")
+    return number
+
+
+def finite(amount: Any) -> float | None:
+    """A caller's number as a float; None if it is no number, not finite, or of a size that no float has."""
+    if not isinstance(amount, numbers.Real) or isinstance(amount, bool):
+        return None
+    try:
+        number = float(amount)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def unknown_sentence(name: str, unknown: Iterable[str], ids: Sequence[str]) -> str:
+    """Name the first unknown id with the known ids that are spelt most like it."""
+    unknown = list(unknown)
+    near = difflib.get_close_matches(unknown[0], ids, 3) if len(ids) <= MOST_COMPARED else []
+    meant = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return f"{name} holds {shown(unknown[0])}{more}, which the bundle does not know{meant}: correct it or leave it out."
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a message repeats it: on one line, and short."""
+    try:
+        text = repr(value)
+    except Exception:  # a caller's own class, or a number of too many digits
+        text = f"a {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _iterable(items: Any, name: str, ordered: bool) -> Iterable[Any]:
+    if items is None:
+        raise DataError(f"{name} is None: give a list of item ids, [] for none.")
+    if isinstance(items, str):
+        raise DataError(f"{name} is the string {shown(items)}: give a list of item ids, such as [{shown(items)}].")
+    if isinstance(items, bytes | bytearray | memoryview):
+        raise DataError(f"{name} is {shown(items)}: decode it, and give a list of item ids.")
+    if isinstance(items, Mapping):
+        raise DataError(f"{name} is a mapping: give a list of item ids.")
+    if ordered and isinstance(items, Set) and not isinstance(items, type({}.keys())):
+        raise DataError(f"{name} is a set, which has no order: give a list of item ids, oldest first.")
+    try:
+        return iter(items)
+    except TypeError:
+        raise DataError(f"{name} is {shown(items)}: give a list of item ids.") from None
+
+
+def _mend(item: Any) -> str:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return "decode bytes to strings"
+    if hasattr(item, "__iter__"):
+        return "give one flat list of ids"
+    number = finite(item)
+    if number is not None and number.is_integer() and abs(number) < 2**53:
+        return f"give the whole number {number:.0f}, or the text that the catalogue holds"
+    return "give strings or whole numbers, and leave out what is missing"

@@ -1,0 +1,55 @@
+"""Are the inputs and outputs of a graph those of the format? And may its file be opened at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightrec.errors import BundleError
+from lightrec.runtime.onnx_check import require_plain_onnx
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, NodeArg
+
+Ports = Mapping[str, tuple[str, int]]
+"""Type and number of dimensions by name."""
+INTEGERS, FLOATS = "tensor(int64)", "tensor(float)"
+REQUEST: Ports = {"history": (INTEGERS, 2), "length": (INTEGERS, 1), "exclude": (INTEGERS, 2), "k": (INTEGERS, 1)}
+RANKING: Ports = {"items": (INTEGERS, 2), "scores": (FLOATS, 2)}
+INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
+"""Inputs and outputs of an inference graph."""
+
+
+def require_plain(file: Path, beside: Collection[str]) -> None:
+    """Refuse what ONNX Runtime should not open: see :func:`require_plain_onnx`."""
+    if file.suffix != ".ort":
+        require_plain_onnx(file, beside)
+
+
+def require_interface(session: InferenceSession, file: Path, interface: tuple[Ports, Ports]) -> None:
+    """Refuse a graph whose inputs and outputs are not these, in names, types and dimensions.
+
+    Raises:
+        BundleError: naming the first that is wrong.
+    """
+    for side, found, expected in (
+        ("input", session.get_inputs(), interface[0]),
+        ("output", session.get_outputs(), interface[1]),
+    ):
+        ports = {value.name: value for value in found}
+        wrong = sorted(set(ports) ^ set(expected)) or [
+            name for name, port in expected.items() if not _fits(ports[name], *port)
+        ]
+        if wrong:
+            raise wrong_port(file, side, wrong[0])
+
+
+def wrong_port(file: Path, side: str, name: str) -> BundleError:
+    """The error to raise where an "input" or "output" of a graph is not as the format has it."""
+    return BundleError(f"{file} has another {side} {name!r} than the format: copy or export the bundle again.")
+
+
+def _fits(value: NodeArg, kind: str, dimensions: int) -> bool:
+    """Whether a port is of this type; the dimensions of outputs are not always known, and are counted when it runs."""
+    return value.type == kind and (not value.shape or len(value.shape) == dimensions)

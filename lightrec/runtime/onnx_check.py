@@ -1,0 +1,142 @@
+"""Look through an ONNX file before ONNX Runtime opens it: only graphs that end, and weights of the bundle's own files.
+
+A model from elsewhere could loop for ever, hide graphs in graphs, or name files of its own choice. The models that
+lightrec writes are flat lists of operators, so that everything else is refused. This reads the few fields of ONNX's
+protobuf that tell, and skips over the weights; the package ``onnx`` is not part of the base installation.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from lightrec.errors import BundleError
+
+DOMAINS = ("", "ai.onnx", "com.microsoft")
+"""Whose operators a model may use."""
+MOST_FIELDS = 1_000_000
+"""Fields of protobuf that are looked at; a student's model has some thousands, and a second is long enough."""
+
+# Field numbers of onnx.proto.
+MODEL_GRAPH, MODEL_OPSET, MODEL_FUNCTIONS = 7, 8, 25
+GRAPH_NODE, GRAPH_WEIGHT, GRAPH_SPARSE_WEIGHT = 1, 5, 15
+NODE_KIND, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
+ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+TENSOR_EXTERNAL, ENTRY_KEY, ENTRY_VALUE = 13, 1, 2
+
+Field = tuple[int, int, int]
+"""Number, and where its bytes start and stop; a number that is no bytes is left out."""
+
+
+def require_plain_onnx(file: Path, beside: Collection[str]) -> None:
+    """Refuse a model that is more than a flat list of known operators.
+
+    Args:
+        file: the .onnx file.
+        beside: the names of the files beside it that its weights may lie in.
+
+    Raises:
+        BundleError: if the file is no ONNX model, or uses something that no model of a bundle does.
+    """
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            problem = next(_Model(content, beside).problems(), None)
+    except (OSError, ValueError) as error:  # ValueError: empty, or not protobuf
+        problem = f"is not an ONNX model ({error})"
+    if problem:
+        raise BundleError(f"{file} {problem}: copy or export the bundle again.")
+
+
+class _Model:
+    """One file, and how much of it has been looked at."""
+
+    def __init__(self, content: mmap.mmap, beside: Collection[str]):
+        self.content = content
+        self.beside = beside
+        self.left = MOST_FIELDS
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the model."""
+        graphs = 0
+        for number, start, stop in self.fields(0, len(self.content)):
+            if number == MODEL_FUNCTIONS:
+                yield "defines functions, which no model of a bundle does"
+            elif number == MODEL_GRAPH:
+                graphs += 1
+                yield from self.of_graph(start, stop)
+        if graphs != 1:
+            yield f"is not an ONNX model (it holds {graphs} graphs)"
+
+    def of_graph(self, start: int, stop: int) -> Iterator[str]:
+        """The same of its graph."""
+        for number, first, last in self.fields(start, stop):
+            if number == GRAPH_NODE:
+                yield from self.of_node(first, last)
+            elif number == GRAPH_WEIGHT:
+                yield from self.of_tensor(first, last)
+            elif number == GRAPH_SPARSE_WEIGHT:
+                yield "has sparse weights, which no model of a bundle has"
+
+    def of_node(self, start: int, stop: int) -> Iterator[str]:
+        """The same of an operator."""
+        kind = domain = ""
+        for number, first, last in self.fields(start, stop):
+            if number == NODE_KIND:
+                kind = self.text(first, last)
+            elif number == NODE_DOMAIN:
+                domain = self.text(first, last)
+            elif number == NODE_ATTRIBUTE:
+                yield from self.of_attribute(first, last)
+        if domain not in DOMAINS:
+            yield f"uses the operator {kind!r} of {domain!r}, which no model of a bundle does"
+
+    def of_attribute(self, start: int, stop: int) -> Iterator[str]:
+        """The same of an operator's attribute."""
+        for number, first, last in self.fields(start, stop):
+            if number in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS):
+                yield "holds a graph in a graph (a loop or a condition), which no model of a bundle does"
+            elif number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS):
+                yield from self.of_tensor(first, last)
+
+    def of_tensor(self, start: int, stop: int) -> Iterator[str]:
+        """The same of a weight."""
+        for number, first, last in self.fields(start, stop):
+            if number != TENSOR_EXTERNAL:
+                continue
+            entry = {field: self.text(*place) for field, *place in self.fields(first, last)}
+            if entry.get(ENTRY_KEY) == "location" and entry.get(ENTRY_VALUE) not in self.beside:
+                yield f"reads weights from {entry.get(ENTRY_VALUE)!r}, which is not a file of this model"
+
+    def fields(self, start: int, stop: int) -> Iterator[Field]:
+        """The fields of bytes within a message; ValueError where it does not read as one."""
+        while start < stop:
+            key, start = self.varint(start, stop)
+            wire, length = key & 7, 0
+            if wire in (0, 2):
+                length, start = self.varint(start, stop)
+            elif wire in (1, 5):
+                length = 8 if wire == 1 else 4
+            else:
+                raise ValueError("it is not protobuf")
+            end = start if wire == 0 else start + length
+            self.left -= 1
+            if end > stop or self.left < 0:
+                raise ValueError("it is cut short" if end > stop else f"it has more than {MOST_FIELDS:,} fields")
+            if wire == 2:
+                yield key >> 3, start, end
+            start = end
+
+    def varint(self, start: int, stop: int) -> tuple[int, int]:
+        """A number, and where the next field starts."""
+        value = 0
+        for place in range(start, min(start + 10, stop)):
+            byte = self.content[place]
+            value |= (byte & 127) << 7 * (place - start)
+            if byte < 128:
+                return value, place + 1
+        raise ValueError("it is cut short")
+
+    def text(self, start: int, stop: int) -> str:
+        """A string, of which the first bytes are enough."""
+        return self.content[start : min(stop, start + 300)].decode("utf-8", "replace")

@@ -1,0 +1,128 @@
+"""A session's state in arrays that can be stored anywhere, and back: whatever comes back is checked before it is used.
+
+items       text [H]: the whole history as ids, oldest first, also the ids that the bundle did not know
+key         text: which bundle and model computed what follows; another one reads the items again
+read        int64: how many known items the encoder has read; only with the two below
+state       float32 [1, d]: the encoder's state after them
+past:NAME   float32: what the encoder remembers, by the input of the step graph that takes it
+digest      text: SHA-256 of all of these
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightrec.errors import DataError
+
+if TYPE_CHECKING:
+    from lightrec.runtime.parts import Past
+    from lightrec.runtime.recommender import Recommender
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a state holds; nothing but the history if another bundle or model computed the rest."""
+
+    ids: list[str]
+    """The history, oldest first."""
+    read: int = 0
+    """How many known items ``state`` and ``past`` stand for."""
+    state: np.ndarray | None = None
+    """float32 ``[1, d]``."""
+    past: Past = dataclasses.field(default_factory=dict)
+    """By input of the step graph; empty once the history is longer than the window."""
+
+
+def pack_state(
+    ids: Sequence[str], key: str, read: int = 0, state: np.ndarray | None = None, past: Past | None = None
+) -> dict[str, np.ndarray]:
+    """What :class:`Restored` describes, in arrays without objects."""
+    kept = {"items": np.array(ids, dtype=str), "key": np.array(key)}
+    if state is not None:
+        kept |= {"read": np.array(read, dtype=np.int64), "state": state}
+        kept |= {f"past:{name}": array for name, array in (past or {}).items()}
+    return kept | {"digest": np.array(_digest(kept))}
+
+
+def unpack_state(kept: Mapping[str, np.ndarray], recommender: Recommender) -> Restored:
+    """Read what :func:`pack_state` made, here or elsewhere, or an earlier version of lightrec.
+
+    Raises:
+        DataError: if it is something else, or has been changed or cut short.
+    """
+    arrays = _arrays(kept)
+    if "digest" not in arrays:  # lightrec 0.1.0, which told the unknown items apart and not where they were
+        _require("items" in arrays and "unknown" in arrays)
+        return Restored([*_texts(arrays["unknown"]), *_texts(arrays["items"])])
+    digest = arrays.pop("digest")
+    _require(_text(digest) == _digest(arrays) and {"items", "key"} <= set(arrays))
+    ids = _texts(arrays["items"])
+    if "state" not in arrays or _text(arrays["key"]) != recommender.state_key:
+        return Restored(ids)
+    parts = recommender.backend.parts
+    if parts is None or not parts.ready("step"):
+        return Restored(ids)
+    known = sum(item in recommender for item in ids)
+    read, state = _count(arrays.get("read"), known), arrays["state"]
+    past = {name[5:]: array for name, array in arrays.items() if name.startswith("past:")}
+    shape, shapes = parts.shapes_after(read)
+    # What the encoder remembers is of no use once the oldest item has left the window.
+    _require(set(past) == (set(shapes) if read <= recommender.manifest.max_length else set()))
+    _require(_fits(state, shape) and all(_fits(array, shapes[name]) for name, array in past.items()))
+    return Restored(ids, read, state, past)
+
+
+def _arrays(kept: Any) -> dict[str, np.ndarray]:
+    try:
+        arrays = {name: kept[name] for name in kept}
+    except Exception:  # files of numpy.load are read only now, and fail in many ways
+        raise _wrong() from None
+    _require(isinstance(kept, Mapping))
+    _require(all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in arrays.items()))
+    _require(all(array.dtype.kind in "Uif" for array in arrays.values()))
+    return arrays
+
+
+def _fits(array: np.ndarray, shape: Sequence[int]) -> bool:
+    """Whether an array is finite float32 of this shape."""
+    return array.dtype == np.float32 and array.shape == tuple(shape) and bool(np.isfinite(array).all())
+
+
+def _count(array: np.ndarray | None, most: int) -> int:
+    if array is None or array.shape != () or array.dtype != np.int64 or not 0 < array <= most:
+        raise _wrong()
+    return int(array)
+
+
+def _texts(array: np.ndarray) -> list[str]:
+    _require(array.ndim == 1 and (array.dtype.kind == "U" or not array.size))
+    return array.tolist()
+
+
+def _text(array: np.ndarray) -> str:
+    _require(array.ndim == 0 and array.dtype.kind == "U")
+    return str(array)
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode("utf-8", "surrogatepass"))
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise _wrong()
+
+
+def _wrong() -> DataError:
+    return DataError("The session's state is not what Session.export returned, whole: start a new session.")

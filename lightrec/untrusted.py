@@ -1,0 +1,151 @@
+"""Read files that anybody may have written: within limits, and with one sentence for everything that is not right."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from lightrec.errors import BundleError
+
+LARGEST_JSON = 64 * 2**20
+"""No JSON file of a bundle is larger, except the lists of items and titles; see :func:`list_limit`."""
+DEEPEST_JSON = 100
+"""Levels of lists and objects in one another."""
+LARGEST_LIST = 2**30
+"""No list of items or titles takes more bytes when it is unpacked, however many items there are."""
+BYTES_PER_STRING = 4096
+"""An item's id or title takes at most so many bytes, on average."""
+LARGEST_NPY_HEADER = 4096
+"""Bytes of text that describe the array of a .npy file; NumPy writes about 100."""
+
+
+def list_limit(n_items: int) -> int:
+    """The most bytes of JSON that a list of ``n_items`` strings may take."""
+    return min(LARGEST_LIST, 2**20 + BYTES_PER_STRING * n_items)
+
+
+def read_bytes(file: Path, limit: int = LARGEST_JSON) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes; anything else is a :class:`BundleError`."""
+    try:
+        if not file.is_file():  # neither a folder, nor a pipe or a device that never ends, nor a link to itself
+            raise _unreadable(file)
+        with file.open("rb") as opened:
+            content = opened.read(limit + 1)
+    except OSError:
+        raise _unreadable(file) from None
+    if len(content) > limit:
+        raise BundleError(f"{file} is larger than {limit:,} bytes: copy or export the bundle again.")
+    return content
+
+
+def parse_json(content: bytes, file: Path, limit: int = LARGEST_JSON) -> Any:
+    """The value of JSON that was read from ``file``, unpacked first if its name ends in .gz.
+
+    Raises:
+        BundleError: if it is not JSON (NaN and Infinity are not), or takes more than ``limit`` bytes.
+    """
+    try:
+        text = _unpacked(content, file, limit) if file.suffix == ".gz" else content
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except (OSError, ValueError, EOFError, zlib.error, RecursionError, MemoryError):
+        raise _unreadable(file) from None
+
+
+def require_shallow(value: Any, file: Path) -> None:
+    """Refuse JSON with more than :data:`DEEPEST_JSON` levels: later steps walk through it level by level."""
+    level = [value]
+    for _ in range(DEEPEST_JSON):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise BundleError(f"{file} nests lists and objects deeper than {DEEPEST_JSON} levels: export again.")
+
+
+def read_array(file: Path, dtype: type[np.generic], mapped: bool = False) -> np.ndarray:
+    """The array ``[n]`` of numbers ``dtype`` in a .npy file.
+
+    The size of the file is compared with the header before anything is allocated.
+
+    Raises:
+        BundleError: if the file is missing or holds something else.
+    """
+    try:
+        if not file.is_file():
+            raise ValueError
+        with file.open("rb") as opened:
+            length = _header(opened, np.dtype(dtype))
+            start = opened.tell()
+            if file.stat().st_size != start + length * np.dtype(dtype).itemsize:
+                raise ValueError
+            if not mapped or not length:
+                return np.fromfile(opened, dtype=dtype, count=length)
+        # As a plain array: indexing numpy's memmap costs several times as much.
+        return np.asarray(np.memmap(file, dtype, "r", start, (length,))).view(np.ndarray)
+    except (OSError, ValueError, MemoryError):
+        raise BundleError(
+            f"{file} is missing or not a numpy array of {np.dtype(dtype)} in one dimension: export again."
+        ) from None
+
+
+def is_count(value: Any, low: int, high: int) -> bool:
+    """Whether a value of JSON is a whole number from ``low`` to ``high``; true and false are none."""
+    return type(value) is int and low <= value <= high
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number that single precision can hold; true and false are none."""
+    return type(value) in (int, float) and abs(value) < 3.4e38 and math.isfinite(value)
+
+
+def is_indices(value: Any, n_items: int) -> bool:
+    """Whether a value of JSON is a list of item indices."""
+    return isinstance(value, list) and all(is_count(item, 0, n_items - 1) for item in value)
+
+
+def _header(opened: io.BufferedReader, dtype: np.dtype) -> int:
+    """The length of the array that follows; the file is left at its start. A ValueError if it is another array."""
+    version = np.lib.format.read_magic(opened)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError
+    try:
+        shape, _, found = readers[version](opened, max_header_size=LARGEST_NPY_HEADER)
+    except Exception:  # the header is Python's notation, and there are many ways to get it wrong
+        raise ValueError from None
+    if found != dtype or len(shape) != 1 or not is_count(shape[0], 0, 2**62):
+        raise ValueError
+    return shape[0]
+
+
+def _unpacked(content: bytes, file: Path, limit: int) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        text = packed.read(limit + 1)
+    if len(text) > limit:
+        raise BundleError(f"{file} unpacks to more than {limit:,} bytes: copy or export the bundle again.")
+    return text
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_number(digits)
+
+
+def _unreadable(file: Path) -> BundleError:
+    return BundleError(f"{file} is missing or not valid JSON: copy or export the bundle again.")
