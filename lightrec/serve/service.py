@@ -63,7 +63,7 @@ class Service:
         self._reading = threading.Lock()
         self.metrics.pending.set_function(lambda: self.workers.pending)
         self._blocked = self._read_block_list()
-        self._slot = RecommenderSlot(settings.bundle, self._check, block=self._blocked, **settings.options)
+        self._slot = RecommenderSlot(settings.bundle, self._check, **settings.options)
         self._tell()
 
     @property
@@ -124,14 +124,15 @@ class Service:
     def _swap(self) -> None:
         with self._reading:
             self._blocked = self._read_block_list()
-            self._slot.swap(self.settings.bundle, block=self._blocked)
+            self._slot.swap(self.settings.bundle)
 
     def _read_block_list(self) -> list[str]:
         return [] if self.settings.block is None else read_block_list(self.settings.block)
 
     def _check(self, recommender: Recommender) -> None:
-        """Refuse a bundle that lacks items of the block list: a mistyped item would go on being recommended."""
+        """Apply the block list; refuse a bundle that lacks its items: a mistyped one would go on being recommended."""
         unknown = unknown_ids(self._blocked, recommender)
+        recommender.block(self._blocked, skip_unknown=True)
         if unknown is None:
             return
         said = f"{self.settings.block} given to --block lists ids that the bundle does not know, {unknown}"
