@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightrec.data.compression import CHUNK, COMPRESSIONS, decompress
-from lightrec.data.encodings import find_encoding, write_utf8
+from lightrec.data.encodings import binary, find_encoding, write_utf8
 from lightrec.errors import DataError
 
 HEAD = 1 << 18
@@ -106,7 +106,7 @@ def _survey(path: Path, file: str) -> tuple[str, bool]:
         while chunk := stream.read(CHUNK):
             quotes = quotes or b'"' in chunk
             if b"\0" in chunk:
-                raise DataError(f"{file} holds binary data, not text: store the table as CSV, JSON lines or Parquet.")
+                raise binary(file)
     whole = len(head) < HEAD
     if not whole:
         end = head.rfind(b"\n") + 1

@@ -29,10 +29,17 @@ def find_encoding(path: Path, start: bytes, named: str | None, flag: str, file: 
     wide = _wide(start)
     if wide is not None:
         return wide, (f"was read as {wide.upper()}, which has no byte order mark",)
+    if b"\0" in start:
+        raise binary(file)
     bad = _first_undecodable(path)
     if bad is None:
         return "utf-8", ()
     return _western(path, bad, flag, file)
+
+
+def binary(file: str) -> DataError:
+    """The error about a file that holds no text."""
+    return DataError(f"{file} holds binary data, not text: store the table as CSV, JSON lines or Parquet.")
 
 
 def _named_codec(named: str, marked: str | None, flag: str) -> str:

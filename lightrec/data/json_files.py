@@ -132,7 +132,7 @@ def _objects(content: Content, text: str, place: int, array: bool) -> Iterator[s
         place = _skip(text, end)
         if array and text[place : place + 1] == ",":
             place = _skip(text, place + 1)
-        elif array and text[place : place + 1] != "]":
+        elif array and place < len(text) and text[place] != "]":
             raise _broken(content, text, place, number)
     if array and (place >= len(text) or _skip(text, place + 1) < len(text)):
         what = "the array is not closed" if place >= len(text) else "something follows the array"

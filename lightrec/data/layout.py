@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import dataclasses
+import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lightrec.data.columns import FURTHER_TEXT, USUAL_NAMES
 from lightrec.errors import ConfigError
@@ -20,6 +22,8 @@ SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"
 """Names for separators on the command line, where some are hard to type."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}.*")
+SECONDS = re.compile(r"\d{9,19}(\.\d*)?")
+"""Digits of a time since 1970."""
 TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 """A RecBole header names the type of each column: ``user_id:token``."""
 USUAL = {name for names in USUAL_NAMES.values() for name in names} | set(FURTHER_TEXT)
@@ -114,17 +118,30 @@ def propose_names(rows: Sequence[Sequence[str]], items: bool) -> str:
         ordinary = ["item", "title", "genres"]
         return ",".join(ordinary[place] if place < 3 else name for place, name in enumerate(names))
     free = list(range(len(columns)))
-    time = next((place for place in reversed(free) if _are_times(columns[place])), None)
+    time = next((place for place in free if _all_match(DATE, columns[place])), None)
+    if time is None:
+        time = next((place for place in reversed(free) if _all_match(SECONDS, columns[place])), None)
     if time is not None:
         names[time] = "time"
         free.remove(time)
-    rating = next((place for place in free if len(free) > 2 and _are_ratings(columns[place])), None)
+    rating = next((place for place in reversed(free[1:]) if len(free) > 2 and _are_ratings(columns[place])), None)
     if rating is not None:
         names[rating] = "rating"
         free.remove(rating)
-    for place, role in zip(free, ("user", "item"), strict=False):
+    ids = [place for place in free if not any(re.fullmatch(r"-?\d+\.\d+", value) for value in columns[place])]
+    for place, role in zip(ids, ("user", "item"), strict=False):
         names[place] = role
     return ",".join(names)
+
+
+@contextlib.contextmanager
+def long_fields() -> Iterator[None]:
+    """Let a quoted field be as long as it is: the csv module stops at 131,072 characters otherwise."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def plain_name(name: str) -> str:
@@ -159,7 +176,8 @@ def _encloses(head: str, separator: str) -> bool:
         return False
     rows: list[list[str]] = []
     try:
-        rows.extend(csv.reader(lines, delimiter=separator, strict=True))
+        with long_fields():
+            rows.extend(csv.reader(lines, delimiter=separator, strict=True))
     except csv.Error as error:
         if "unexpected end" not in str(error):
             return False
@@ -172,14 +190,12 @@ def _enclosed(value: str) -> bool:
 
 def _quoted_rows(head: str, separator: str, limit: int) -> list[list[str]]:
     rows: list[list[str]] = []
-    try:
-        for row in csv.reader(head.splitlines(keepends=True), delimiter=separator, skipinitialspace=True):
+    with long_fields(), contextlib.suppress(csv.Error):
+        for row in csv.reader(io.StringIO(head, newline=""), delimiter=separator, skipinitialspace=True):
             if any(value.strip() for value in row):
                 rows.append([value.strip() for value in row])
             if len(rows) == limit:
                 break
-    except csv.Error:
-        pass
     return rows
 
 
@@ -188,11 +204,11 @@ def _measure(value: str) -> bool:
     return bool(NUMBER.fullmatch(value) or DATE.fullmatch(value))
 
 
-def _are_times(values: Sequence[str]) -> bool:
+def _all_match(pattern: re.Pattern[str], values: Sequence[str]) -> bool:
     given = [value for value in values if value]
-    return bool(given) and all(DATE.fullmatch(value) or re.fullmatch(r"\d{9,19}(\.\d*)?", value) for value in given)
+    return bool(given) and all(map(pattern.fullmatch, given))
 
 
 def _are_ratings(values: Sequence[str]) -> bool:
     given = {value for value in values if value}
-    return 0 < len(given) <= 20 and all(NUMBER.fullmatch(value) and abs(float(value)) <= 100 for value in given)
+    return 0 < len(given) <= 20 and all(NUMBER.fullmatch(value) and 0 <= float(value) <= 10 for value in given)

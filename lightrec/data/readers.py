@@ -56,7 +56,10 @@ class Table:
         self.file = _name(paths, files)
         """The name of the file or folder, for messages."""
         self._scratch = _Scratch()
-        self._parts = [self._part(file, options) for file in files]
+        self._parts: list[Part] = []
+        for file in files:
+            before = self._parts[-1].columns if self._parts else ()
+            self._parts.append(self._part(file, options, before))
         self.columns: list[str] = self._parts[0].columns
         """The names of the columns, in their order."""
         _require_equal(self._parts)
@@ -77,12 +80,12 @@ class Table:
             raise DataError(f"{self.file} is empty: it has no rows.")
         return frame
 
-    def _part(self, path: Path, options: ReadOptions) -> Part:
+    def _part(self, path: Path, options: ReadOptions, before: Sequence[str]) -> Part:
         with _sentences(path.name):
             content = open_content(
                 self._scratch.regular(path), options.encoding, f"{options.flags}encoding", self._scratch.new
             )
-            return _part(content, options, self._scratch)
+            return _part(content, options, self._scratch, before)
 
     def _rows(self, part: Part, columns: list[str]) -> pl.DataFrame:
         with _sentences(part.file):
@@ -118,7 +121,7 @@ class _Scratch:
         return copy
 
 
-def _part(content: Content, options: ReadOptions, scratch: _Scratch) -> Part:
+def _part(content: Content, options: ReadOptions, scratch: _Scratch, before: Sequence[str]) -> Part:
     kind = options.format or (
         content.kind if content.kind != "text" else "json" if looks_like_json(content.head) else "separated"
     )
@@ -135,7 +138,7 @@ def _part(content: Content, options: ReadOptions, scratch: _Scratch) -> Part:
     if kind == "json":
         return read_json(content, options, scratch.new)
     if kind == "separated":
-        return read_separated(content, options, scratch.new)
+        return read_separated(content, options, scratch.new, before)
     if kind in ("sequences", "sessions"):
         return read_sequences(content, options)
     return _columnar(content, options)

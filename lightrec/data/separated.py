@@ -20,6 +20,7 @@ from lightrec.data.layout import (
     Layout,
     has_header,
     header_names,
+    long_fields,
     parse_separator,
     plain_name,
     propose_names,
@@ -40,8 +41,16 @@ NEVER = "\0"
 """A character that no text holds: the content of a file with one is refused as binary."""
 
 
-def read_separated(content: Content, options: ReadOptions, new_file: Callable[[], Path]) -> Part:
+def read_separated(
+    content: Content, options: ReadOptions, new_file: Callable[[], Path], before: Sequence[str] = ()
+) -> Part:
     """Look at a separated text; its rows are read later.
+
+    Args:
+        content: the text.
+        options: how to read it.
+        new_file: gives the path of a new file in the scratch folder.
+        before: the columns of the part before it in the same log, which a part without a header has too.
 
     Raises:
         DataError: if a row is not as wide as the header, a quote is not closed, or the columns have no names.
@@ -51,6 +60,8 @@ def read_separated(content: Content, options: ReadOptions, new_file: Callable[[]
     separator = parse_separator(options.separator, flag) if options.separator is not None else None
     layout = recognise_layout(content.head, separator, content.quotes)
     rows = split_lines(content.head, layout)
+    if not rows:
+        raise DataError(f"{content.file} is empty: it has no rows.")
     header = has_header(rows)
     notes = list(content.notes)
     if options.columns:
@@ -59,6 +70,9 @@ def read_separated(content: Content, options: ReadOptions, new_file: Callable[[]
             notes.append(f"has a header of its own ({', '.join(rows[0])}), which {options.flags}columns replaces")
     elif header:
         names = header_names(rows[0])
+    elif len(before) == len(rows[0]):
+        names = list(before)
+        notes.append("has no header: it was read with the columns of the part before it")
     else:
         names = _assumed_names(content, layout, rows, options)
         notes.append(
@@ -87,6 +101,12 @@ def _assumed_names(content: Content, layout: Layout, rows: list[list[str]], opti
     items = not options.is_log
     if len(rows[0]) == 2 and not items and _grouped(content.path, layout):
         return ["user", "item"]
+    widths = sorted({len(row) for row in rows})
+    if len(widths) > 2 and not items:
+        raise DataError(
+            f"{content.file} has no header, and its rows have {widths[0]} to {widths[-1]} values: if each line is a user "
+            f"and their items, give {options.flags}format sequences."
+        )
     if not options.flags:
         raise DataError(
             f"{content.file} has no header (its first row: {_shown(rows[0])}): add a first line with the names of its "
@@ -212,7 +232,7 @@ def _try_dialect(
 ) -> tuple[str | None, int]:
     done = 0
     with (
-        _long_fields(),
+        long_fields(),
         path.open(encoding="utf-8", newline="") as source,
         copy.open("w", encoding="utf-8", newline="") as target,
     ):
@@ -245,16 +265,6 @@ def _count_rows(path: Path, separator: str, dialect: dict[str, Any]) -> int:
         for row in csv.reader(source, delimiter=separator, strict=True, **dialect):
             rows += bool(row and any(map(str.strip, row)))
     return rows
-
-
-@contextlib.contextmanager
-def _long_fields() -> Iterator[None]:
-    """Let a field be as long as it is: the csv module stops at 131,072 characters otherwise."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _unreadable(content: Content, complaint: str, layout: Layout, names: Sequence[str], flag: str) -> DataError:
