@@ -26,6 +26,8 @@ SECONDS = re.compile(r"\d{9,19}(\.\d*)?")
 """Digits of a time since 1970."""
 TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 """A RecBole header names the type of each column: ``user_id:token``."""
+MISSING = ("", "-", "?", "na", "n/a", "nan", "null", "none", "\\n")
+"""What stands where a number is missing, in small letters."""
 USUAL = {name for names in USUAL_NAMES.values() for name in names} | set(FURTHER_TEXT)
 
 
@@ -82,10 +84,10 @@ def split_line(line: str, separator: str) -> list[str]:
     return line.split() if separator == " " else line.rstrip("\r\n").split(separator)
 
 
-def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns.
+def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
+    """Whether the first row names the columns; None if nothing tells, as where all values are words.
 
-    It does if names are of the usual ones, or if it holds text where the rows below hold numbers or dates. It does
+    It does if names are of the usual ones, or if it holds words where the rows below hold numbers or dates. It does
     not if it holds numbers or dates itself, or values that occur again below.
     """
     first, below = rows[0], rows[1:]
@@ -93,14 +95,15 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     measured = any(_measure(value) for value in first)
     if all(TYPED.fullmatch(value) for value in first) or usual > 1 or (usual and not measured):
         return True
-    if measured or not below:
-        return not measured
+    if measured:
+        return False
     columns = [[value for value in column if value] for column in itertools.zip_longest(*below, fillvalue="")]
-    if any(column and all(map(_measure, column)) for column in columns):
+    pairs = list(zip(first, columns, strict=False))
+    if any(column and all(map(_measure, column)) and value.lower() not in MISSING for value, column in pairs):
         return True
-    recurring = any(value and value in column for value, column in zip(first, columns, strict=False))
-    digits = all(any(map(str.isdigit, value)) for row in rows for value in row)
-    return not (recurring or digits)
+    recurring = any(value and value in column for value, column in pairs)
+    digits = bool(below) and all(any(map(str.isdigit, value)) for row in rows for value in row)
+    return False if recurring or digits else None
 
 
 def header_names(row: Sequence[str]) -> list[str]:

@@ -16,13 +16,11 @@ from typing import Any
 from lightrec.data.content import Content
 from lightrec.data.frames import pl
 from lightrec.data.layout import (
-    USUAL,
     Layout,
-    has_header,
+    find_header,
     header_names,
     long_fields,
     parse_separator,
-    plain_name,
     propose_names,
     recognise_layout,
     split_lines,
@@ -62,10 +60,11 @@ def read_separated(
     rows = split_lines(content.head, layout)
     if not rows:
         raise DataError(f"{content.file} is empty: it has no rows.")
-    header = has_header(rows)
+    found = find_header(rows)
+    header = found is not False
     notes = list(content.notes)
     if options.columns:
-        names, header = _given_names(content.file, rows[0], options), header and _usual(rows[0])
+        names, header = _given_names(content.file, rows[0], options), found is True
         if header:
             notes.append(f"has a header of its own ({', '.join(rows[0])}), which {options.flags}columns replaces")
     elif header:
@@ -104,8 +103,8 @@ def _assumed_names(content: Content, layout: Layout, rows: list[list[str]], opti
     widths = sorted({len(row) for row in rows})
     if len(widths) > 2 and not items:
         raise DataError(
-            f"{content.file} has no header, and its rows have {widths[0]} to {widths[-1]} values: if each line is a user "
-            f"and their items, give {options.flags}format sequences."
+            f"{content.file} has no header, and its rows have {widths[0]} to {widths[-1]} values: if each line is a "
+            f"user and their items, give {options.flags}format sequences."
         )
     if not options.flags:
         raise DataError(
@@ -123,10 +122,6 @@ def _grouped(path: Path, layout: Layout) -> bool:
     values = _split(_lines(path), layout.separator, ["user", "item"]).collect()
     runs, distinct = values.select(pl.all().rle_id().max() + 1), values.select(pl.all().n_unique())
     return bool(runs["user"][0] == distinct["user"][0] < len(values) and runs["item"][0] > distinct["item"][0])
-
-
-def _usual(first: Sequence[str]) -> bool:
-    return any(plain_name(value) in USUAL for value in header_names(first))
 
 
 def _require_different(file: str, names: Sequence[str]) -> None:
@@ -168,7 +163,7 @@ def _plain_frame(
 def _scan(path: Path, separator: str, names: Sequence[str], quoted: bool, skip: int = 0) -> pl.LazyFrame:
     return pl.scan_csv(
         path,
-        has_header=False,
+        find_header=False,
         separator=separator,
         quote_char='"' if quoted else None,
         skip_rows=skip,

@@ -192,6 +192,14 @@ def test_a_header_that_is_there_is_replaced_and_said(tmp_path):
     assert any("header of its own (user_id, item_id, timestamp)" in note for note in read.notes)
 
 
+@pytest.mark.parametrize(
+    ("first", "kept"), [("u,i,r", False), ("ann,heat,NA", True), ("ann,heat,\\N", True), ("bob,ran,9", True)]
+)
+def test_only_what_is_clearly_a_header_is_replaced(tmp_path, first, kept):
+    read = table(tmp_path / "a.csv", f"{first}\nbob,ran,5\neve,heat,4\n", ReadOptions(columns=("user", "item", "r")))
+    assert len(rows(read)) == 2 + kept
+
+
 def test_named_columns_must_fit(tmp_path):
     with pytest.raises(ConfigError, match=r"--columns names 3 columns, but a has 4"):
         table(tmp_path / "a", HEADERLESS[0][0], ReadOptions(columns=("user", "item", "time")))
