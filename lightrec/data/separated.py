@@ -163,7 +163,7 @@ def _plain_frame(
 def _scan(path: Path, separator: str, names: Sequence[str], quoted: bool, skip: int = 0) -> pl.LazyFrame:
     return pl.scan_csv(
         path,
-        find_header=False,
+        has_header=False,
         separator=separator,
         quote_char='"' if quoted else None,
         skip_rows=skip,
