@@ -27,6 +27,7 @@ AUDITED = {
     "executorch": "sends nothing",
     "fastapi": "sends nothing unless the operator sets FASTAPI_OTEL_AUTO_CONFIGURE=true and an OTLP endpoint",
     "httptools": "sends nothing",
+    "huggingface_hub": "sends versions and the environment with each request: HF_HUB_DISABLE_TELEMETRY",
     "lightning": "runs only in the environment of a peer in a benchmark",
     "litert_torch": "sends nothing",
     "nncf": "sends an event for each use through openvino_telemetry, which is blocked",
@@ -56,6 +57,7 @@ AUDITED = {
     "typer": "sends nothing",
     "uvicorn": "sends nothing",
     "uvloop": "sends nothing",
+    "zstandard": "sends nothing",
 }
 """What each imported library would send by itself, and what stops it. A new import needs a line here."""
 

