@@ -12,7 +12,7 @@ from lightrec.benchmarks.variants import Absent, Variant, catalogue_bytes
 from lightrec.bundle import Manifest, ModelRecord, read_catalogue, read_manifest
 from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
-from lightrec.files import read_json
+from lightrec.files import read_object
 from lightrec.runtime.backends import Backend
 from lightrec.runtime.recommender import Recommender
 
@@ -105,7 +105,7 @@ def _read_run(run: Path) -> Mapping[str, Any]:
     """The run's record, read without torch: it is the worker that needs it."""
     if not (run / "run.json").is_file():
         raise ModelError(f"{run} is not a run (it holds no run.json): give the --out folder of a finished training.")
-    return read_json(run / "run.json")
+    return read_object(run / "run.json", {"dataset": dict, "dataset.checksum": str}, ModelError)
 
 
 def _check_origin(run: Path, record: Mapping[str, Any], bundle: Path, manifest: Manifest) -> None:

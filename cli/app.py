@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +24,7 @@ from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
+from lightrec.cli.numbers import refuse_non_finite
 from lightrec.cli.package import package
 from lightrec.cli.recommend import recommend
 from lightrec.cli.report import report
@@ -35,9 +38,16 @@ from lightrec.errors import LightrecError, OutputError
 from lightrec.home import settle
 from lightrec.terminal import CLOSED, prepare_streams, visible
 
+RESUMED = {"finetune", "train", "distill", "tune", "demo", "reproduce", "data get"}
+"""Commands that go on where they were stopped; all others write at the end, or nothing."""
+
 
 class _Commands(TyperGroup):
     """Lists the commands in the order of use (Typer alone would put the group ``data`` last), and words its errors."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        refuse_non_finite(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: name != "data")
@@ -133,10 +143,34 @@ def main() -> None:
     except MemoryError:
         _refuse("The memory does not suffice: close other programs, or ask for less.")
     except OSError as error:
-        _refuse(_sentence_of(error))
+        _refuse(_disk_failure(error) or _sentence_of(error))
     except KeyboardInterrupt:
-        typer.secho("Stopped. Run the same command again to go on from what is saved.", err=True)
+        typer.secho(_stopped(), err=True)
         sys.exit(130)
+    except Exception as error:  # libraries wrap a full disk in exceptions of their own
+        sentence = _disk_failure(error)
+        if sentence is None:
+            raise
+        _refuse(sentence)
+
+
+def _stopped() -> str:
+    """What Ctrl-C leaves behind."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if {" ".join(words[:1]), " ".join(words[:2])} & RESUMED:
+        return "Stopped. Run the same command again to go on from what is saved."
+    return "Stopped. Nothing was changed."
+
+
+def _disk_failure(error: Exception) -> str | None:
+    """What to say where a file could not be written, by the place that the command line names; None for all else."""
+    from lightrec.write_failures import write_failure
+
+    words = iter(sys.argv[1:])
+    given = next((word for word in words if re.match(r"--out(=|$)", word)), None)
+    place = given.removeprefix("--out").removeprefix("=") or next(words, "") if given else ""
+    failure = write_failure(error, Path(place) if place else None)
+    return None if failure is None else str(failure)
 
 
 def _refuse(sentence: str) -> NoReturn:

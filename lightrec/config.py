@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -27,9 +28,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"The configuration file {path} does not exist: check the path given to --config.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The configuration file {path} is not valid TOML: {error}.") from None
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"The configuration file {path} is not UTF-8 text: save it as UTF-8.") from None
+    except RecursionError:
+        raise ConfigError(f"The configuration file {path} is nested too deeply: settings are not.") from None
+    except ValueError as error:
+        raise ConfigError(f"The configuration file {path} is not valid TOML: {str(error).rstrip('.')}.") from None
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
@@ -53,9 +58,9 @@ def parse_mapping(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, l
     """Build the dataclass ``kind`` from ``values``, or say what is wrong with them.
 
     Args:
-        kind: a dataclass; fields may be ``int``, ``float``, ``str``, ``bool``, ``dict``, ``Literal[...]``, a tuple of
-            one of these (``tuple[str, ...]``), or any of these ``| None``. It may define ``problems(self) ->
-            list[str]`` for rules that span fields.
+        kind: a dataclass; fields may be ``int``, ``float`` (finite alone), ``str``, ``bool``, ``dict``,
+            ``Literal[...]``, a tuple of one of these (``tuple[str, ...]``), or any of these ``| None``. It may define
+            ``problems(self) -> list[str]`` for rules that span fields.
         values: keys are field names; missing ones keep the field's default.
 
     Returns:
@@ -107,8 +112,12 @@ def _convert(value: Any, hint: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError("must be a list")
         return tuple(_convert(part, arguments[0]) for part in value)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ValueError(f"must be of type {hint.__name__}")
     return value

@@ -18,7 +18,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,29 +44,57 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_object(path: Path, needs: Mapping[str, type], error: type[LightrecError]) -> dict[str, Any]:
-    """The object in a UTF-8 JSON file, checked.
+def read_object(path: Path, types: Mapping[str, type], error: type[LightrecError]) -> dict[str, Any]:
+    """The object in a UTF-8 JSON file, whose keys are checked as far as they are there.
 
     Args:
         path: the file.
-        needs: keys that must be there and the types of their values; ``a.b`` is the key ``b`` of the object at ``a``.
-        error: what is raised, naming the file, if it cannot be read, is no such object, or a key is missing or wrong.
+        types: of the values at keys; ``a.b`` is the key ``b`` of the object at ``a``. A float may be an int.
+        error: what is raised, naming the file, if it cannot be read, is no such object, or a value is of another
+            type; and later, if a key is asked for that it lacks.
     """
-    try:
-        values = read_json(path)
-    except (OSError, ValueError, RecursionError):
-        raise error(f"{path} is missing, damaged or cut short: it is not JSON.") from None
-    for key, kind in needs.items():
-        value = values
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if not (isinstance(value, int | float) if kind is float else isinstance(value, kind)) or (
-            isinstance(value, bool) and kind is not bool
-        ):
-            raise error(f"{path} is damaged: its {key!r} is missing or not of type {kind.__name__}.")
-    if not isinstance(values, dict):
-        raise error(f"{path} is damaged: it holds no JSON object.")
+    values = _Object.read(path, error)
+    for key, kind in types.items():
+        place: Any = values
+        *outer, last = key.split(".")
+        for part in outer:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict) and last in place and not _is(place[last], kind):
+            raise error(f"{path} is damaged: its {key!r} must be of type {kind.__name__}.")
     return values
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that tells which key it lacks; those inside it do so too."""
+
+    say: Callable[[str], LightrecError]
+
+    @classmethod
+    def read(cls, path: Path, error: type[LightrecError]) -> _Object:
+        def lacks(key: str) -> LightrecError:
+            return error(f"{path} is damaged: it has no {key!r}.")
+
+        def made(pairs: dict[str, Any]) -> _Object:
+            found = cls(pairs)
+            found.say = lacks
+            return found
+
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
+        except (OSError, ValueError, RecursionError):
+            raise error(f"{path} is missing, damaged or cut short: it is not JSON.") from None
+        if not isinstance(values, _Object):
+            raise error(f"{path} is damaged: it holds no JSON object.")
+        return values
+
+    def __missing__(self, key: str) -> Any:
+        raise self.say(key)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -63,23 +63,29 @@ def writing(path: Path) -> Iterator[None]:
         raise failure from error
 
 
-def write_failure(error: BaseException, path: Path) -> WriteError | None:
-    """The sentence about ``error``, which was raised while ``path`` was being written; None if that was not why."""
+def write_failure(error: BaseException, path: Path | None) -> WriteError | None:
+    """The sentence about ``error``, which was raised while ``path`` was being written; None if that was not why.
+
+    Without a path only a full disk and the like are told from other errors.
+    """
     for link in _chain(error):
         number = _number(link)
         named = getattr(link, "filename", None)
-        if number not in REASONS:
-            continue
-        if named is None or _belongs(str(named), path):
-            return WriteError(f"{path} cannot be written: {REASONS[number]}.")
+        if path is not None and number in REASONS and (named is None or _belongs(str(named), path)):
+            return _sentence(path, number)
         if number in ALWAYS_WRITES:
-            return WriteError(f"{named} cannot be written: {REASONS[number]}.")
-    tried = _try_to_write(path)
+            return _sentence(named or "A file", number)
+    tried = None if path is None else _try_to_write(path)
     if tried is not None and tried.errno in ALWAYS_WRITES:
-        return WriteError(f"{path} cannot be written: {REASONS[tried.errno]}.")
+        return _sentence(path, tried.errno)
     if any(CUT_SHORT.search(str(link)) for link in _chain(error)):
-        return WriteError(f"{path} cannot be written: a file was cut short; is the disk full, or the file too large?")
+        place = "A file" if path is None else path
+        return WriteError(f"{place} cannot be written whole: is the disk full, or the file too large?")
     return None
+
+
+def _sentence(place: object, number: int) -> WriteError:
+    return WriteError(f"{place} cannot be written: {REASONS[number]}.")
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -45,6 +45,11 @@ def test_values_take_the_type_of_their_field():
         ("epochs", 2.5, "epochs = 2.5 must be of type int"),
         ("epochs", 0, "epochs = 0 must be at least 1"),
         ("rate", "fast", "rate = 'fast' must be of type float"),
+        ("rate", math.nan, "rate = nan must be a finite number"),
+        ("rate", -math.inf, "rate = -inf must be a finite number"),
+        ("epochs", math.inf, "epochs = inf must be a finite number"),
+        ("rate", 10**400, f"rate = {10**400} is too large"),
+        ("epochs", 2**63, f"epochs = {2**63} is too large"),
         ("resume", 1, "resume = 1 must be of type bool"),
         ("student", "gru", "student = 'gru' must be one of sasrec, mini-bert"),
         ("layers", 3, "layers = 3 must be a list"),
@@ -88,11 +93,23 @@ def test_a_toml_file_that_cannot_be_read_is_a_config_error(tmp_path):
     broken.write_text("epochs = = 3")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML: .*line 1"):
         read_toml(broken)
+    for content in (
+        b"seed = " + b"9" * 5000,
+        b"x = " + b"[" * 100_000,
+        b"x = '\xff'",
+        "x = 1".encode("utf-16"),
+        b"\x00",
+    ):
+        broken.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"broken\.toml is "):
+            read_toml(broken)
 
 
 def test_a_toml_file_is_its_tables(tmp_path):
     (tmp_path / "x.toml").write_text('data = "d"\nlayers = [1, 2]\n')
     assert read_toml(tmp_path / "x.toml") == {"data": "d", "layers": [1, 2]}
+    (tmp_path / "x.toml").write_text('data = "d"\n', encoding="utf-8-sig")
+    assert read_toml(tmp_path / "x.toml") == {"data": "d"}
 
 
 TOML_VALUES = (

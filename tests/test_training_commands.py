@@ -86,6 +86,99 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capfd)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture
+def command_line(monkeypatch, capfd):
+    """Run a command line as a program; its exit code and what it said on standard error."""
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["lightrec", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, capfd.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["train", "d", "--out", "o"], "dropout"),
+        (["finetune", "d", "--out", "o"], "item-learning-rate"),
+        (["distill", "d", "--out", "o", "--teacher", "t"], "temperature"),
+        (["tune", "d", "--out", "o"], "quantile"),
+        (["evaluate", "popularity", "d"], "quantile"),
+        (["export", "r", "--out", "o"], "max-ndcg-drop"),
+        (["items", "add", "b", "--out", "o"], "max-ndcg-drop"),
+        (["bench", "b"], "seconds"),
+        (["bench", "b"], "p99-ms"),
+        (["serve", "b"], "timeout"),
+        (["compare", "a", "b"], "max-ndcg-drop"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_by_their_flag(command_line, words, flag, number):
+    code, said = command_line(*words, f"--{flag}={number}")
+    assert code == 2
+    assert f"--{flag}" in said or f"{flag.replace('-', '_')} =" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "goes_on"),
+    [
+        (["train", "d", "--out", "o"], True),
+        (["data", "get", "ml-100k", "--out", "o"], True),
+        (["tune", "d", "--out", "o"], True),
+        (["demo"], True),
+        (["data", "prepare", "d", "--out", "o"], False),
+        (["export", "r", "--out", "o"], False),
+        (["teacher-scores", "r", "d", "--out", "train"], False),
+        (["bench", "train"], False),
+        (["items", "add", "b", "--out", "o"], False),
+    ],
+)
+def test_a_stopped_command_promises_to_go_on_only_where_it_does(command_line, monkeypatch, words, goes_on):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightrec.cli.app.app", stop)
+    code, said = command_line(*words)
+    assert code == 130
+    assert ("again" in said, "Nothing was changed" in said) == (goes_on, not goes_on)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError("400 requested and 16 written"),
+        OSError(28, "No space left on device", "o/.part"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+        ValueError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+@pytest.mark.parametrize("out", [["--out", "o"], ["--out=o"]])
+def test_a_full_disk_is_a_sentence_about_the_destination_wherever_it_is_met(command_line, monkeypatch, error, out):
+    def fill():
+        raise error
+
+    monkeypatch.setattr("lightrec.cli.app.app", fill)
+    code, said = command_line("anything", *out)
+    assert code == 2
+    assert said.startswith("Error: o cannot be written")
+    assert said.count("\n") == 1
+
+
+def test_other_errors_of_the_program_itself_are_shown_as_they_are(monkeypatch):
+    def fail():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lightrec.cli.app.app", fail)
+    monkeypatch.setattr("sys.argv", ["lightrec", "train", "d", "--out", "o"])
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
 @pytest.mark.parametrize("command", ["finetune", "train", "distill"])
 def test_the_help_names_the_defaults_of_the_settings(command):
     import dataclasses

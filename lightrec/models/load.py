@@ -18,7 +18,7 @@ from lightrec.models.teacher import Teacher, TeacherConfig
 FORMAT_VERSION = 1
 """Of run.json; a run with a higher one is refused."""
 
-NEEDED: dict[str, type] = {
+TYPES: dict[str, type] = {
     "format_version": int,
     "kind": str,
     "model_type": str,
@@ -34,8 +34,9 @@ NEEDED: dict[str, type] = {
     "split.name": str,
     "split.quantile": float,
     "validation": dict,
+    "files": dict,
 }
-"""What every run.json holds."""
+"""What a run.json holds."""
 
 STUDENTS: dict[str, tuple[type[StudentConfig], type[Student]]] = {
     "sasrec": (SasrecConfig, Sasrec),
@@ -63,13 +64,13 @@ def read_run(run: str | Path) -> dict[str, Any]:
             f"{run} {'is unfinished' if begun else 'is not a run'} (it holds no run.json): give the --out folder of a "
             "finished lightrec finetune, train or distill; an unfinished one goes on when its command is given again."
         )
-    version = read_object(path / "run.json", {"format_version": int}, ModelError)["format_version"]
+    version = read_object(path / "run.json", {"format_version": int}, ModelError).get("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise ModelError(
             f"{path / 'run.json'} has format version {version}, and this lightrec reads {FORMAT_VERSION}: open it with "
             "the lightrec that wrote it."
         )
-    return read_object(path / "run.json", NEEDED, ModelError)
+    return read_object(path / "run.json", TYPES, ModelError)
 
 
 def model_files(run: Path) -> dict[str, str]:

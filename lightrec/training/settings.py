@@ -79,6 +79,8 @@ class TrainingSettings:
             for key, low in least.items()
             if getattr(self, key) < low
         ]
+        if self.seed >= 2**32:
+            mistakes.append(f"seed = {self.seed} must be below 2**32")
         if self.learning_rate < 0:
             mistakes.append(f"learning_rate = {self.learning_rate} must be above 0, or 0 to have it chosen")
         if self.logit_scale <= 0:

@@ -138,13 +138,24 @@ def test_a_damaged_file_of_a_run_is_named(tiny_dataset, run, name, text):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("config", []), ("dataset", {"name": 1}), ("split", {"name": "x"}), ("seed", None), ("format_version", True)],
+    [("config", []), ("dataset", {"name": 1}), ("split", {"name": 1}), ("seed", None), ("format_version", True)],
 )
 def test_a_record_with_a_wrong_value_is_named_with_its_key(run, key, value):
     record = read_json(run / "run.json")
     (run / "run.json").write_text(json.dumps({**record, key: value}))
     with pytest.raises(ModelError, match=rf"run/run.json is damaged: its '{key}"):
         read_run(run)
+
+
+def test_a_key_that_a_record_lacks_is_named_when_it_is_asked_for(run):
+    record = read_json(run / "run.json")
+    del record["dataset"]["checksum"], record["validation"]
+    (run / "run.json").write_text(json.dumps(record))
+    found = read_run(run)
+    with pytest.raises(ModelError, match=r"run/run.json is damaged: it has no 'validation'"):
+        found["validation"]
+    with pytest.raises(ModelError, match=r"run/run.json is damaged: it has no 'checksum'"):
+        found["dataset"]["checksum"]
 
 
 def test_a_record_of_a_newer_lightrec_is_refused(run):
