@@ -38,8 +38,12 @@ from lightrec.errors import LightrecError, OutputError
 from lightrec.home import settle
 from lightrec.terminal import CLOSED, prepare_streams, visible
 
-RESUMED = {"finetune", "train", "distill", "tune", "demo", "reproduce", "data get"}
-"""Commands that go on where they were stopped; all others write at the end, or nothing."""
+NOT_RESUMED = {
+    *("data prepare", "data describe", "teacher-scores", "evaluate", "export"),
+    *("items fit", "items add", "items remove", "items retitle"),
+    *("package", "bench", "report", "compare", "recommend", "serve", "verify", "doctor"),
+}
+"""Commands that write at their end, or nothing; all others go on where they were stopped."""
 
 
 class _Commands(TyperGroup):
@@ -157,9 +161,9 @@ def main() -> None:
 def _stopped() -> str:
     """What Ctrl-C leaves behind."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    if {" ".join(words[:1]), " ".join(words[:2])} & RESUMED:
-        return "Stopped. Run the same command again to go on from what is saved."
-    return "Stopped. Nothing was changed."
+    if {" ".join(words[:1]), " ".join(words[:2])} & NOT_RESUMED:
+        return "Stopped. Nothing was changed."
+    return "Stopped. Run the same command again to go on from what is saved."
 
 
 def _disk_failure(error: Exception) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from command_lines import leaves
 from typer.testing import CliRunner
 
-from lightrec.cli.app import app, main
+from lightrec.cli.app import NOT_RESUMED, app, main
 from lightrec.errors import ConfigError
 
 RECORD = {"validation": {"ndcg@10": 0.1, "hr@10": 0.2, "epoch": 1}, "epochs_trained": 1, "seconds": 1.0}
@@ -145,6 +146,12 @@ def test_a_stopped_command_promises_to_go_on_only_where_it_does(command_line, mo
     code, said = command_line(*words)
     assert code == 130
     assert ("again" in said, "Nothing was changed" in said) == (goes_on, not goes_on)
+
+
+def test_every_command_goes_on_or_is_listed_as_one_that_does_not():
+    every = {" ".join(words) for words in leaves()}
+    assert every >= NOT_RESUMED
+    assert every - NOT_RESUMED == {"finetune", "train", "distill", "tune", "demo", "reproduce", "data get"}
 
 
 @pytest.mark.parametrize(
