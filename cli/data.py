@@ -68,6 +68,20 @@ def prepare_command(
         _column("--time-format", 'Of the times: "%d/%m/%Y %H:%M", seconds, milliseconds, days, positions, ...'),
     ] = None,
     text_column: Annotated[list[str] | None, _column("--text-column", "The title, then more; repeatable.")] = None,
+    items_id_column: Annotated[
+        str | None, _column("--items-id-column", "Which item, in the items file, if it has another name there.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            help='Only rows for which this holds: "event=view|cart", "rating>=4", "time!=" (has a time); repeatable.',
+            show_default=False,
+        ),
+    ] = None,
+    keep_na_ids: Annotated[
+        bool, typer.Option("--keep-na-ids", help="NA, None, null, ... are real ids; otherwise such rows are left out.")
+    ] = False,
     separator: Annotated[str | None, _reading("--separator", "Between values: , ; tab space :: ...")] = None,
     encoding: Annotated[str | None, _reading("--encoding", "Of the text: utf-8, latin-1, cp1251, ...")] = None,
     columns: Annotated[
@@ -99,7 +113,9 @@ def prepare_command(
     from lightrec.data.prepare import prepare
     from lightrec.data.readers import ReadOptions
 
-    flags = ColumnFlags(user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()))
+    flags = ColumnFlags(
+        user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()), items_id=items_id_column
+    )
     dataset = prepare(
         interactions,
         out,
@@ -112,6 +128,8 @@ def prepare_command(
         drop_repeats=drop_repeats,
         order_only=order_only,
         time_format=time_format,
+        where=where or (),
+        keep_na_ids=keep_na_ids,
         reuse_ids=reuse_ids,
     )
     _print_prepared(dataset, json)
@@ -192,9 +210,10 @@ def describe_command(
 
 
 def _print_prepared(dataset: Dataset, json: bool) -> None:
-    from lightrec.cli.data_report import prepared_report
+    from lightrec.cli.data_report import next_steps, prepared_report
 
     if json:
         print_json(dataset.description)
     else:
         console.print(prepared_report(dataset), markup=True)
+        console.print(next_steps(dataset), soft_wrap=True)

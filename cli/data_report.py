@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -16,21 +17,26 @@ if TYPE_CHECKING:
 NOTES = {
     "catalogue_items_without_interactions": "row(s) of the items file left out: no interactions",
     "catalogue_duplicate_ids": "row(s) of the items file left out: id was there before",
+    "catalogue_without_id": "row(s) of the items file left out: no id",
     "items_missing_from_catalogue": "item(s) not in the items file: kept, without text",
     "users_with_one_event": "user(s) with one event: trained on, never asked about",
     "items_without_interactions": "item(s) without interactions keep the index they had",
     "items_new": "item(s) new since the earlier data set",
 }
+LEFT_OUT = {"rows_by_where": "not chosen by --where", "rows_without_id": "without a user or an item"}
 
 
 def prepared_report(dataset: Dataset) -> RenderableType:
-    """What went in, what was dropped and why, what is there now, and what to do next."""
+    """What went in, what was dropped and why, what is there now, and what every column became."""
     description = dataset.description
     source, dropped = description["source"], description["dropped"]
     table = Table(box=box.SIMPLE_HEAD, title=_heading(dataset.name), title_justify="left")
     for heading in ("", "interactions", "users", "items"):
         table.add_column(heading, justify="right" if heading else "left")
     table.add_row("read", f"{source['rows']:,}", f"{source['users']:,}", f"{source['items_seen']:,}")
+    for key, label in LEFT_OUT.items():
+        if dropped.get(key):
+            table.add_row(label, _minus(dropped[key]), "", "", style="dim")
     if description["options"]["drop_repeats"]:
         table.add_row("repeats of the item just before", _minus(dropped["consecutive_repeats"]), "", "", style="dim")
     if description["options"]["k_core"] > 1:
@@ -40,18 +46,21 @@ def prepared_report(dataset: Dataset) -> RenderableType:
     table.add_row("kept", *(f"{size:,}" for size in sizes), style="bold")
     counts = dropped | description["notes"]
     notes = [f"[dim]Note:[/dim] {counts[key]:,} {text}." for key, text in NOTES.items() if counts[key]]
-    path = escape(str(dataset.path))
-    end = [
-        f"Written to [bold]{path}[/bold] (checksum {dataset.checksum[:12]}).",
-        f"Look at it:  lightrec data describe {path}",
-        f"Go on:       lightrec finetune {path} --out runs/teacher",
-    ]
-    told = [*source.get("reading", []), *source["columns"].get("notes", [])]
-    reading = [f"[dim]Read:[/dim] {escape(note)}" for note in told]
-    lines = [*reading, _read_as(dataset), *notes]
+    reading = [f"[dim]Read:[/dim] {escape(note)}" for note in source.get("reading", [])]
+    lines = [_every_column(source.get("every_column", [])), *reading, *notes]
     if "origin" in description:
         lines.insert(0, f"[dim]From:[/dim] {escape(description['origin'])}; {escape(description['terms'])}")
-    return Group(table, *lines, "", *end)
+    return Group(table, *lines, "")
+
+
+def next_steps(dataset: Dataset) -> str:
+    """Where the data set is and what to do with it: one line each, ready to be copied into a shell."""
+    path = shlex.quote(str(dataset.path))
+    return (
+        f"Written to {dataset.path} (checksum {dataset.checksum[:12]}).\n"
+        f"Look at it:  lightrec data describe {path}\n"
+        f"Go on:       lightrec finetune {path} {_finetune_flags(dataset)}--out runs/teacher"
+    )
 
 
 def _minus(count: int) -> str:
@@ -75,17 +84,22 @@ def _heading(name: str) -> Text:
     return Text(name, "bold not italic")
 
 
-def _read_as(dataset: Dataset) -> str:
-    columns = dataset.description["source"]["columns"]
-    texts = columns["items"]
-    parts = [f"users from {columns['user']}", f"items from {columns['item']}"]
-    if columns["time"] is None:
-        parts.append("no time column, so the order of the rows counts (order-only)")
-    else:
-        unit = "positions (order-only)" if dataset.order_only else columns["time_unit"]
-        parts.append(f"times from {columns['time']}: {unit}")
-    parts.append(f"texts from {', '.join(texts['text'])}" if texts else "no item texts")
-    return f"[dim]Columns:[/dim] {escape('; '.join(parts))}."
+def _every_column(uses: list[dict[str, Any]]) -> RenderableType:
+    """One row for each column of both files: what it became, or that it is not used."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("column", "", "became", "values"):
+        table.add_column(heading, justify="right" if heading == "values" else "left", overflow="fold")
+    for use in uses:
+        of_items = " (items file)" if use["file"] == "items" else ""
+        values = f"{use['values']:,}" if use["values"] is not None else ""
+        cells = [use["column"] + of_items, use["role"], use["became"], values]
+        table.add_row(*(Text(cell) for cell in cells), style="dim" if use["role"] == "not used" else "")
+    return table if uses else ""
+
+
+def _finetune_flags(dataset: Dataset) -> str:
+    """What ``lightrec finetune`` needs for these data: without texts, the items' ids are all there is."""
+    return "" if any(text is not None for text in dataset.item_texts) else "--item-input ids "
 
 
 def _facts(description: dict[str, Any]) -> list[tuple[str, str]]:

@@ -105,6 +105,7 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
         except DownloadError as second:
             raise DownloadError(f"{str(error).rstrip('.')}, and {second}") from None
     options.setdefault("name", name)
+    options.setdefault("time_format", "seconds")
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch) / f"{name}-{part}.parquet" for part in ("interactions", "items")]
         for table, file in zip(tables, files, strict=True):

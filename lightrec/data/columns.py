@@ -1,32 +1,12 @@
-"""Which column is which: named by a flag, or recognised by its usual name.
-
-Names are compared without case, spaces, hyphens and underscores: ``user_id``, ``userId`` and ``User ID`` are one name.
-"""
+"""Which column is the user, the item, the title: named by a flag, or recognised by its usual name."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
+from lightrec.data.column_names import BASKETS, FURTHER_TEXT, ITEMS, SAME_THING, SESSIONS, TITLES, USERS, named, plain
 from lightrec.errors import DataError
-
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "user": ("userid", "user", "uid", "reviewerid", "customerid", "memberid", "visitorid", "sessionid"),
-    "item": (
-        *("itemid", "item", "iid", "movieid", "parentasin", "asin", "productid", "product", "sku", "articleid"),
-        *("newsid", "trackid", "songid", "artistid", "bookid", "isbn", "gameid", "videoid", "businessid"),
-    ),
-    "time": ("timestamp", "unixreviewtime", "time", "ts", "unixtime", "datetime", "date", "eventtime", "createdat"),
-    "title": ("title", "itemtitle", "movietitle", "producttitle", "name", "itemname", "productname", "headline"),
-}
-"""For each role, the names recognised, most telling first."""
-
-FURTHER_TEXT = (
-    *("year", "releaseyear", "genres", "genre", "class", "maincategory", "categories", "category"),
-    *("brand", "author", "authors", "artist"),
-)
-"""Columns that join the title in an item's text when no text column is named, in this order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,47 +21,115 @@ class ColumnFlags:
     """Of the interactions: when (``--time-column``)."""
     text: tuple[str, ...] = ()
     """Of the items: the title first, then what is joined to it (``--text-column``, repeatable)."""
+    items_id: str | None = None
+    """Of the items: which item, if the column has another name there (``--items-id-column``)."""
 
 
-def find_column(role: str, named: str | None, columns: Sequence[str], file: str) -> str | None:
-    """The column of ``file`` that plays ``role`` ("user", "item" or "time"), or None if none is recognised.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The column that plays a role."""
+
+    column: str
+    notes: tuple[str, ...] = ()
+    """Sentences that say which others might have been meant."""
+
+
+def choose_user(flag: str | None, columns: Sequence[str], file: str) -> Choice:
+    """The column of the users; that of the sessions where there is none.
 
     Raises:
-        DataError: if the column ``named`` by a flag is not in the file.
+        DataError: if the column named by ``flag`` is missing, none is recognised, or two have the same name but for
+            case and punctuation.
     """
-    if named is not None:
-        return _require_named(role, named, columns, file)
-    return _first(USUAL_NAMES[role], columns)
+    if flag is not None:
+        return Choice(require_named("user", flag, columns, file))
+    found = named((*USERS, *SESSIONS), columns)
+    if not found:
+        raise _not_recognised("user", columns, file, named(BASKETS, columns))
+    return Choice(_first("user", found, file), _others("user", found))
 
 
-def require_column(role: str, named: str | None, columns: Sequence[str], file: str) -> str:
-    """As :func:`find_column`, but none recognised is a :class:`DataError` that lists what the file has."""
-    found = find_column(role, named, columns, file)
-    if found is None:
+def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
+    """The column of the items.
+
+    Raises:
+        DataError: as :func:`choose_user`, and if columns of several things are recognised (a track, its artist).
+    """
+    if flag is not None:
+        return Choice(require_named("item", flag, columns, file))
+    found = named(ITEMS, columns)
+    if not found:
+        raise _not_recognised("item", columns, file, [])
+    things = {SAME_THING.get(plain(column), column) for column in found}
+    if len(things) > 1 and SAME_THING.get(plain(found[0])) != "item":
         raise DataError(
-            f"{file} has no column recognised as the {role} (its columns: {', '.join(columns)}): "
-            f"name it with --{role}-column."
+            f"{file} has several columns that may be the item ({', '.join(found)}): choose one with --item-column."
         )
-    return found
+    return Choice(_first("item", found, file), _others("item", found))
 
 
-def text_columns(named: Sequence[str], columns: Sequence[str], file: str) -> list[str]:
+def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str], file: str) -> str:
+    """The column of the ids in an items file.
+
+    It is the one named by ``--items-id-column``; else the one named by ``--item-column``, or with the name ``item``
+    that it has in the interactions, if the file has it; else one with a usual name, ``id`` being one.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if flags.items_id is not None:
+        return require_named("items-id", flags.items_id, columns, file)
+    for name in (flags.item, item):
+        if name is not None and name in columns:
+            return name
+    found = named((plain(item),), columns) if item is not None else []
+    found = found or named((*ITEMS, "id", "code", "itemkey", "key"), columns)
+    if not found:
+        raise DataError(
+            f"{file} has no column recognised as the item (its columns: {', '.join(columns)}): "
+            "name it with --items-id-column."
+        )
+    return _first("items-id", found, file)
+
+
+def text_columns(flags: Sequence[str], columns: Sequence[str], file: str) -> list[str]:
     """The columns of an items file that make up an item's text, the title first; empty if there are none."""
-    if named:
-        return [_require_named("text", name, columns, file) for name in named]
-    title = _first(USUAL_NAMES["title"], columns)
-    further = [_first((name,), columns) for name in FURTHER_TEXT]
-    return [column for column in (title, *further) if column is not None]
+    if flags:
+        return [require_named("text", name, columns, file) for name in flags]
+    title = named(TITLES, columns)[:1]
+    further = [column for name in FURTHER_TEXT for column in named((name,), columns)[:1]]
+    return list(dict.fromkeys([*title, *further]))
 
 
-def _require_named(role: str, named: str, columns: Sequence[str], file: str) -> str:
-    if named not in columns:
+def require_named(role: str, name: str, columns: Sequence[str], file: str) -> str:
+    """``name``, if it is one of ``columns``; a :class:`DataError` about ``--<role>-column`` otherwise."""
+    if name not in columns:
         raise DataError(
-            f"{file} has no column {named!r}, which --{role}-column names (its columns: {', '.join(columns)})."
+            f"{file} has no column {name!r}, which --{role}-column names (its columns: {', '.join(columns)})."
         )
-    return named
+    return name
 
 
-def _first(usual: Sequence[str], columns: Sequence[str]) -> str | None:
-    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
-    return next((plain[name] for name in usual if name in plain), None)
+def _not_recognised(role: str, columns: Sequence[str], file: str, likely: Sequence[str]) -> DataError:
+    proposal = f" (such as --{role}-column {likely[0]})" if likely else ""
+    return DataError(
+        f"{file} has no column recognised as the {role} (its columns: {', '.join(columns)}): "
+        f"name it with --{role}-column{proposal}."
+    )
+
+
+def _first(role: str, found: Sequence[str], file: str) -> str:
+    """The most telling column, unless another has the same name but for case and punctuation."""
+    alike = [column for column in found if plain(column) == plain(found[0])]
+    if len(alike) > 1:
+        raise DataError(f"{file} has several columns {' and '.join(alike)}: choose one with --{role}-column.")
+    return found[0]
+
+
+def _others(role: str, found: Sequence[str]) -> tuple[str, ...]:
+    if len(found) == 1:
+        return ()
+    return (
+        f"The {role} is taken from {found[0]!r}, not from {' or '.join(map(repr, found[1:]))} "
+        f"(choose with --{role}-column).",
+    )

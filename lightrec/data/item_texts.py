@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
-from lightrec.data.columns import ColumnFlags, require_column, text_columns
+from lightrec.data.clean_text import clean_title, clean_words, join_texts
+from lightrec.data.columns import ColumnFlags, choose_items_id, text_columns
 from lightrec.data.frames import pl
-from lightrec.data.readers import Table, as_ids
+from lightrec.data.ids import read_ids
+from lightrec.data.readers import Table
 from lightrec.errors import DataError
 
 
@@ -25,59 +26,64 @@ class ItemTexts:
     """The columns used: "item", "title" and "text"."""
     duplicates: int = 0
     """Rows left out because their id was there before: the first row counts."""
+    without_id: int = 0
+    """Rows left out because they have no id."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was decided."""
 
 
-def read_item_texts(table: Table, flags: ColumnFlags) -> ItemTexts:
+def read_item_texts(
+    table: Table, flags: ColumnFlags, item: str | None = None, *, keep_na_ids: bool = False
+) -> ItemTexts:
     """Read an items file.
 
     The first text column is the title. Without ``flags.text`` it is the column with the usual name, followed by
     those among year, genres, category, brand and author that the file has.
 
+    Args:
+        table: the items file.
+        flags: columns named by the user.
+        item: the name of the item column in the interactions.
+        keep_na_ids: texts such as "None" and "NA" are ids.
+
     Raises:
-        DataError: if no item or text column is found, or an id is missing.
+        DataError: if no item or text column is found, or no row has an id.
     """
-    item = require_column("item", flags.item, table.columns, table.file)
-    text = [column for column in text_columns(flags.text, table.columns, table.file) if column != item or flags.text]
+    id_column = choose_items_id(flags, item, table.columns, table.file)
+    text = text_columns(flags.text, table.columns, table.file)
+    text = text if flags.text else [column for column in text if column != id_column]
     if not text:
         raise DataError(
             f"{table.file} has no column recognised as a title (its columns: {', '.join(table.columns)}): "
             "name it with --text-column."
         )
-    frame = table.read([item, *text])
-    for column in frame.select(text):
-        if isinstance(column.dtype, pl.Struct) or column.dtype == pl.Binary:
-            raise DataError(
-                f"Column {column.name!r} of {table.file} has type {column.dtype}, which is no text: "
-                "name others with --text-column."
-            )
-    ids = as_ids(frame[item], table.file)
-    first = ids.is_first_distinct()
+    frame = table.read([id_column, *text])
+    _require_texts(frame.select(text), table.file)
+    ids = read_ids(frame[id_column], table.file, keep=keep_na_ids)
+    known = ids.values.is_not_null()
+    if not known.any():
+        raise DataError(f"No row of {table.file} has an id in {id_column!r}: name the column with --items-id-column.")
+    used = known & ids.values.is_first_distinct()
+    titles = clean_title(frame[text[0]])
     return ItemTexts(
-        ids=ids.filter(first),
-        titles=clean(frame[text[0]]).filter(first),
-        texts=join_texts([frame[column] for column in text]).filter(first),
-        columns={"item": item, "title": text[0], "text": text},
-        duplicates=int((~first).sum()),
+        ids=ids.values.filter(used),
+        titles=titles.filter(used),
+        texts=join_texts([titles, *(clean_words(frame[column]) for column in text[1:])]).filter(used),
+        columns={"item": id_column, "title": text[0], "text": text},
+        duplicates=int((known & ~used).sum()),
+        without_id=int((~known).sum()),
+        notes=ids.notes,
     )
 
 
-def join_texts(parts: Sequence[pl.Series]) -> pl.Series:
-    """Join columns to one text a row by ", ", leaving out what is missing; null where all parts are."""
-    frame = pl.DataFrame([clean(part).alias(str(place)) for place, part in enumerate(parts)])
-    joined = pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)
-    return frame.select(pl.when(joined != "").then(joined).alias("text"))["text"]
-
-
-def clean(column: pl.Series) -> pl.Series:
-    """A column as text: white space folded, lists and ``a|b`` joined by spaces, ``1999.0`` to 1999, empty text null."""
-    if isinstance(column.dtype, pl.List):
-        while isinstance(column.dtype.inner, pl.List):  # type: ignore[attr-defined]
-            column = column.list.eval(pl.element().list.explode())
-        column = column.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
-    text = pl.col("text")
-    listed = text.str.contains(r"^\s*\[")  # a list as JSON lines holds it: ["Games", "Puzzles"]
-    text = pl.when(listed).then(text.str.replace_all(r'[\[\]"]', "")).otherwise(text)
-    text = text.str.replace_all("|", " ", literal=True).str.replace_all(r"\s+", " ").str.strip_chars()
-    text = text.str.replace(r"^(\d+)\.0$", "${1}")
-    frame = pl.DataFrame({"text": column.cast(pl.String)}).select(text)
-    return frame.select(pl.when(pl.col("text") != "").then(pl.col("text")).alias("text"))["text"]
+def _require_texts(frame: pl.DataFrame, file: str) -> None:
+    for column in frame:
+        inner = column.dtype
+        while isinstance(inner, pl.List):
+            inner = inner.inner  # type: ignore[assignment]
+        named = isinstance(inner, pl.Struct) and inner is not column.dtype and "name" in {f.name for f in inner.fields}
+        if (isinstance(inner, pl.Struct) and not named) or inner in (pl.Binary, pl.Object):
+            raise DataError(
+                f"Column {column.name!r} of {file} has type {column.dtype}, which is no text: "
+                "name others with --text-column."
+            )

@@ -14,42 +14,21 @@ A user with one event is dropped by the k-core; without it (``k_core=0``) such a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lightrec.data.columns import ColumnFlags, find_column, require_column
+from lightrec.data.columns import ColumnFlags
 from lightrec.data.dataset import Dataset, require_free, write_dataset
+from lightrec.data.events import EventOptions, Log, read_events
+from lightrec.data.every_column import describe_catalogue, describe_log
+from lightrec.data.filters import filter_events, sort_events
 from lightrec.data.frames import pl
 from lightrec.data.item_texts import ItemTexts, read_item_texts
-from lightrec.data.readers import ReadOptions, Table, as_ids
-from lightrec.data.shapes import one_event_a_row
-from lightrec.data.times import POSITIONS, Times, parse_times
+from lightrec.data.readers import ReadOptions, Table
 from lightrec.errors import ConfigError, DataError
-
-
-@dataclasses.dataclass(frozen=True)
-class Events:
-    """Interactions as numbers, one entry per event."""
-
-    users: np.ndarray
-    """int64 ``[events]``: indices into the user ids."""
-    items: np.ndarray
-    """int64 ``[events]``: indices into the item ids."""
-    key: np.ndarray
-    """int64 or float64 ``[events]``: what a user's events are sorted by."""
-    seconds: np.ndarray
-    """int64 ``[events]``: the times to be stored."""
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, chosen: np.ndarray) -> Events:
-        """The events at the positions ``chosen`` (integers or a boolean mask)."""
-        return Events(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
 def prepare(
@@ -65,6 +44,8 @@ def prepare(
     drop_repeats: bool = True,
     order_only: bool = False,
     time_format: str | None = None,
+    where: Sequence[str] = (),
+    keep_na_ids: bool = False,
     reuse_ids: str | Path | None = None,
     details: dict[str, Any] | None = None,
 ) -> Dataset:
@@ -84,6 +65,8 @@ def prepare(
         drop_repeats: drop an event whose item equals that of the user's event before it.
         order_only: the times are positions, not times: keep their order alone.
         time_format: the unit or format of the times (see :func:`~lightrec.data.times.parse_times`).
+        where: conditions such as ``rating>=4`` that all must hold for a row (see :mod:`lightrec.data.conditions`).
+        keep_na_ids: texts such as "None" and "NA" are ids; otherwise their rows are left out.
         reuse_ids: an earlier prepared data set. Its items keep their indices and new ones follow; an item that has no
             interactions any more keeps its place and its text.
         details: further keys of dataset.json.
@@ -99,35 +82,41 @@ def prepare(
     old = Dataset.open(reuse_ids) if reuse_ids is not None else None
     table = Table(interactions, reading)
     items_table = Table(items, reading_items) if items is not None else None
-    catalogue = read_item_texts(items_table, flags) if items_table is not None else None
-    events, user_ids, item_ids, source = _read_events(table, flags, time_format)
-    if catalogue is not None and items_table is not None:
-        _require_overlap(item_ids, catalogue, table.file, items_table.file)
+    log = read_events(table, EventOptions(flags, tuple(where), time_format, order_only, keep_na_ids))
+    catalogue = None
+    if items_table is not None:
+        catalogue = read_item_texts(items_table, flags, log.item, keep_na_ids=keep_na_ids)
+        _require_overlap(log.item_ids, catalogue, table.file, items_table.file)
 
-    order_only = order_only or source["time"] is None or source["time_unit"] == POSITIONS
-    kept, dropped = _filter(_sort(events), k_core, drop_repeats, table.file)
+    order_only = order_only or log.times.order_only
+    kept, dropped = filter_events(sort_events(log.events), k_core, drop_repeats, table.file)
     kept_users, users = np.unique(kept.users, return_inverse=True)
     kept_items, used = np.unique(kept.items, return_inverse=True)
-    final_ids, place = _number_items(item_ids.gather(kept_items).to_list(), old)
+    final_ids, place = _number_items(log.item_ids.gather(kept_items).to_list(), old)
     titles, texts = _texts(final_ids, catalogue, old)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(kept_users)))])
     described = {
         "source": {
             "interactions": table.file,
             "items": items_table.file if items_table is not None else None,
-            "reading": [*table.notes, *(items_table.notes if items_table is not None else [])],
-            "columns": source | {"items": catalogue.columns if catalogue is not None else None},
-            "rows": len(events),
-            "users": len(user_ids),
-            "items_seen": len(item_ids),
+            "reading": [*table.notes, *log.notes, *_catalogue_notes(items_table, catalogue)],
+            "columns": _roles(log, catalogue),
+            "every_column": [*describe_log(table, log), *describe_catalogue(items_table, catalogue)],
+            "rows": log.rows,
+            "users": len(log.user_ids),
+            "items_seen": len(log.item_ids),
         },
         "options": {
             "k_core": k_core,
             "drop_repeats": drop_repeats,
             "order_only": order_only,
+            "where": list(where),
+            "time_format": time_format,
             "reuse_ids": old.checksum if old is not None else None,
         },
-        "dropped": dropped | _dropped_rows(final_ids, catalogue),
+        "dropped": {"rows_by_where": log.not_chosen, "rows_without_id": log.without_id}
+        | dropped
+        | _dropped_rows(final_ids, catalogue),
         "notes": {
             "users_with_one_event": int((np.diff(offsets) == 1).sum()),
             "items_without_text": texts.count(None),
@@ -139,7 +128,7 @@ def prepare(
     return write_dataset(
         out,
         name=name or Path(out).resolve().name,
-        user_ids=user_ids.gather(kept_users).to_list(),
+        user_ids=log.user_ids.gather(kept_users).to_list(),
         item_ids=final_ids,
         item_texts=texts,
         item_titles=titles,
@@ -151,79 +140,26 @@ def prepare(
     )
 
 
-def _read_events(
-    table: Table, flags: ColumnFlags, time_format: str | None
-) -> tuple[Events, pl.Series, pl.Series, dict[str, Any]]:
-    """All events in the order of the file, the ids of users and items, and the columns that they came from."""
-    user = require_column("user", flags.user, table.columns, table.file)
-    item = require_column("item", flags.item, table.columns, table.file)
-    time = find_column("time", flags.time, table.columns, table.file)
-    frame = table.read([user, item] if time is None else [user, item, time])
-    frame = one_event_a_row(frame, item, table)
-    users, user_ids = _number(as_ids(frame[user], table.file))
-    items, item_ids = _number(as_ids(frame[item], table.file))
-    if time is None:
-        places = np.arange(len(frame))
-        times = Times(key=places, seconds=places, unit="order of rows")
-    else:
-        times = parse_times(frame[time], table.file, time_format)
-    events = Events(users=users, items=items, key=times.key, seconds=times.seconds)
-    columns = {"user": user, "item": item, "time": time, "time_unit": times.unit, "notes": list(times.notes)}
-    return events, user_ids, item_ids, columns
-
-
-def _number(ids: pl.Series) -> tuple[np.ndarray, pl.Series]:
-    """An index for each row (int64) and the distinct ids, both by first appearance."""
-    distinct = ids.unique(maintain_order=True).alias("id")
-    numbered = distinct.to_frame().with_row_index("index")
-    rows = ids.alias("id").to_frame().join(numbered, on="id", how="left", maintain_order="left")
-    return rows["index"].cast(pl.Int64).to_numpy(), distinct
-
-
-def _sort(events: Events) -> Events:
-    """By user, then time, then place in the file: numpy's lexsort is stable."""
-    return events.take(np.lexsort((events.key, events.users)))
-
-
-def _filter(events: Events, k_core: int, drop_repeats: bool, file: str) -> tuple[Events, dict[str, int]]:
-    """Drop repeats and apply the k-core until neither drops anything; also the counts of what was dropped."""
-    users, items, read = len(np.unique(events.users)), len(np.unique(events.items)), len(events)
-    repeats, before = 0, -1
-    while len(events) != before:
-        before = len(events)
-        if drop_repeats:
-            events = events.take(~_repeats(events))
-            repeats += before - len(events)
-        events = events.take(_frequent(events.users, k_core) & _frequent(events.items, k_core))
-    if not len(events):
-        raise DataError(
-            f"Nothing of {file} is left: no group of its {users:,} users and {items:,} items has {k_core} events "
-            f"each ({read:,} interactions read, {repeats:,} of them repeats): give a smaller --k-core."
-        )
-    return events, {
-        "consecutive_repeats": repeats,
-        "interactions_by_k_core": read - repeats - len(events),
-        "users_by_k_core": users - len(np.unique(events.users)),
-        "items_by_k_core": items - len(np.unique(events.items)),
+def _roles(log: Log, catalogue: ItemTexts | None) -> dict[str, Any]:
+    return {
+        "user": log.user,
+        "item": log.item,
+        "time": log.time.column,
+        "clock": log.time.clock,
+        "time_unit": log.times.unit,
+        "items": catalogue.columns if catalogue is not None else None,
     }
 
 
-def _repeats(events: Events) -> np.ndarray:
-    """Which events have the user and the item of the event before them."""
-    same = (events.users[1:] == events.users[:-1]) & (events.items[1:] == events.items[:-1])
-    return np.concatenate([[False], same])[: len(events)]
-
-
-def _frequent(indices: np.ndarray, least: int) -> np.ndarray:
-    """Which events belong to a user (or item) with at least ``least`` events."""
-    return np.bincount(indices)[indices] >= least
+def _catalogue_notes(table: Table | None, catalogue: ItemTexts | None) -> list[str]:
+    return [*table.notes, *catalogue.notes] if table is not None and catalogue is not None else []
 
 
 def _require_overlap(item_ids: pl.Series, catalogue: ItemTexts, file: str, items_file: str) -> None:
     if not item_ids.is_in(catalogue.ids.implode()).any():
         raise DataError(
             f"No item of {file} (such as {item_ids[0]!r}) is in {items_file} (such as {catalogue.ids[0]!r}): "
-            "check that both have the same kind of ids, or name the column with --item-column."
+            "check that both have the same kind of ids, or name the column with --item-column or --items-id-column."
         )
 
 
@@ -257,9 +193,10 @@ def _texts(
 def _dropped_rows(final_ids: list[str], catalogue: ItemTexts | None) -> dict[str, int]:
     """Rows of the items file that are not used, by reason."""
     if catalogue is None:
-        return {"catalogue_items_without_interactions": 0, "catalogue_duplicate_ids": 0}
+        return {"catalogue_items_without_interactions": 0, "catalogue_duplicate_ids": 0, "catalogue_without_id": 0}
     used = len(set(final_ids).intersection(catalogue.ids))
     return {
         "catalogue_items_without_interactions": len(catalogue.ids) - used,
         "catalogue_duplicate_ids": catalogue.duplicates,
+        "catalogue_without_id": catalogue.without_id,
     }

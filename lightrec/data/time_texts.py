@@ -61,6 +61,13 @@ def read_written(text: pl.Series, patterns: tuple[str, ...] = PATTERNS) -> pl.Da
     return pl.concat(parts)
 
 
+def read_clock(text: pl.Series) -> pl.DataFrame:
+    """Read times of day such as 13:45:10.5; as :func:`read_written`, with "seconds" since midnight."""
+    clock = pl.col("text")
+    day = pl.when(clock.str.contains(r"^\d{1,2}:\d{2}")).then(pl.format("1970-01-01 {}", clock))
+    return read_written(text.alias("text").to_frame().select(day.alias("text"))["text"], PATTERNS[:1])
+
+
 def _read_chunk(text: pl.Series, patterns: tuple[str, ...]) -> pl.DataFrame:
     found = pl.DataFrame({"seconds": pl.Series([None] * 0, dtype=pl.Int64), "nanos": pl.Series([], dtype=pl.Int64)})
     found = found.clear(len(text))

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from lightrec.data.column_names import CLOCKS, plain
 from lightrec.data.frames import pl
 from lightrec.data.time_format import read_by_format
 from lightrec.data.time_numbers import DIGIT_FORMS, UNITS, digits_form, read_digits, unit_of, units_by_size
-from lightrec.data.time_texts import read_written
+from lightrec.data.time_texts import read_clock, read_written
 from lightrec.data.unreadable_times import TimeColumn, mend_missing, mend_text
 from lightrec.errors import DataError
 
@@ -75,6 +76,30 @@ def parse_times(column: pl.Series, file: str, time_format: str | None = None, ro
     return _noting_odd_dates(_from_numbers(numbers, source), source)
 
 
+def with_clock(dates: Times, clock: pl.Series, file: str, rows: np.ndarray | None = None) -> Times:
+    """Add times of day to dates: text such as 13:45, the type Time of Parquet, or numbers (see ``CLOCKS``).
+
+    Raises:
+        DataError: naming the first row without a readable time of day.
+    """
+    source = TimeColumn(clock, file, rows)
+    per_unit = CLOCKS.get(plain(clock.name))
+    numbers = clock.cast(pl.Float64, strict=False) if clock.dtype != pl.Time else None
+    if per_unit is not None and numbers is not None and not numbers.has_nulls():
+        nanos = np.round(numbers.to_numpy() * per_unit * 1e9).astype(np.int64)
+    else:
+        read = read_clock(clock.cast(pl.String).str.strip_chars())
+        source.refuse(
+            read["seconds"].is_null(),
+            "a time of day is written 13:45 or 13:45:10, or name another "
+            f"--time-column than the date beside {clock.name!r}",
+        )
+        nanos = read["seconds"].to_numpy() * 1_000_000_000 + read["nanos"].to_numpy()
+    key = dates.seconds * 1_000_000 + nanos // 1_000
+    note = f"The times are the dates and the times of day in column {clock.name!r} together."
+    return dataclasses.replace(dates, key=key, seconds=key // 1_000_000, notes=(*dates.notes, note))
+
+
 def _from_typed(source: TimeColumn) -> Times:
     """Dates and datetimes of Parquet: their physical numbers are UTC in any zone."""
     column = source.values
@@ -127,7 +152,8 @@ def _require_numbers(numbers: pl.Series, source: TimeColumn, largest: int = LARG
 
 def _from_numbers(numbers: pl.Series, source: TimeColumn) -> Times:
     _require_numbers(numbers, source)
-    if numbers.dtype.is_float() and bool((numbers == numbers.floor()).all()) and numbers.abs().max() < 2**53:
+    exact = (numbers == numbers.floor()) & (numbers.abs() < 2**53)
+    if numbers.dtype.is_float() and bool(exact.all()):
         numbers = numbers.cast(pl.Int64)
     form = digits_form(numbers)
     if form is not None:

@@ -39,12 +39,13 @@ class TimeColumn:
             return
         place = int(wrong.arg_true()[0])
         value, name = self.values[place], self.values.name
-        what = "no time" if _is_missing(value) else f"the time {str(value)[:40]!r}, which cannot be read"
+        what = "no time" if is_missing(value) else f"the time {str(value)[:40]!r}, which cannot be read"
         alike = f"column {name!r}, {int(wrong.sum()):,} such rows"
         raise DataError(f"Row {self.row(place)} of {self.file} has {what} ({alike}): {mend}.")
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Whether a value says that there is no time: null, NaN, NaT, an empty text, ..."""
     return value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
@@ -55,7 +56,7 @@ MISSING = ("", "na", "n/a", "nan", "nat", "none", "null", "\\n", "<na>", "0000-0
 def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
     """How to mend the first unread text of a column."""
     value = text[int(unread.arg_true()[0])]
-    if _is_missing(value):
+    if is_missing(value):
         return mend_missing(name)
     formats = _fitting_formats(text.filter(unread), value)
     if formats:

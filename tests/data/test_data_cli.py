@@ -36,7 +36,11 @@ def test_prepare_says_what_was_dropped_and_what_to_do_next(files):
     assert "repeats of the item just before -1" in words
     assert "fewer than 5 events -1 -1 0" in words
     assert "kept 36 6 6" in words
-    assert "users from uid; items from asin; times from time: positions (order-only); texts from title" in words
+    assert "uid user 7 users 38" in words
+    assert "asin item 6 items 38" in words
+    assert "time time positions: their order counts 38" in words
+    assert "asin (items file) item 7 items 7" in words
+    assert "title (items file) title title, and first part of the text 7" in words
     assert "1 row(s) of the items file left out" in words
     assert "lightrec data describe" in words
     assert Dataset.open(out).n_users == 6
@@ -49,11 +53,15 @@ def test_every_flag_reaches_the_preparation(files):
             *("data", "prepare", str(files / "events.csv"), "--out", str(files / "d"), "--json", "--name", "mine"),
             *("--user-column", "asin", "--item-column", "uid", "--time-column", "time"),
             *("--k-core", "0", "--keep-repeats", "--order-only"),
+            *("--where", "asin!=i9", "--time-format", "seconds"),
         ],
     )
     told = json.loads(result.stdout)
     assert (told["name"], told["users"], told["items"], told["interactions"]) == ("mine", 6, 7, 38)
-    assert told["options"] == {"k_core": 0, "drop_repeats": False, "order_only": True, "reuse_ids": None}
+    assert told["options"] == {
+        **{"k_core": 0, "drop_repeats": False, "order_only": True, "reuse_ids": None},
+        **{"where": ["asin!=i9"], "time_format": "seconds"},
+    }
     again = RUN.invoke(
         app,
         [

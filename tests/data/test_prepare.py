@@ -143,6 +143,82 @@ def test_text_columns_that_hold_no_text_are_refused(tmp_path):
         prepare(csv(tmp_path / "e.csv", EVENTS), tmp_path / "d", items=tmp_path / "i.parquet", k_core=0)
 
 
+def test_rows_without_ids_are_counted_and_left_out(tmp_path):
+    rows = ["a,x,1", "NA,x,2", "None,y,3", ",y,4", "a,null,5", "a, y ,6", "\\N,x,7"]
+    file = csv(tmp_path / "e.csv", "\n".join(["user_id,item_id,timestamp", *rows]))
+    dataset = prepare(file, tmp_path / "d", k_core=0)
+    assert histories(dataset) == {"a": ["x", "y"]}
+    source = dataset.description["source"]
+    assert (source["rows"], dataset.description["dropped"]["rows_without_id"]) == (7, 5)
+    told = " ".join(source["reading"])
+    assert "4 rows of e.csv have no user in column 'user_id'" in told and "--keep-na-ids" in told
+    assert "1 rows of e.csv have no item in column 'item_id' (null 1)" in told
+    kept = prepare(file, tmp_path / "d", k_core=0, keep_na_ids=True)
+    assert set(kept.user_ids) == {"a", "NA", "None", "\\N"} and kept.description["dropped"]["rows_without_id"] == 1
+
+
+def test_whole_numbers_stored_as_floats_are_whole_ids(tmp_path):
+    frame = pl.DataFrame({"CustomerID": [17850.0, None, 17850.0], "StockCode": ["007", "a", "b"], "ts": [1, 2, 3]})
+    frame.write_parquet(tmp_path / "e.parquet")
+    dataset = prepare(tmp_path / "e.parquet", tmp_path / "d", k_core=0)
+    assert histories(dataset) == {"17850": ["007", "b"]}
+    assert "stored as floats" in " ".join(dataset.description["source"]["reading"])
+
+
+def test_conditions_choose_rows_before_anything_else(tmp_path):
+    rows = ["a,x,view,5,1700000001", "a,y,buy,2,1700000002", "a,z,buy,4,1700000003", "b,x,buy,5,", "NA,x,view,5,zzz"]
+    file = csv(tmp_path / "e.csv", "\n".join(["user_id,item_id,event,rating,timestamp", *rows]))
+    dataset = prepare(file, tmp_path / "d", k_core=0, where=["event=buy", "rating>=4", "timestamp!="])
+    assert histories(dataset) == {"a": ["z"]}
+    assert dataset.description["dropped"]["rows_by_where"] == 4
+    assert dataset.description["options"]["where"] == ["event=buy", "rating>=4", "timestamp!="]
+    with pytest.raises(DataError, match="event=view and rating<3"):
+        prepare(file, tmp_path / "d", k_core=0, where=["event=view", "rating<3"])
+    with pytest.raises(DataError, match=r"Row 4 of e\.csv has no time.*--where 'timestamp!='"):
+        prepare(file, tmp_path / "d", k_core=0, where=["event=buy"])
+
+
+def test_every_column_of_both_files_is_accounted_for(tmp_path):
+    events = csv(
+        tmp_path / "e.csv",
+        """user_id,item_id,timestamp,event,rating,device,empty
+           a,x,1700000000,view,5,phone,
+           a,y,1700086400,cart,,phone,NA
+           b,x,1700000000,view,3,,""",
+    )
+    items = csv(tmp_path / "i.csv", "id,title,brand,price\n x,X,,1\n y,,B,2")
+    dataset = prepare(events, tmp_path / "d", items=items, k_core=0)
+    told = {
+        (use["file"], use["column"]): (use["role"], use["values"], use["became"])
+        for use in dataset.description["source"]["every_column"]
+    }
+    assert {key: use[:2] for key, use in told.items()} == {
+        ("interactions", "user_id"): ("user", 3),
+        ("interactions", "item_id"): ("item", 3),
+        ("interactions", "timestamp"): ("time", 3),
+        ("interactions", "event"): ("not used", 3),
+        ("interactions", "rating"): ("not used", 2),
+        ("interactions", "device"): ("not used", 2),
+        ("interactions", "empty"): ("not used", 0),
+        ("items", "id"): ("item", 2),
+        ("items", "title"): ("title", 1),
+        ("items", "brand"): ("text", 1),
+        ("items", "price"): ("not used", 2),
+    }
+    assert "view 2, cart 1" in told["interactions", "event"][2]
+    assert '--where "event=cart"' in told["interactions", "event"][2]
+    assert '--where "rating>=' in told["interactions", "rating"][2]
+    assert "2023-11-14T22:13:20Z to 2023-11-15T22:13:20Z" in told["interactions", "timestamp"][2]
+    assert told["interactions", "device"][2] == "always phone"
+
+
+def test_the_items_file_has_an_id_column_of_its_own(tmp_path):
+    items = csv(tmp_path / "i.csv", "key_of_it,name\n x,R&amp;B\n 7,Seven")
+    flags = ColumnFlags(items_id="key_of_it")
+    dataset = prepare(csv(tmp_path / "e.csv", EVENTS), tmp_path / "d", items=items, columns=flags, k_core=0)
+    assert dict(zip(dataset.item_ids, dataset.item_titles, strict=True))["x"] == "R&B"
+
+
 def test_the_folder_is_looked_at_before_any_work(tmp_path):
     with pytest.raises(DataError, match="choose another folder"):
         prepare(tmp_path / "absent.csv", csv(tmp_path / "e.csv", EVENTS))
@@ -188,7 +264,7 @@ def test_ids_can_be_reused_in_place(tmp_path):
             r"recognised as the user \(its columns: name, item_id\): name it with --user-column",
         ),
         ("user_id,thing\n a,b", None, "--item-column"),
-        ("user_id,item_id\n a,\n ,b", None, r"'user_id' of e\.csv has no id in 1 row \(row 2\)"),
+        ("user_id,item_id\n a,\n ,b", None, r"No row of e\.csv has both a user \('user_id'\)"),
         ("user_id,item_id,date\n a,b,2024-01-01\n a,c,soon", None, r"Row 2 of e\.csv has the time 'soon'"),
         ("user_id,item_id\n a,b\n a,c", None, r"no group of its 1 users and 2 items has 5 events each.*--k-core"),
         (
@@ -198,7 +274,7 @@ def test_ids_can_be_reused_in_place(tmp_path):
         ),
         ("user_id,item_id\n a,b", "item_id,price\n b,3", r"no column recognised as a title.*--text-column"),
         ("user_id,item_id\n a,b", "sku_code,title\n b,Soap", r"i\.csv has no column recognised as the item"),
-        ("user_id,item_id\n a,b", "item_id,title\n ,Soap", r"'item_id' of i\.csv has no id in 1 row"),
+        ("user_id,item_id\n a,b", "item_id,title\n ,Soap", r"No row of i\.csv has an id in 'item_id'"),
         ("user_id,item_id\n a,b", "item_id,title", r"i\.csv is empty"),
     ],
 )

@@ -1,0 +1,108 @@
+"""Titles and texts of items as plain text: no HTML, no white space but single spaces, lists as words."""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lightrec.data.frames import pl
+from lightrec.data.ids import NO_ID
+
+TAGS = (
+    *("a", "abbr", "b", "big", "blockquote", "body", "br", "center", "cite", "code", "dd", "del", "div", "dl", "dt"),
+    *("em", "font", "h[1-6]", "head", "hr", "html", "i", "img", "ins", "label", "li", "link", "mark", "meta", "nobr"),
+    *("ol", "p", "pre", "q", "s", "small", "span", "strike", "strong", "style", "script", "sub", "sup", "table"),
+    *("tbody", "td", "tfoot", "th", "thead", "title", "tr", "tt", "u", "ul", "wbr"),
+)
+"""The elements of HTML whose tags are left out; other text in angle brackets stays."""
+TAG = re.compile(rf"(?i)</?(?:{'|'.join(TAGS)})(?:\s[^<>]*)?/?>")
+HIDDEN = re.compile(r"(?is)<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+LONGEST_LIST = 100_000
+"""Characters of text that is tried as a list."""
+
+
+def clean_title(column: pl.Series) -> pl.Series:
+    """A column of titles as plain text; empty text and words for "none" are null."""
+    return _finish(_plain(column))
+
+
+def clean_words(column: pl.Series) -> pl.Series:
+    """A column of further text: as a title, ``a|b`` becomes ``a b`` and the year ``1999.0`` 1999."""
+    text = _plain(column).str.replace_all("|", " ", literal=True).str.replace(r"^\s*(\d{4})\.0\s*$", "${1}")
+    return _finish(text)
+
+
+def join_texts(parts: list[pl.Series]) -> pl.Series:
+    """Join clean columns to one text a row by ", ", leaving out what is missing; null where all parts are."""
+    frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
+    joined = pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)
+    return frame.select(pl.when(joined != "").then(joined).alias("text"))["text"]
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """A column as text: lists joined by spaces, HTML undone."""
+    if isinstance(column.dtype, pl.List):
+        while isinstance(column.dtype.inner, pl.List):  # type: ignore[attr-defined]
+            column = column.list.eval(pl.element().list.explode())
+        if isinstance(column.dtype.inner, pl.Struct):  # type: ignore[attr-defined]
+            column = column.list.eval(pl.element().struct.field("name"))
+        column = column.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
+    text = column.cast(pl.String)
+    text = _where(text, r"^\s*[\[(]", _joined_list)
+    return _where(text, r"[&<]", without_html)
+
+
+def _finish(text: pl.Series) -> pl.Series:
+    text = text.str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
+    known = pl.col("text").is_not_null() & ~pl.col("text").is_in(["", *NO_ID])
+    return text.alias("text").to_frame().select(pl.when(known).then(pl.col("text")).alias("text"))["text"]
+
+
+def _where(text: pl.Series, pattern: str, change: Callable[[str], str]) -> pl.Series:
+    """``text`` with ``change`` made to those that contain ``pattern``."""
+    rows = text.str.contains(pattern).fill_null(False).arg_true()
+    if not len(rows):
+        return text
+    return text.scatter(rows, pl.Series([change(value) for value in text.gather(rows)], dtype=pl.String))
+
+
+def without_html(text: str) -> str:
+    """Undo entities and leave out tags.
+
+    >>> without_html("AT&amp;T<br>Phones <3 &lt;b&gt;new&lt;/b&gt;")
+    'AT&T Phones <3  new '
+    """
+    text = ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    text = ENTITY.sub(lambda entity: html.unescape(entity[0]), text)  # &amp;quot; is common in catalogues
+    return TAG.sub(" ", HIDDEN.sub(" ", text))
+
+
+def _joined_list(text: str) -> str:
+    """The words of a list in JSON or Python notation; other text, such as ``[REC]``, as it is."""
+    if len(text) > LONGEST_LIST:
+        return text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list | tuple):
+            words = list(_words(value))
+            return text if None in words else ", ".join(str(word) for word in words)
+    return text
+
+
+def _words(value: Any) -> Iterator[str | None]:
+    """The strings in nested lists, and the names of objects in them; None for anything else."""
+    for part in value:
+        if isinstance(part, list | tuple):
+            yield from _words(part)
+        elif isinstance(part, dict) and isinstance(part.get("name"), str):
+            yield part["name"]
+        else:
+            yield part if isinstance(part, str) else None

@@ -1,0 +1,117 @@
+"""The names that public and private logs give to their columns.
+
+Names are compared without case, spaces, hyphens and underscores: ``user_id``, ``userId`` and ``User ID`` are one name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+USERS = (
+    *("userid", "user", "uid", "useruuid", "usernumber", "userno", "username", "userhash", "iduser"),
+    *("customerid", "customer", "customernumber", "customerno", "custid", "clientid", "client", "memberid", "member"),
+    *("visitorid", "visitor", "fullvisitorid", "accountid", "personid", "playerid", "buyerid", "shopperid"),
+    *("reviewerid", "reviewer", "raterid", "readerid", "listenerid", "viewerid", "subscriberid", "cookieid"),
+    *("anonymousid", "deviceid", "profileid", "steamid", "msno", "whoid"),
+)
+"""Names of users, most telling first."""
+
+SESSIONS = ("sessionid", "session", "usersession", "sessionkey", "visitid", "playlistid")
+"""Names of sessions: a user where no column names one."""
+
+BASKETS = ("orderid", "basketid", "cartid", "invoiceno", "invoice", "invoicenumber", "invoiceid", "transactionid")
+"""Names of baskets: proposed as users, never taken."""
+
+ITEMS = (
+    *("itemid", "item", "iid", "itemuuid", "itemnumber", "itemno", "iditem"),
+    *("parentasin", "asin", "productid", "productcode", "product", "prodid", "stockcode", "sku", "skuid", "articleid"),
+    *("goodsid", "aid", "movieid", "movie", "filmid", "showid", "videoid", "bookid", "isbn", "isbn13", "newsid"),
+    *("trackid", "songid", "musicbrainztrackid", "trackuri", "artistid", "musicbrainzartistid", "albumid"),
+    *("gameid", "appid", "businessid", "placeid", "venueid", "poiid", "locationid", "hotelid", "restaurantid"),
+    *("recipeid", "courseid", "jobid", "postid", "contentid", "documentid", "docid", "adid", "offerid", "listingid"),
+    *("animeid", "beerid", "podcastid", "materialid", "themeid"),
+)
+"""Names of items, most telling first."""
+
+SAME_THING = {
+    **dict.fromkeys(("itemid", "item", "iid", "itemuuid", "itemnumber", "itemno", "iditem"), "item"),
+    **dict.fromkeys(("parentasin", "asin", "productid", "product", "prodid"), "product"),
+    **dict.fromkeys(("movieid", "movie", "filmid"), "film"),
+    **dict.fromkeys(("bookid", "isbn", "isbn13"), "book"),
+    **dict.fromkeys(("trackid", "songid", "musicbrainztrackid", "trackuri"), "track"),
+    **dict.fromkeys(("artistid", "musicbrainzartistid"), "artist"),
+    **dict.fromkeys(("sku", "skuid"), "sku"),
+}
+"""Names of items that mean one thing: of those the first is taken."""
+
+TIMES = (
+    *("timestamp", "unixreviewtime", "eventtime", "eventtimestamp", "time", "ts", "unixtime", "datetime", "date"),
+    *("createdat", "eventdate", "unixtimestamp", "timestampms", "timestamps", "epoch", "reviewtime"),
+)
+"""Names of times, most telling first."""
+
+TIME_WORDS = {
+    *("time", "times", "timestamp", "timestamps", "date", "datetime", "dat", "dt", "ts", "at", "when", "epoch", "unix"),
+    *("day", "month", "year", "hour", "week", "millis", "datum", "fecha", "clock", "timeframe"),
+}
+"""Words that make a name look like a time: InvoiceDate, t_dat, purchased_at."""
+
+OTHER_TIME_WORDS = {
+    *("birth", "birthday", "birthdate", "born", "dob", "age", "release", "released", "signup", "signed", "registered"),
+    *("registration", "joined", "join", "updated", "modified", "expires", "expiry", "expired", "end", "due", "ship"),
+    *("shipped", "delivery", "delivered", "spent", "duration", "dwell", "listen", "zone", "timezone", "delta", "since"),
+    *("playtime", "watch", "elapsed", "avg", "average", "total", "count", "n", "num", "times", "runtime", "reading"),
+}
+"""Words that make it another time than that of the event, or a length of time."""
+
+ORDER_NAMES = (
+    *("ordernumber", "addtocartorder", "position", "pos", "rank", "step", "seq", "sequence", "sequenceid", "seqno"),
+    *("index", "idx", "eventindex", "rownumber", "rowid", "eventnumber", "order", "turn", "orderdow"),
+)
+"""Names of what may be the order of a user's events."""
+
+CLOCKS = {"timeframe": 0.001, "hour": 3600.0, "hourofday": 3600.0, "orderhourofday": 3600.0}
+"""Numbers that refine a date beside them, and the seconds that one of them makes."""
+
+TITLES = (
+    *("title", "itemtitle", "movietitle", "producttitle", "booktitle", "gametitle", "videotitle", "newstitle"),
+    *("name", "itemname", "productname", "prodname", "productdisplayname", "appname", "gamename", "businessname"),
+    *("songname", "trackname", "artistname", "moviename", "bookname", "tracktitle", "songtitle", "headline"),
+    *("description", "label", "product", "song", "track", "artist", "movie", "book", "game"),
+)
+"""Names of titles, most telling first."""
+
+FURTHER_TEXT = (
+    *("year", "releaseyear", "yearofpublication", "genres", "genre", "class", "maincategory", "categories"),
+    *("category", "categoryname", "brand", "author", "authors", "bookauthor", "artist", "artistname", "developer"),
+    *("publisher", "producttypename", "productgroupname", "colourgroupname"),
+)
+"""Columns that join the title in an item's text when no text column is named, in this order."""
+
+KINDS = (
+    *("event", "eventtype", "eventname", "type", "behavior", "behaviour", "behaviortype", "action", "actiontype"),
+    *("interaction", "interactiontype", "feedback", "activity", "activitytype", "kind"),
+)
+"""Names of what kind of event a row is: a view, a purchase, ..."""
+
+RATINGS = ("rating", "ratings", "stars", "overall", "score", "bookrating", "weight", "playcount", "plays")
+"""Names of how much a user liked an item."""
+
+
+def plain(name: str) -> str:
+    """A column's name without case, spaces and punctuation."""
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def words(name: str) -> list[str]:
+    """The words of a column's name: ``InvoiceDate`` and ``invoice_date`` are "invoice" and "date"."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return re.findall(r"[^\W\d_]+", spaced.casefold())
+
+
+def named(usual: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Those of ``columns`` that have one of the ``usual`` names, most telling first."""
+    places = {name: place for place, name in enumerate(usual)}
+    found = [column for column in columns if plain(column) in places]
+    return sorted(found, key=lambda column: places[plain(column)])

@@ -1,0 +1,165 @@
+"""Interactions as numbers: the rows that are chosen, whose they are, what and when."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from lightrec.data.columns import ColumnFlags, choose_item, choose_user
+from lightrec.data.conditions import Condition, parse_condition, rows_that_hold
+from lightrec.data.frames import pl
+from lightrec.data.ids import note_missing, number, read_ids
+from lightrec.data.readers import Table
+from lightrec.data.shapes import one_event_a_row
+from lightrec.data.time_columns import TimeChoice, choose_time
+from lightrec.data.times import Times, parse_times, with_clock
+from lightrec.errors import DataError
+
+ROW = "\0row"
+"""Name of the column with each event's row in the file, from 0; no file has a column of that name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+    """Interactions as numbers, one entry per event."""
+
+    users: np.ndarray
+    """int64 ``[events]``: indices into the user ids."""
+    items: np.ndarray
+    """int64 ``[events]``: indices into the item ids."""
+    key: np.ndarray
+    """int64 or float64 ``[events]``: what a user's events are sorted by."""
+    seconds: np.ndarray
+    """int64 ``[events]``: the times to be stored."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, chosen: np.ndarray) -> Events:
+        """The events at the positions ``chosen`` (integers or a boolean mask)."""
+        return Events(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class EventOptions:
+    """How to read the events of a table."""
+
+    flags: ColumnFlags
+    where: Sequence[str] = ()
+    """Conditions that all must hold for a row (see :mod:`lightrec.data.conditions`)."""
+    time_format: str | None = None
+    """See :func:`~lightrec.data.times.parse_times`."""
+    order_only: bool = False
+    """The order of the rows will do where no column is clearly the time."""
+    keep_na_ids: bool = False
+    """Texts such as "None" and "NA" are ids."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """The events of a table, and what was decided in reading them."""
+
+    events: Events
+    """In the order of the file."""
+    user_ids: pl.Series
+    item_ids: pl.Series
+    user: str
+    """The column of the users."""
+    item: str
+    """The column of the items."""
+    time: TimeChoice
+    """The columns of the times."""
+    times: Times
+    conditions: dict[str, list[str]]
+    """For each column that rows were chosen by, its conditions."""
+    rows: int
+    """Events in the file."""
+    not_chosen: int
+    """Of these, left out by the conditions."""
+    without_id: int
+    """Of those chosen, left out for they have no user or no item."""
+    notes: list[str]
+    """Sentences about what was decided and what is odd."""
+
+
+def read_events(table: Table, options: EventOptions) -> Log:
+    """Read all events of a table.
+
+    Raises:
+        DataError: for a column that is missing or unclear, and for values that cannot be read.
+        ConfigError: for a condition or a format of times that is none.
+    """
+    flags = options.flags
+    user = choose_user(flags.user, table.columns, table.file)
+    item = choose_item(flags.item, table.columns, table.file)
+    time = choose_time(table, flags.time, [user.column, item.column], options.order_only)
+    _require_distinct(user.column, item.column, time.column, table.file)
+    conditions = [parse_condition(text, table.columns, table.file) for text in options.where]
+    columns = [user.column, item.column, time.column, time.clock, *(each.column for each in conditions)]
+    frame = table.read([column for column in columns if column is not None])
+    rows = one_event_a_row(frame.with_row_index(ROW), item.column, table)
+    chosen = _chosen(rows, conditions, table.file)
+    users, items = (
+        read_ids(chosen[column], table.file, keep=options.keep_na_ids) for column in (user.column, item.column)
+    )
+    notes = [*user.notes, *item.notes, *time.notes, *users.notes, *items.notes]
+    known = users.values.is_not_null() & items.values.is_not_null()
+    for what, ids in (("user", users), ("item", items)):
+        missing = ids.values.is_null()
+        if missing.any():
+            notes.append(note_missing(chosen[ids.values.name].filter(missing), table.file, what))
+    if not known.any():
+        raise DataError(f"No row of {table.file} has both a user ({user.column!r}) and an item ({item.column!r}).")
+    kept = chosen.filter(known)
+    times, time = _times(kept, time, table, options)
+    user_places, user_ids = number(users.values.filter(known))
+    item_places, item_ids = number(items.values.filter(known))
+    return Log(
+        events=Events(users=user_places, items=item_places, key=times.key, seconds=times.seconds),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        user=user.column,
+        item=item.column,
+        time=time,
+        times=times,
+        conditions={each.column: [one.text for one in conditions if one.column == each.column] for each in conditions},
+        rows=len(rows),
+        not_chosen=len(rows) - len(chosen),
+        without_id=len(chosen) - len(kept),
+        notes=[*notes, *times.notes],
+    )
+
+
+def _chosen(rows: pl.DataFrame, conditions: Sequence[Condition], file: str) -> pl.DataFrame:
+    """The rows for which every condition holds."""
+    holds = np.ones(len(rows), dtype=bool)
+    for condition in conditions:
+        holds &= rows_that_hold(condition, rows[condition.column], file).to_numpy()
+    if not holds.any():
+        together = " and ".join(condition.text for condition in conditions)
+        raise DataError(f"No row of {file} has {together}, though each holds for some: choose less with --where.")
+    return rows.filter(pl.Series(holds)) if conditions else rows
+
+
+def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: EventOptions) -> tuple[Times, TimeChoice]:
+    """The times of the events, and the columns that they came from in the end."""
+    if choice.column is None:
+        places = np.arange(len(frame))
+        return Times(key=places, seconds=places, unit="order of rows", order_only=True), choice
+    rows = frame[ROW].to_numpy().astype(np.int64)
+    times = parse_times(frame[choice.column], table.file, options.time_format, rows)
+    if choice.clock is None:
+        return times, choice
+    if times.order_only or (times.seconds % 86_400 != 0).any():
+        return times, dataclasses.replace(choice, clock=None)  # the dates tell the time of day themselves
+    return with_clock(times, frame[choice.clock], table.file, rows), choice
+
+
+def _require_distinct(user: str, item: str, time: str | None, file: str) -> None:
+    if user == item or time in (user, item):
+        raise DataError(
+            f"One column of {file} cannot be two things (user {user!r}, item {item!r}, time {time!r}): "
+            "name others with --user-column, --item-column and --time-column."
+        )

@@ -1,0 +1,216 @@
+"""Which column says when: by a flag, by its name, or by its values; never a wrong one in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lightrec.data.column_names import (
+    BASKETS,
+    CLOCKS,
+    ITEMS,
+    KINDS,
+    ORDER_NAMES,
+    OTHER_TIME_WORDS,
+    RATINGS,
+    SESSIONS,
+    TIME_WORDS,
+    TIMES,
+    TITLES,
+    USERS,
+    named,
+    plain,
+    words,
+)
+from lightrec.data.columns import require_named
+from lightrec.data.frames import pl
+from lightrec.data.time_numbers import digits_form, units_by_size
+from lightrec.data.time_texts import read_written
+from lightrec.data.unreadable_times import DAY_OR_MONTH_FIRST, is_missing
+from lightrec.errors import DataError
+
+if TYPE_CHECKING:
+    from lightrec.data.readers import Table
+
+SAMPLE = 500
+"""Values looked at to see what a column holds."""
+CALENDAR_PARTS = {"year", "month", "day", "week", "hour"}
+"""Words of columns that hold a part of a date: the year is often that of the item."""
+NO_TIMES = ("id", "code", "number", "price", "amount", "hash")
+"""How the names of large numbers end that are no times."""
+CLOCK = r"^\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([AaPp]\.?[Mm]\.?)?$"
+Kind = Literal["dates", "clock", "small", "other", "empty"]
+"""Dates, times of day, small numbers, anything else, nothing at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeChoice:
+    """The columns that say when an event was."""
+
+    column: str | None
+    """None if the order of the rows is the order of events."""
+    clock: str | None = None
+    """The time of day, if ``column`` holds dates alone."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was decided."""
+
+
+def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only: bool) -> TimeChoice:
+    """Decide which columns say when.
+
+    A column with a usual name comes first, then one whose name has a word such as "date" and whose values are dates,
+    then the only one whose values are dates.
+
+    Args:
+        table: the interactions.
+        flag: the column that ``--time-column`` names.
+        taken: columns with another role.
+        order_only: the order of the rows will do where no column is clearly the time.
+
+    Raises:
+        DataError: if columns look like times and none clearly is the event's: the sentence proposes the flags.
+    """
+    if flag is not None:
+        return TimeChoice(require_named("time", flag, table.columns, table.file))
+    columns = [column for column in table.columns if column not in taken]
+    usual = named(TIMES, columns)
+    likely = [column for column in columns if column not in usual and _looks_like_time(column)]
+    if len(usual) == 1 and not likely and plain(usual[0]) != "time":  # the usual case: nothing to look at
+        return TimeChoice(usual[0])
+    kinds, numeric = _look_at(table, [*usual, *likely])
+    dated = [column for column in usual if kinds[column] == "dates"]
+    if dated:
+        return _with_clock(dated[0], kinds, dated[1:])
+    told = [column for column in likely if kinds[column] == "dates"]
+    parts = [column for column in numeric if CALENDAR_PARTS & set(words(column))]
+    events = [column for column in told if not OTHER_TIME_WORDS & set(words(column)) and column not in parts]
+    if len(events) == 1:
+        return _with_clock(events[0], kinds, [])
+    numbered = [column for column in usual if kinds[column] not in ("clock", "empty")]
+    if numbered and not events:
+        return TimeChoice(numbered[0], notes=_others(numbered[0], numbered[1:]))
+    if order_only:
+        return TimeChoice(None)
+    if len(told) > 1:
+        raise _several(table, told)
+    if told:
+        raise _unclear(table, [column for column in likely if column in told or _may_order(column, kinds[column])])
+    return _by_values(table, columns, kinds)
+
+
+def _look_at(table: Table, columns: Sequence[str]) -> tuple[dict[str, Kind], list[str]]:
+    """What each column holds, and which of them hold numbers."""
+    kinds: dict[str, Kind] = {}
+    numeric = []
+    for column in columns:
+        values = table.read([column])[column]
+        kinds[column] = kind_of_values(values)
+        if _numeric(values):
+            numeric.append(column)
+    return kinds, numeric
+
+
+def _by_values(table: Table, columns: Sequence[str], kinds: dict[str, Kind]) -> TimeChoice:
+    """The only column whose values are dates, if no other may be the order of the events."""
+    known = (*USERS, *SESSIONS, *ITEMS, *BASKETS, *TITLES, *KINDS, *RATINGS)
+    rest = [column for column in columns if column not in kinds and column not in named(known, columns)]
+    values = {column: table.read([column])[column] for column in rest}
+    told = {column: kind_of_values(values[column]) for column in rest}
+    dated = [column for column in rest if told[column] == "dates" and not plain(column).endswith(NO_TIMES)]
+    written = [column for column in dated if not _numeric(values[column])]
+    if len(dated) == 1 and written:
+        note = f"Column {dated[0]!r} holds dates, so it is taken as the time (another: --time-column)."
+        return TimeChoice(dated[0], notes=(note,))
+    unclear = dated or [column for column, kind in kinds.items() if kind != "empty" and _may_order(column, kind)]
+    unclear = unclear or [
+        column for column in named(ORDER_NAMES, rest) if told[column] == "small" and not _counts_rows(values[column])
+    ]
+    if unclear:
+        raise _unclear(table, unclear)
+    return TimeChoice(None)
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    """Whether numbers only rise from row to row, so that their order is that of the rows."""
+    return bool((column.cast(pl.Float64, strict=False).diff().drop_nulls() > 0).all())
+
+
+def _may_order(column: str, kind: Kind) -> bool:
+    """Whether a column with the name of a time may tell the order of events: no length of time, no text."""
+    return kind in ("dates", "clock", "small") and not OTHER_TIME_WORDS & set(words(column))
+
+
+def _looks_like_time(column: str) -> bool:
+    name = plain(column)
+    return bool(TIME_WORDS & set(words(column))) or name in CLOCKS or name.endswith(("date", "time", "timestamp"))
+
+
+def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> TimeChoice:
+    """The choice of ``column``, with the column of the time of day if there is one."""
+    clocks = [name for name, kind in kinds.items() if kind == "clock" or (kind == "small" and plain(name) in CLOCKS)]
+    clocks = [name for name in clocks if not OTHER_TIME_WORDS & set(words(name))]
+    clocks = [name for name in clocks if kinds[name] == "clock"] or clocks
+    return TimeChoice(column, clocks[0] if len(clocks) == 1 else None, _others(column, others))
+
+
+def _others(column: str, others: Sequence[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    rest = " or ".join(map(repr, others))
+    return (f"The time is taken from {column!r}, not from {rest} (choose with --time-column).",)
+
+
+def _several(table: Table, columns: Sequence[str]) -> DataError:
+    return DataError(
+        f"{table.file} has several columns that look like times ({', '.join(columns)}): choose the event's with "
+        f"--time-column, or give --order-only if the order of the rows is the order of events."
+    )
+
+
+def _unclear(table: Table, columns: Sequence[str]) -> DataError:
+    proposals = " or ".join(f"--time-column {column!r}" for column in columns[:3])
+    return DataError(
+        f"{table.file} has no column recognised as the time, but {', '.join(columns[:5])} may be it: say so with "
+        f"{proposals}, or give --order-only if the order of the rows is the order of events."
+    )
+
+
+def kind_of_values(column: pl.Series) -> Kind:
+    """What most values of a column are, by a sample spread over it."""
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        return "dates"
+    if column.dtype == pl.Time:
+        return "clock"
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Categorical, pl.Enum)):
+        return "empty" if column.dtype == pl.Null else "other"
+    known = column.drop_nulls()
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        known = known.cast(pl.String).str.strip_chars()
+    sample = known.gather(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(int))) if len(known) else known
+    sample = sample.filter([not is_missing(value) for value in sample])
+    if not len(sample):
+        return "empty"
+    if _numeric(sample):
+        return _kind_of_numbers(sample)
+    if sample.str.contains(CLOCK).sum() * 2 > len(sample):
+        return "clock"
+    written = read_written(sample)["seconds"].is_not_null()
+    figures = pl.Series([DAY_OR_MONTH_FIRST.match(value) is not None for value in sample], dtype=pl.Boolean)
+    return "dates" if (written | figures).sum() * 2 > len(sample) else "other"
+
+
+def _numeric(column: pl.Series) -> bool:
+    if column.dtype.is_temporal() or column.dtype.is_nested():
+        return False
+    return column.dtype.is_numeric() or bool(column.cast(pl.Float64, strict=False).count() * 2 > column.count())
+
+
+def _kind_of_numbers(sample: pl.Series) -> Kind:
+    numbers = sample.cast(pl.Float64, strict=False).drop_nulls()
+    whole = numbers.cast(pl.Int64, strict=False).drop_nulls()
+    if digits_form(whole) or (units_by_size(numbers.to_numpy()) >= 0).mean() > 0.5:
+        return "dates"
+    return "small" if numbers.abs().max() < 1e8 else "other"  # type: ignore[operator]

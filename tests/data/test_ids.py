@@ -1,0 +1,55 @@
+"""Ids: exact, and missing where a file says so."""
+
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lightrec.data.ids import NO_ID, note_missing, number, read_ids
+from lightrec.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["007", "7", "1.0", "1e5"], ["007", "7", "1.0", "1e5"]),
+        ([" a", "b ", "\tc\u00a0"], ["a", "b", "c"]),
+        ([17850, None], ["17850", None]),
+        ([17850.0, None, float("nan")], ["17850", None, None]),
+        ([-0.0, 3e9], ["0", "3000000000"]),
+        (["", "  ", "NA", "Nan", "NaNa"], [None, None, None, "Nan", "NaNa"]),
+        ([Decimal("12")], ["12"]),
+        ([b"x1", "é".encode()], ["x1", "é"]),
+    ],
+)
+def test_ids_are_exact_text(values, expected):
+    assert read_ids(pl.Series("u", values, strict=False), "a").values.to_list() == expected
+
+
+@pytest.mark.parametrize("text", NO_ID)
+def test_every_text_for_none_is_no_id_unless_kept(text):
+    column = pl.Series("u", [text, "a", ""])
+    assert read_ids(column, "a").values.to_list() == [None, "a", None]
+    assert read_ids(column, "a", keep=True).values.to_list() == [text, "a", None]
+
+
+def test_what_was_decided_is_said():
+    assert "stored as floats" in read_ids(pl.Series("u", [5.0, None]), "a").notes[0]
+    assert "1 ids in column 'u'" in read_ids(pl.Series("u", [" a", "b"]), "a").notes[0]
+    assert "ends in .0" in read_ids(pl.Series("u", ["5.0", "", "6.0"]), "a").notes[0]
+    assert read_ids(pl.Series("u", ["5.0", "6"]), "a").notes == ()
+    told = note_missing(pl.Series("u", ["NA", None, "NA", " "]), "e.csv", "user")
+    assert "4 rows of e.csv have no user in column 'u' (" in told and "NA 2" in told and "nothing 2" in told
+
+
+@pytest.mark.parametrize("values", [[1.5], [2.0**53], [True], [[1]], [{"a": 1}], [b"\xff"], [Decimal("1.5")]])
+def test_types_and_numbers_that_are_no_ids_are_refused(values):
+    with pytest.raises(DataError, match=r"Column 'u' of a has type"):
+        read_ids(pl.Series("u", values), "a")
+
+
+def test_ids_are_numbered_by_first_appearance():
+    places, distinct = number(pl.Series("u", ["b", "a", "b", "c"]))
+    assert places.dtype == np.int64 and places.tolist() == [0, 1, 0, 2]
+    assert distinct.to_list() == ["b", "a", "c"]

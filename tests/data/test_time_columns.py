@@ -1,0 +1,148 @@
+"""Which column says when: used if that is clear, named in a refusal if it is not."""
+
+from datetime import date, time
+
+import polars as pl
+import pytest
+
+from lightrec.data.columns import ColumnFlags
+from lightrec.data.prepare import prepare
+from lightrec.errors import DataError
+
+STAMPS = ["1714521600", "1714435200"]
+DATES = ["2024-05-01", "2024-04-30"]
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Prepare a table whose one user has item "new" first and item "old" second, later and earlier in time."""
+
+    def run(parquet=False, flag=None, order_only=False, **columns):
+        frame = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["new", "old"], **columns})
+        file = tmp_path / ("e.parquet" if parquet else "e.csv")
+        frame.write_parquet(file) if parquet else frame.write_csv(file)
+        return prepare(file, tmp_path / "d", columns=ColumnFlags(time=flag), k_core=0, order_only=order_only)
+
+    return run
+
+
+def order(dataset):
+    return [dataset.item_ids[item] for item in dataset.items]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("InvoiceDate", "t_dat", "eventdate", "order_date", "purchased_at", "timestamp_ms", "unixReviewTime"),
+        *("review_date", "played_at", "checkin_time", "Date", "event_time", "created_at", "ts", "PurchaseDateTime"),
+        *("when", "visit time", "rating_timestamp", "checkin-date", "eventTimestamp", "log_dt", "anything", "quand"),
+    ],
+)
+@pytest.mark.parametrize("values", [STAMPS, DATES, ["1714521600000", "1714435200000"]])
+def test_a_time_of_any_name_puts_the_events_in_order(prepared, name, values):
+    if name in ("anything", "quand") and values != DATES:
+        with pytest.raises(DataError, match=f"--time-column '{name}'"):
+            prepared(**{name: values})
+        assert order(prepared(flag=name, **{name: values})) == ["old", "new"]
+        return
+    dataset = prepared(**{name: values})
+    assert order(dataset) == ["old", "new"] and not dataset.order_only
+    assert dataset.timestamps.tolist() == [1_714_435_200, 1_714_521_600]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"order_date": DATES, "visit_date": DATES},
+        {"day": [2, 1], "month": [5, 5], "year": [2024, 2024]},
+        {"year": [1999, 1998]},
+        {"release_date": DATES},
+        {"updated_at": DATES},
+        {"position": [2, 1]},
+        {"order_number": [2, 1]},
+        {"daypart_time": ["10:30", "09:00"]},
+        {"time": ["10:30", "09:00"]},
+        {"big": STAMPS},
+        {"x": DATES, "y": DATES},
+    ],
+)
+def test_columns_that_may_be_times_are_named_with_the_flags(prepared, columns):
+    with pytest.raises(DataError) as refusal:
+        prepared(**columns)
+    assert all(name in str(refusal.value) for name in columns)
+    assert "--time-column" in str(refusal.value) and "--order-only" in str(refusal.value)
+    dataset = prepared(order_only=True, **columns)
+    assert order(dataset) == ["new", "old"] and dataset.order_only
+    listed = {use["column"]: use["role"] for use in dataset.description["source"]["every_column"]}
+    assert all(listed[name] == "not used" for name in columns)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"rating": [5, 3]},
+        {"index": [0, 1]},
+        {"event": ["view", "cart"]},
+        {"time_spent": [30, 20]},
+        {"playtime_forever": [30, 20]},
+        {"order_id": [1714521600, 1714435200]},
+        {"comment": ["fine", "too late"]},
+    ],
+)
+def test_without_any_time_the_rows_are_in_order(prepared, columns):
+    dataset = prepared(**columns)
+    assert order(dataset) == ["new", "old"] and dataset.order_only
+
+
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [
+        ({"timestamp": STAMPS, "date": DATES[::-1]}, "timestamp"),
+        ({"unixReviewTime": STAMPS, "reviewTime": ["05 1, 2024", "04 30, 2024"]}, "unixReviewTime"),
+        ({"time": [30, 90], "date": DATES}, "date"),
+        ({"order_date": DATES, "ship_date": DATES[::-1]}, "order_date"),
+        ({"timestamp": [2, 1], "release_date": DATES[::-1]}, "timestamp"),
+        ({"played_at": DATES, "birth_year": [1990, 1991]}, "played_at"),
+    ],
+)
+def test_the_more_telling_column_is_taken_and_the_others_listed(prepared, columns, column):
+    dataset = prepared(**columns)
+    assert order(dataset) == ["old", "new"]
+    listed = {use["column"]: use["role"] for use in dataset.description["source"]["every_column"]}
+    assert {name for name in columns if listed[name] == "time"} == {column}
+
+
+@pytest.mark.parametrize(
+    ("columns", "seconds"),
+    [
+        ({"date": [DATES[0]] * 2, "time": ["13:00:01.5", "09:30"]}, [34_200, 46_801]),
+        ({"Date": ["5/1/24"] * 2, "Time": ["1:00 PM", "9:30 AM"]}, None),
+        ({"eventdate": [DATES[0]] * 2, "timeframe": [5000, 1999]}, [1, 5]),
+        ({"order_date": [DATES[0]] * 2, "hour": [13, 9]}, [32_400, 46_800]),
+    ],
+)
+def test_a_date_and_a_time_of_day_are_one_time(prepared, columns, seconds):
+    if seconds is None:
+        with pytest.raises(DataError, match="--time-format"):
+            prepared(**columns)
+        return
+    dataset = prepared(**columns)
+    assert order(dataset) == ["old", "new"]
+    assert (dataset.timestamps - 1_714_521_600).tolist() == seconds
+    assert dataset.description["source"]["columns"]["clock"] == list(columns)[1]
+
+
+def test_typed_dates_and_times_of_day_are_one_time(prepared):
+    dataset = prepared(parquet=True, day=[date(2024, 5, 1)] * 2, clock=[time(13, 0, 1), time(9)], flag=None)
+    assert order(dataset) == ["old", "new"] and dataset.timestamps.tolist()[1] == 1_714_521_600 + 46_801
+
+
+def test_a_time_of_day_that_cannot_be_read_names_its_row(prepared):
+    with pytest.raises(DataError, match=r"Row 2 of e\.csv.*'25:00'.*'time'"):
+        prepared(date=[DATES[0]] * 2, time=["13:00", "25:00"])
+
+
+def test_one_column_is_not_two_things(prepared):
+    with pytest.raises(DataError, match="cannot be two things"):
+        prepared(flag="item_id")
