@@ -6,7 +6,7 @@ Names are compared without case, spaces, hyphens and underscores: ``user_id``, `
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 USERS = (
     *("userid", "user", "uid", "useruuid", "usernumber", "userno", "username", "userhash", "iduser"),
@@ -89,6 +89,9 @@ FURTHER_TEXT = (
 )
 """Columns that join the title in an item's text when no text column is named, in this order."""
 
+LISTS = ("list", "seq", "sequence", "history", "s")
+"""Endings of names of columns that hold lists."""
+
 KINDS = (
     *("event", "eventtype", "eventname", "type", "behavior", "behaviour", "behaviortype", "action", "actiontype"),
     *("interaction", "interactiontype", "feedback", "activity", "activitytype", "kind"),
@@ -97,6 +100,9 @@ KINDS = (
 
 RATINGS = ("rating", "ratings", "stars", "overall", "score", "bookrating", "weight", "playcount", "plays")
 """Names of how much a user liked an item."""
+
+USUAL = frozenset((*USERS, *SESSIONS, *BASKETS, *ITEMS, *TIMES, *TITLES, *FURTHER_TEXT, *KINDS, *RATINGS, *CLOCKS))
+"""Every name that says what a column holds."""
 
 
 def plain(name: str) -> str:
@@ -110,8 +116,16 @@ def words(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", spaced.casefold())
 
 
+def base(name: str, usual: Collection[str]) -> str:
+    """The plain name; that of one element if the column holds lists: ``item_id_list`` and ``Items`` are ``item``."""
+    whole = plain(name)
+    if whole in usual:
+        return whole
+    return next((short for end in LISTS if (short := whole.removesuffix(end)) != whole and short in usual), whole)
+
+
 def named(usual: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Those of ``columns`` that have one of the ``usual`` names, most telling first."""
     places = {name: place for place, name in enumerate(usual)}
-    found = [column for column in columns if plain(column) in places]
-    return sorted(found, key=lambda column: places[plain(column)])
+    found = {column: base(column, places) for column in columns}
+    return sorted((column for column in columns if found[column] in places), key=lambda column: places[found[column]])

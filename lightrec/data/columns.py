@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from lightrec.data.column_names import BASKETS, FURTHER_TEXT, ITEMS, SAME_THING, SESSIONS, TITLES, USERS, named, plain
+from lightrec.data.column_names import (
+    BASKETS,
+    FURTHER_TEXT,
+    ITEMS,
+    SAME_THING,
+    SESSIONS,
+    TITLES,
+    USERS,
+    base,
+    named,
+    plain,
+)
 from lightrec.errors import DataError
 
 
@@ -46,7 +57,7 @@ def choose_user(flag: str | None, columns: Sequence[str], file: str) -> Choice:
     found = named((*USERS, *SESSIONS), columns)
     if not found:
         raise _not_recognised("user", columns, file, named(BASKETS, columns))
-    return Choice(_first("user", found, file), _others("user", found))
+    return Choice(_first("user", (*USERS, *SESSIONS), found, file), _others("user", found))
 
 
 def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
@@ -60,12 +71,12 @@ def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
     found = named(ITEMS, columns)
     if not found:
         raise _not_recognised("item", columns, file, [])
-    things = {SAME_THING.get(plain(column), column) for column in found}
-    if len(things) > 1 and SAME_THING.get(plain(found[0])) != "item":
+    things = {SAME_THING.get(base(column, ITEMS), column) for column in found}
+    if len(things) > 1 and SAME_THING.get(base(found[0], ITEMS)) != "item":
         raise DataError(
             f"{file} has several columns that may be the item ({', '.join(found)}): choose one with --item-column."
         )
-    return Choice(_first("item", found, file), _others("item", found))
+    return Choice(_first("item", ITEMS, found, file), _others("item", found))
 
 
 def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str], file: str) -> str:
@@ -89,7 +100,7 @@ def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str]
             f"{file} has no column recognised as the item (its columns: {', '.join(columns)}): "
             "name it with --items-id-column."
         )
-    return _first("items-id", found, file)
+    return _first("items-id", ITEMS, found, file)
 
 
 def text_columns(flags: Sequence[str], columns: Sequence[str], file: str) -> list[str]:
@@ -118,9 +129,9 @@ def _not_recognised(role: str, columns: Sequence[str], file: str, likely: Sequen
     )
 
 
-def _first(role: str, found: Sequence[str], file: str) -> str:
-    """The most telling column, unless another has the same name but for case and punctuation."""
-    alike = [column for column in found if plain(column) == plain(found[0])]
+def _first(role: str, usual: Sequence[str], found: Sequence[str], file: str) -> str:
+    """The most telling column, unless another has the same name but for case, punctuation and the word "list"."""
+    alike = [column for column in found if base(column, usual) == base(found[0], usual)]
     if len(alike) > 1:
         raise DataError(f"{file} has several columns {' and '.join(alike)}: choose one with --{role}-column.")
     return found[0]

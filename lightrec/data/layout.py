@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from lightrec.data.columns import FURTHER_TEXT, USUAL_NAMES
+from lightrec.data.column_names import USUAL
 from lightrec.errors import ConfigError
 
 SAMPLE = 200
@@ -28,7 +28,6 @@ TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 """A RecBole header names the type of each column: ``user_id:token``."""
 MISSING = ("", "-", "?", "na", "n/a", "nan", "null", "none", "\\n")
 """What stands where a number is missing, in small letters."""
-USUAL = {name for names in USUAL_NAMES.values() for name in names} | set(FURTHER_TEXT)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightrec.data.columns import USUAL_NAMES
+from lightrec.data.column_names import ITEMS
 from lightrec.data.frames import pl
 from lightrec.data.layout import plain_name
 from lightrec.data.options import ReadOptions
@@ -40,13 +40,13 @@ def with_fields(
 
 def _event_list(schema: pl.Schema, names: list[str]) -> str | None:
     """The one column of lists of objects in a log whose items are nowhere else."""
-    if any(plain_name(name) in USUAL_NAMES["item"] and not isinstance(schema[name], pl.Struct) for name in names):
+    if any(plain_name(name) in ITEMS and not isinstance(schema[name], pl.Struct) for name in names):
         return None
     lists = [name for name in names if _is_event_list(schema[name])]
     telling = [
         name
         for name in lists
-        if any(plain_name(field.name) in USUAL_NAMES["item"] for field in schema[name].inner.fields)  # type: ignore[attr-defined]
+        if any(plain_name(field.name) in ITEMS for field in schema[name].inner.fields)  # type: ignore[attr-defined]
     ]
     found = telling or lists
     return found[0] if len(found) == 1 else None

@@ -42,6 +42,8 @@ def test_users_are_recognised_most_telling_first(columns, expected):
         (["product_id", "product"], "product_id"),
         (["item_id", "product_id"], "item_id"),
         (["musicbrainz-track-id"], "musicbrainz-track-id"),
+        (["session_id", "item_id_list"], "item_id_list"),
+        (["user", "items"], "items"),
     ],
 )
 def test_items_are_recognised_most_telling_first(columns, expected):
@@ -54,7 +56,9 @@ def test_the_other_candidates_are_named():
     assert choose_user(None, ["user_id", "x"], "a.csv").notes == ()
 
 
-@pytest.mark.parametrize("columns", [["track_id", "artist_id"], ["sku", "product_id"], ["itemId", "item_id"]])
+@pytest.mark.parametrize(
+    "columns", [["track_id", "artist_id"], ["sku", "product_id"], ["itemId", "item_id"], ["item_id", "item_id_list"]]
+)
 def test_items_of_several_kinds_are_refused(columns):
     with pytest.raises(DataError, match=rf"several columns .*{columns[0]}.*--item-column"):
         choose_item(None, columns, "a.csv")
