@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import http.client
 import json
 import signal
@@ -17,11 +18,14 @@ TOKEN = "s3cret"
 class Server:
     """``lightrec serve`` in a process of its own."""
 
-    def __init__(self, bundle: Path, *options: str, open_files: int | None = None):
+    def __init__(self, bundle: Path, *options: str, open_files: int | None = None, log: Path | None = None):
         words = [sys.executable, "-m", "lightrec", "serve", str(bundle), "--port", "0", *options]
         environment = {"LIGHTREC_RELOAD_TOKEN": TOKEN, "PATH": "", "OMP_NUM_THREADS": "1"}
         limit = None if open_files is None else lambda: setrlimit(RLIMIT_NOFILE, (open_files, open_files))
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=limit)
+        with contextlib.nullcontext() if log is None else log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, preexec_fn=limit
+            )
         assert self.process.stdout is not None
         atexit.register(self.process.kill)  # where a test fails before it stops
         self.port = int(self.process.stdout.readline().split("/recommend")[0].rsplit(":", 1)[1])

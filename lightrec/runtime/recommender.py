@@ -383,7 +383,7 @@ class Recommender:
         if not places:
             return
         sound = min(places) >= 0 and max(places) < self.n_items and len(set(places)) == len(places)
-        if not sound or not (scores[0] is None or math.isfinite(sum(scores))):  # type: ignore[arg-type]
+        if not sound or not (scores[0] is None or _finite(scores)):  # type: ignore[arg-type]
             raise wrong_answer(Path(self.backend.record.files[0]), "items or scores that cannot be")
 
     def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
@@ -532,6 +532,11 @@ def rankings(items: np.ndarray, scores: np.ndarray) -> Iterator[Ranking]:
             real = row >= 0
             row, row_scores = row[real], row_scores[real]
         yield row, row_scores.tolist()
+
+
+def _finite(scores: Sequence[float]) -> bool:
+    """Whether all of them are; the sum is fast, and too large where large boosts were added."""
+    return math.isfinite(sum(scores)) or all(map(math.isfinite, scores))
 
 
 def _pad(rows: Sequence[np.ndarray], value: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 import lightrec
-from lightrec.errors import LightrecError
+from lightrec.errors import BundleError, LightrecError
 from lightrec.serve.gate import Gate
 from lightrec.serve.open_inference import HEADER_LENGTH, add_open_inference
 from lightrec.serve.openapi import ASKED, EVERYWHERE, add_schemas, problems, reads
@@ -26,7 +26,7 @@ from lightrec.serve.questions import (
     read_batch,
     read_question,
 )
-from lightrec.serve.service import Service
+from lightrec.serve.service import LOG, Service
 from lightrec.serve.workers import QueueFullError
 
 GENERIC = {
@@ -104,6 +104,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(LightrecError)
     async def refused(_: Request, error: LightrecError) -> Response:
         return problem(422, str(error))
+
+    @app.exception_handler(BundleError)
+    async def damaged(_: Request, error: BundleError) -> Response:
+        LOG.error("%s", error)
+        return problem(500, str(error))
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:

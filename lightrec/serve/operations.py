@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from lightrec.errors import BundleError
 from lightrec.serve.answers import Health, Live, Ready, Reloaded, live, readiness
 from lightrec.serve.metrics import CONTENT_TYPE
 from lightrec.serve.openapi import problems
@@ -91,7 +92,10 @@ def _add_reload(app: FastAPI, service: Service, token: str) -> None:
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), expected):
             headers = {"WWW-Authenticate": "Bearer"}
             raise HTTPException(401, "Give the token of this service: Authorization: Bearer TOKEN.", headers)
-        recommender = await service.reload()
+        try:
+            recommender = await service.reload()
+        except BundleError as error:
+            raise HTTPException(422, str(error)) from None
         return Json({"items": recommender.n_items, "created": recommender.manifest.created})
 
 

@@ -217,12 +217,17 @@ def test_lone_surrogates_are_answered_in_valid_utf_8():
     assert (said["parameters"], content) == ({"binary_data_size": 7}, b"\x03\0\0\0\xed\xa0\x80")
 
 
-def test_scores_that_are_no_numbers_are_refused(tmp_path):
+def test_large_boosts_are_numbers(app):
+    status, answer = ask(app, {"history": ["a"], "k": 2, "boost": {"d": 1e308, "c": 1e308}})
+    assert status == 200 and [(item["id"], item["score"]) for item in answer["items"]] == [("c", 1e308), ("d", 1e308)]
+
+
+def test_a_model_whose_scores_are_no_numbers_is_an_error_of_the_services_own(tmp_path):
     scores = NEXT_SCORES.copy()
     scores[IDS.index("a"), IDS.index("b")] = float("nan")
     app = make_app(Service(ServeSettings(write_bundle(tmp_path / "bundle", scores), "bundle", timeout=10)))
     status, answer = ask(app, {"history": ["a"], "k": 6})
-    assert status >= 400 and "model.onnx answers with items or scores that cannot be" in str(answer)
+    assert status == 500 and "model.onnx answers with items or scores that cannot be" in str(answer)
 
 
 def test_whole_numbers_in_headers():
