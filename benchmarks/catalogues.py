@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightrec.benchmarks import children
 from lightrec.benchmarks.lab import Lab
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.race import Contestant, race, warm_up
@@ -24,6 +25,8 @@ Row = dict[str, Any]
 
 ROUNDS = 10
 """Turns of each size."""
+MOST_EXPORT_SECONDS = 3600.0
+"""After which the exporter of a random bundle is ended."""
 CASES = 500
 """Made-up histories of each size."""
 
@@ -103,9 +106,15 @@ def _make(size: int, manifest: Manifest, precision: str, folder: Path, progress:
     shape |= {name.replace("_", "-"): config[name] for name in ("num_layers", "num_heads") if name in config}
     words = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "lightrec.export.random_bundle", "--items", str(size), "--out", str(out)]
-    done = subprocess.run([*command, "--precision", precision, *words], capture_output=True, text=True)
-    if done.returncode:
-        raise ModelError((done.stderr.strip().splitlines() or ["the exporter said nothing"])[-1])
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        process = children.start([*command, "--precision", precision, *words], stdout=said, stderr=said)
+        try:
+            with children.limited(process, MOST_EXPORT_SECONDS) as over:
+                process.wait()
+        finally:
+            children.end(process)
+        if process.returncode:
+            raise ModelError(children.last_words(process, said, over.is_set(), MOST_EXPORT_SECONDS))
     return out
 
 

@@ -46,7 +46,9 @@ def _gpus() -> list[dict[str, str]] | None:
     """NVIDIA's, as its own tool tells; None where that is not here."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        listed = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     rows = [[cell.strip() for cell in line.split(",")] for line in listed.splitlines()]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lightrec.benchmarks import children
 from lightrec.benchmarks.limits import Limits
 from lightrec.errors import ModelError
 
@@ -73,16 +74,17 @@ def start(
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         begin = time.perf_counter()
-        process = subprocess.Popen(list(command), stdout=subprocess.PIPE, stderr=said, text=True, env=_environment())
-        (limits or Limits()).apply(process.pid)
-        with process:
+        process = children.start(command, limits, stdout=subprocess.PIPE, stderr=said, env=_environment())
+        try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            milliseconds = (time.perf_counter() - begin) * 1e3
-            more = process.stdout.read()
+            with children.limited(process, children.PATIENCE) as over:
+                line = process.stdout.readline()
+                milliseconds = (time.perf_counter() - begin) * 1e3
+                more = process.stdout.read()
+            words = children.last_words(process, said, over.is_set(), children.PATIENCE)
+        finally:
+            children.end(process)
         if process.returncode or not line:
-            said.seek(0)
-            words = (said.read().strip().splitlines() or ["it said nothing"])[-1]
             raise ModelError(f"{name} failed: {words}")
     return milliseconds, line, more
 

@@ -7,17 +7,25 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from lightrec.benchmarks import children
 from lightrec.benchmarks.limits import Limits
 from lightrec.errors import ModelError
 
 SPREAD = (10, 50, 90)
 """Percentiles of a ratio over the rounds."""
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "turn": {"taken": list, "cpu_ns_per_call": (int, float)},
+    "server": {"taken": list, "dropped": int, "achieved": (int, float)},
+    "streams": {"taken": list, "per_second": (int, float)},
+}
+"""The fields, and their types, of the answers to the tasks of :mod:`lightrec.benchmarks.turns`."""
 
 STABLE, STEADY_TURNS, MOST_TURNS = 0.05, 3, 10
 """Warm: the medians of so many turns in a row lie within this share of each other. After the most turns it stops."""
@@ -32,6 +40,8 @@ class Contestant:
         threads: compute threads, told to its libraries by environment variables too.
         limits: what the process is held to.
 
+    A worker that does not answer in time is killed with all that it has started.
+
     Raises:
         ModelError: if it does not start; its last words are in the message.
     """
@@ -43,30 +53,25 @@ class Contestant:
         """How it ended before its time; None while it answers."""
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-        try:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._said,
-                text=True,
-                env={**os.environ, **counts},
-            )
-            (limits or Limits()).apply(self._process.pid)
-        except OSError as error:
-            raise ModelError(f"The interpreter {command[0]} cannot be started ({error.strerror}): check it.") from None
-        self.facts: dict[str, Any] = self._answer()
+        self._process = children.start(
+            command,
+            limits,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, **counts},
+        )
+        self.facts: dict[str, Any] = self._answer({"calls": list}, children.PATIENCE)
         """What it told of itself when it was ready."""
 
     def __enter__(self) -> Contestant:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        children.end(self._process, 0.0 if self.failure else children.GRACE)
         self._said.close()
 
     @property
@@ -97,19 +102,28 @@ class Contestant:
         with contextlib.suppress(BrokenPipeError):  # it has ended: what it said last is in the error below
             self._process.stdin.write(json.dumps({"do": task, "probe": probe, **what}) + "\n")
             self._process.stdin.flush()
-        return self._answer()
+        return self._answer(ANSWERS[task], children.PATIENCE + 10 * what.get("seconds", 0.0))
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, wanted: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """The next line, which must hold the fields ``wanted`` of those types, within so many seconds."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        with children.limited(self._process, seconds) as over:
+            line = self._process.stdout.readline()
         if not line:
-            self._process.wait()
-            self._said.seek(0)
-            words = (self._said.read().strip().splitlines() or ["it said nothing"])[-1]
-            self.failure = f"{self.label} failed: {words}"
-            raise ModelError(self.failure)
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            self._fail(children.last_words(self._process, self._said, over.is_set(), seconds))
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            if all(isinstance(answer[name], kind) for name, kind in wanted.items()):
+                return answer
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        children.kill(self._process)
+        self._fail(f"it answered something else than was asked: {line[:80]!r}")
+
+    def _fail(self, words: str) -> NoReturn:
+        self.failure = f"{self.label} failed: {words}"
+        children.end(self._process)
+        raise ModelError(self.failure)
 
 
 def race(

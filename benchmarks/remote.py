@@ -20,7 +20,7 @@ from typing import Any
 
 from lightrec.errors import ConfigError
 
-SSH = ("ssh", "-o", "BatchMode=yes")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=30")
 """Asks for nothing: keys and host keys must be in order, as they are after a first ``ssh HOST`` by hand."""
 
 ROOMS = ("", "benchmarks", "cli", "data", "evaluation", "runtime", "web")
@@ -83,7 +83,7 @@ def _ssh(host: str, command: str, sent: bytes = b"") -> str:
     except FileNotFoundError:
         raise ConfigError("--host needs the program ssh: install OpenSSH's client.") from None
     if done.returncode == 0:
-        return done.stdout.decode()
+        return done.stdout.decode(errors="replace")
     words = done.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with code {done.returncode}"]
     last = words[-1].removeprefix("Error: ")
     if "ModuleNotFoundError" in last:

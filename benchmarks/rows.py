@@ -82,6 +82,7 @@ def _commit(checkout: Path) -> str | None:
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        told = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout
+        return told.decode(errors="replace").strip() or None
     except (OSError, subprocess.SubprocessError):
         return None

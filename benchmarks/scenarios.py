@@ -211,14 +211,24 @@ def cold(
                 continue
             try:
                 milliseconds, _, more = start(command, plan.limits, names[place])
+                memory = _held(more, names[place])
             except ModelError as error:
                 own.failure = str(error)
                 continue
             own.milliseconds.append(milliseconds)
-            own.memory.append(json.loads(more))
+            own.memory.append(memory)
     for own in found:
         own.milliseconds, own.memory = own.milliseconds[1:] or own.milliseconds, own.memory[1:] or own.memory
     return found
+
+
+def _held(more: str, name: str) -> Row:
+    """The memory that a fresh process told of."""
+    try:
+        memory = json.loads(more)
+        return {held: memory[held] for held in ("peak_bytes", "rss_bytes")}
+    except (ValueError, LookupError, TypeError):
+        raise ModelError(f"{name} failed: it told something else than its memory: {more[:80]!r}") from None
 
 
 def soak(running: Sequence[Contestant], plan: Plan) -> list[Row | None]:

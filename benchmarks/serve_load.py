@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks import children
 from lightrec.benchmarks.flags import count
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.scenarios import best_rate, next_rate
@@ -139,15 +140,17 @@ async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) 
 def serving(bundle: Path, options: Sequence[str]) -> Iterator[int]:
     """``lightrec serve`` in a process of its own; the port."""
     command = [sys.executable, "-m", "lightrec", "serve", str(bundle), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
+    process = children.start(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        with children.limited(process, children.PATIENCE):
             said = process.stdout.readline()
-            if "/recommend" not in said:
-                raise BundleError(f"{bundle} is not served: see the sentence above.")
-            yield int(said.split("/recommend")[0].rsplit(":", 1)[1])
-        finally:
-            process.terminate()
+        if "/recommend" not in said:
+            raise BundleError(f"{bundle} is not served: see the sentence above.")
+        yield int(said.split("/recommend")[0].rsplit(":", 1)[1])
+    finally:
+        process.terminate()
+        children.end(process, children.GRACE)
 
 
 def measure(given: argparse.Namespace) -> Row:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from lightrec.cli import data, items
 from lightrec.cli.bench import bench
+from lightrec.cli.common import WORDS
 from lightrec.cli.compare import compare
 from lightrec.cli.demo import demo
 from lightrec.cli.distill import distill
@@ -56,9 +57,12 @@ class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: name != "data")
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **options: Any) -> Any:
+        words = list(args)
         with _worded():
-            return super().make_context(*arguments, **options)
+            context = super().make_context(info_name, args, *more, **options)
+        context.meta.setdefault(WORDS, words)  # of the whole command line: a group within it comes later
+        return context
 
     def invoke(self, ctx: Any) -> Any:
         with _worded():

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lightrec.cli.common import BundleArgument, JsonOption, console, print_json, progress_console
+from lightrec.cli.common import BundleArgument, JsonOption, command_line, console, print_json, progress_console
 
 MEASURED, LIMITS, OUTPUT = "What is measured", "Limits", "Output"
 """Panels of the help."""
 
 
 def bench(
+    context: typer.Context,
     bundle: BundleArgument,
     data: Annotated[
         Path | None,
@@ -162,7 +162,7 @@ def bench(
         }
         asked |= {"--scaling": scaling, "--seed": seed, "--threads": threads, "--cores": cores}
         asked |= {"--memory": memory, "--profile": profile}
-        command, begin = shlex.join(["lightrec", *sys.argv[1:]]), time.monotonic()
+        command, begin = shlex.join(command_line(context)), time.monotonic()
         with progress_console.status("Connecting") as status:
             rows = bench_there(host, bundle, data, asked, python=host_python, progress=status.update)
         own = {"host": host, "command": command, "elapsed_seconds": round(time.monotonic() - begin, 1)}
@@ -198,7 +198,7 @@ def bench(
             ),
             plan=plan,
             cases=cases,
-            command=["lightrec", *sys.argv[1:]],
+            command=command_line(context),
             progress=status.update,
         )
     _tell(rows, out, report, as_json)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 __all__ = [
+    "WORDS",
     "BundleArgument",
     "ConfigOption",
     "DeviceOption",
     "JsonOption",
     "OutOption",
+    "command_line",
     "console",
     "print_json",
     "progress_bar",
@@ -36,6 +38,15 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.", show_
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.  [default: auto]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with options; flags win over it.")]
+
+
+WORDS = "lightrec.words"
+"""Under this name a context's ``meta`` holds the words of its command line, after ``lightrec``."""
+
+
+def command_line(context: typer.Context) -> list[str]:
+    """The words of the command that runs in ``context``, as a user would give it: also where another one runs it."""
+    return ["lightrec", *context.meta.get(WORDS, sys.argv[1:])]
 
 
 def progress_bar() -> Progress:

@@ -32,15 +32,22 @@ def replay_in_node(path: Path, precision: str) -> tuple[str, list[tuple[list[int
         raise MissingExtraError("Node.js 20 or newer")
     command = [node, str(FOLDER / "replay.mjs"), str(path.resolve()), precision]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT, check=False
+        )
+    except OSError as error:
+        raise BundleError(f"Node.js at {node} cannot be started ({error.strerror}): check it.") from None
     except subprocess.TimeoutExpired:
         raise BundleError(f"Node.js did not answer the golden cases of {path} within {TIMEOUT} s.") from None
     if done.returncode != 0:
         raise BundleError(f"Node.js cannot run {path}: {_reason(done.stderr)}")
-    output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "absent" in output:
-        raise MissingExtraError(output["absent"])
-    return output["runtime"], [(answer["items"], answer["scores"]) for answer in output["answers"]]
+    try:
+        output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if "absent" not in output:
+            return output["runtime"], [(answer["items"], answer["scores"]) for answer in output["answers"]]
+    except (ValueError, LookupError, TypeError):
+        raise BundleError(f"Node.js answered something else than golden cases of {path}: update Node.js.") from None
+    raise MissingExtraError(output["absent"])
 
 
 def _reason(stderr: str) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from lightrec.benchmarks import measure
 from lightrec.cli.app import main
+from lightrec.cli.steps import Step, run_steps
 
 SHORT = ("--scenario", "single-stream", "--scenario", "offline")
 
@@ -71,3 +72,13 @@ def test_wrong_input_is_one_sentence(bench, tmp_path):
         assert (code, out) == (2, "")
         assert sentence in err and err.count("\n") == 1
     assert "is not a bundle" in bench(bundle=tmp_path)[2]
+
+
+def test_rows_name_the_command_that_made_them_also_where_another_command_ran_it(chain_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["lightrec", "demo", "--out", "elsewhere"])
+    rows = tmp_path / "rows of bench.jsonl"
+    words = ("bench", str(chain_bundle), "--seconds", "0.05", "--scenario", "single-stream", "--out", str(rows))
+    step = Step("Time it", words, None, quiet=True)
+    run_steps([step])
+    commands = {json.loads(line)["command"] for line in rows.read_text().splitlines()}
+    assert commands == {step.line} and step.line.endswith(f"--out '{rows}'")
