@@ -11,6 +11,7 @@ import datetime
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -475,6 +476,7 @@ def research() -> Iterator[PublicLog]:
 
 
 LOGS = list(public_logs())
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
@@ -497,3 +499,8 @@ def test_a_public_log_is_read_as_it_is_published(log, tmp_path):
         assert titles == {log.item(item): title for item, title in enumerate(log.titles)}
     else:
         assert dataset.item_titles == [None] * 4
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
+def test_the_documents_show_the_command_of_each_public_log(log):
+    assert f"| {log.name} | `{log.command}` |" in DOCUMENTED
