@@ -15,7 +15,6 @@ Layout of the folder (format version 1)::
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +22,21 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.data.dataset_files import (
+    ARRAYS,
+    DESCRIPTION,
+    FORMAT_VERSION,
+    OWN_DIGEST,
+    changed_files,
+    checksum,
+    own_digest,
+    read_description,
+    read_numbers,
+    read_texts,
+    require_fitting,
+)
 from lightrec.errors import DataError
-from lightrec.files import new_folder, read_json, sha256_file, write_json
-
-FORMAT_VERSION = 1
-DESCRIPTION = "dataset.json"
-ARRAYS = ("offsets", "items", "timestamps")
-LISTS = ("user_ids", "item_ids", "item_texts", "item_titles")
+from lightrec.files import new_folder, restore, sha256_file, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,22 +58,18 @@ class Dataset:
     def open(cls, path: str | Path) -> Dataset:
         """Open a prepared folder; the arrays are memory-mapped.
 
+        Every file is compared with its SHA-256 in dataset.json before it is used: the arrays here, the lists of ids and
+        texts when they are first asked for.
+
         Raises:
-            DataError: if the folder is not a prepared data set, or was written by a newer version.
+            DataError: if the folder is not a prepared data set, was written by a newer version, or is damaged.
         """
         path = Path(path)
-        if not (path / DESCRIPTION).is_file():
-            raise DataError(
-                f"{path} is not a prepared data set (it holds no {DESCRIPTION}): "
-                f"make one with  lightrec data prepare INTERACTIONS --out {path}"
-            )
-        description = _read(path / DESCRIPTION)
-        if description.get("format_version", 0) > FORMAT_VERSION:
-            raise DataError(
-                f"{path} has format version {description['format_version']}, this lightrec reads up to "
-                f"{FORMAT_VERSION}: upgrade lightrec or prepare the data again."
-            )
-        return cls(path=path, description=description, **{name: _read(path / f"{name}.npy") for name in ARRAYS})
+        restore(path)
+        description = read_description(path)
+        arrays = {name: read_numbers(path, name, description) for name in ARRAYS}
+        require_fitting(path, description, arrays)
+        return cls(path=path, description=description, **arrays)
 
     @property
     def name(self) -> str:
@@ -96,22 +99,22 @@ class Dataset:
     @cached_property
     def user_ids(self) -> list[str]:
         """The users' own ids."""
-        return _read(self.path / "user_ids.json")
+        return read_texts(self.path, "user_ids", self.description)
 
     @cached_property
     def item_ids(self) -> list[str]:
         """The items' own ids, by index."""
-        return _read(self.path / "item_ids.json")
+        return read_texts(self.path, "item_ids", self.description)
 
     @cached_property
     def item_texts(self) -> list[str | None]:
         """The items' texts (title and further columns joined), by index; None where there is none."""
-        return _read(self.path / "item_texts.json")
+        return read_texts(self.path, "item_texts", self.description)
 
     @cached_property
     def item_titles(self) -> list[str | None]:
         """The items' plain titles, by index; None where there is none."""
-        return _read(self.path / "item_titles.json")
+        return read_texts(self.path, "item_titles", self.description)
 
     def sequence(self, user: int) -> np.ndarray:
         """User ``user``'s item indices, oldest first."""
@@ -119,12 +122,7 @@ class Dataset:
 
     def damaged_files(self) -> list[str]:
         """The names of files that are missing or differ from the SHA-256 in dataset.json; reads them all."""
-        recorded = self.description["files"]
-        return [
-            name
-            for name in sorted(recorded)
-            if not (self.path / name).is_file() or sha256_file(self.path / name) != recorded[name]
-        ]
+        return changed_files(self.path, self.description)
 
 
 def write_dataset(
@@ -169,20 +167,18 @@ def write_dataset(
         for key, values in lists.items():
             write_json(folder / f"{key}.json", values)
         files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
-        write_json(
-            folder / DESCRIPTION,
-            {
-                "format_version": FORMAT_VERSION,
-                "name": name,
-                "users": len(user_ids),
-                "items": len(item_ids),
-                "interactions": len(items),
-                "order_only": order_only,
-                **(details or {}),
-                "files": files,
-                "checksum": _checksum(files, order_only),
-            },
-        )
+        description = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "users": len(user_ids),
+            "items": len(item_ids),
+            "interactions": len(items),
+            "order_only": order_only,
+            **(details or {}),
+            "files": files,
+            "checksum": checksum(files, order_only),
+        }
+        write_json(folder / DESCRIPTION, description | {OWN_DIGEST: own_digest(description)})
     return Dataset.open(path)
 
 
@@ -192,19 +188,6 @@ def require_free(path: Path) -> None:
         raise DataError(f"{path} is a file: choose another folder for --out.")
     if path.exists() and not (path / DESCRIPTION).is_file() and any(path.iterdir()):
         raise DataError(f"{path} exists and is not a prepared data set: choose another folder for --out.")
-
-
-def _read(file: Path) -> Any:
-    """The content of one file of a prepared data set; arrays are memory-mapped."""
-    try:
-        return read_json(file) if file.suffix == ".json" else np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        raise DataError(f"{file} is missing or damaged: prepare the data set again.") from None
-
-
-def _checksum(files: dict[str, str], order_only: bool) -> str:
-    lines = [f"{name} {digest}\n" for name, digest in sorted(files.items())]
-    return hashlib.sha256("".join([*lines, f"order_only {order_only}\n"]).encode()).hexdigest()
 
 
 def _check_parts(arrays: dict[str, np.ndarray], lists: dict[str, list[Any]]) -> None:

@@ -1,0 +1,158 @@
+"""The files of a prepared data set, read only as they were written: every one is compared with its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightrec.errors import BundleError, DataError
+from lightrec.files import sha256_file
+from lightrec.untrusted import is_count, parse_json, read_array, read_bytes, require_shallow
+
+FORMAT_VERSION = 1
+DESCRIPTION = "dataset.json"
+OWN_DIGEST = "description_sha256"
+"""Key of the SHA-256 over the rest of the description; data sets of the first versions have none."""
+ARRAYS: dict[str, type[np.generic]] = {"offsets": np.int64, "items": np.int32, "timestamps": np.int64}
+LISTS = ("user_ids", "item_ids", "item_texts", "item_titles")
+FILES = (*(f"{name}.npy" for name in ARRAYS), *(f"{name}.json" for name in LISTS))
+LARGEST_COUNT = 2**40
+LARGEST_LIST = 2**34
+"""Bytes of a list of ids or texts."""
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The content of dataset.json.
+
+    Raises:
+        DataError: if the folder is not a prepared data set, was written by a newer version, or the file is damaged.
+    """
+    file = path / DESCRIPTION
+    if not file.exists():
+        raise DataError(
+            f"{path} is not a prepared data set (it holds no {DESCRIPTION}): "
+            f"make one with  lightrec data prepare INTERACTIONS --out {path}"
+        )
+    try:
+        description = parse_json(read_bytes(file), file)
+        require_shallow(description, file)
+    except BundleError:
+        raise damaged(file) from None
+    if not isinstance(description, dict):
+        raise damaged(file)
+    version = description.get("format_version")
+    if is_count(version, FORMAT_VERSION + 1, 10**6):
+        raise DataError(
+            f"{path} has format version {version}, this lightrec reads up to {FORMAT_VERSION}: upgrade lightrec or "
+            "prepare the data again."
+        )
+    if not _is_sound(description):
+        raise damaged(file)
+    return description
+
+
+def read_numbers(path: Path, name: str, description: dict[str, Any]) -> np.ndarray:
+    """The array ``name`` of a data set, memory-mapped.
+
+    Raises:
+        DataError: if its file is missing or is not the one that was written.
+    """
+    file = path / f"{name}.npy"
+    _require_unchanged(file, description)
+    try:
+        return read_array(file, ARRAYS[name], mapped=True)
+    except BundleError:
+        raise damaged(file) from None
+
+
+def read_texts(path: Path, name: str, description: dict[str, Any]) -> list[Any]:
+    """The list ``name`` of a data set: strings, or strings and None for texts and titles.
+
+    Raises:
+        DataError: if its file is missing or is not the one that was written.
+    """
+    file = path / f"{name}.json"
+    _require_unchanged(file, description)
+    try:
+        values = parse_json(read_bytes(file, LARGEST_LIST), file)
+    except BundleError:
+        raise damaged(file) from None
+    ids = name.endswith("_ids")
+    count = description["users" if name == "user_ids" else "items"]
+    kinds = {str} if ids else {str, type(None)}
+    if not isinstance(values, list) or len(values) != count or not {type(value) for value in values} <= kinds:
+        raise damaged(file)
+    if ids and len(set(values)) != count:
+        raise damaged(file)
+    return values
+
+
+def require_fitting(path: Path, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Refuse arrays that do not fit together, naming the file."""
+    offsets, items, timestamps = (arrays[name] for name in ("offsets", "items", "timestamps"))
+    n_users, n_items, events = (description[key] for key in ("users", "items", "interactions"))
+    rising = len(offsets) == n_users + 1 and offsets[0] == 0 and offsets[-1] == events and (np.diff(offsets) >= 0).all()
+    fits = {
+        "offsets": bool(rising),
+        "items": len(items) == events and (events == 0 or (items.min() >= 0 and items.max() < n_items)),
+        "timestamps": len(timestamps) == events,
+    }
+    for name, holds in fits.items():
+        if not holds:
+            raise damaged(path / f"{name}.npy")
+
+
+def changed_files(path: Path, description: dict[str, Any]) -> list[str]:
+    """The names of files that are missing or differ from their SHA-256; reads them all."""
+    recorded = description["files"]
+    return [name for name in sorted(FILES) if _digest(path / name) != recorded[name]]
+
+
+def checksum(files: dict[str, str], order_only: bool) -> str:
+    """The SHA-256 over the checksums of all files and ``order_only``."""
+    lines = [f"{name} {digest}\n" for name, digest in sorted(files.items())]
+    return hashlib.sha256("".join([*lines, f"order_only {order_only}\n"]).encode()).hexdigest()
+
+
+def own_digest(description: dict[str, Any]) -> str:
+    """The SHA-256 of a description without :data:`OWN_DIGEST`, in one canonical spelling."""
+    rest = {key: value for key, value in description.items() if key != OWN_DIGEST}
+    text = json.dumps(json.loads(json.dumps(rest)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def damaged(file: Path) -> DataError:
+    """The sentence about a file that is not as it was written."""
+    return DataError(f"{file} is missing or damaged: copy or prepare the data set again.")
+
+
+def _is_sound(description: dict[str, Any]) -> bool:
+    """Whether every key that is read later is there, of its type, and matches the checksums over it."""
+    files, order_only = description.get("files"), description.get("order_only")
+    return (
+        is_count(description.get("format_version", 1), 0, FORMAT_VERSION)
+        and isinstance(description.get("name"), str)
+        and all(is_count(description.get(key), 0, LARGEST_COUNT) for key in ("users", "items", "interactions"))
+        and isinstance(order_only, bool)
+        and isinstance(files, dict)
+        and all(isinstance(digest, str) for digest in files.values())
+        and set(FILES) <= set(files)
+        and description.get("checksum") == checksum(files, order_only)
+        and description.get(OWN_DIGEST) in (None, own_digest(description))
+    )
+
+
+def _require_unchanged(file: Path, description: dict[str, Any]) -> None:
+    if _digest(file) != description["files"][file.name]:
+        raise DataError(
+            f"{file} is missing or differs from its SHA-256 in {DESCRIPTION}: copy or prepare the data set again."
+        )
+
+
+def _digest(file: Path) -> str | None:
+    """The SHA-256 of a regular file; None for anything else, such as a pipe that never ends."""
+    return sha256_file(file) if file.is_file() else None
