@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 ONNXRUNTIME_NODE = "1.30.0"
 """The version of onnxruntime-node that is fetched where none is installed."""
 TYPESCRIPT = "5.9.3"
+BUNDLERS = ("vite@8.4.0", "webpack@5.113.0", "webpack-cli@7.3.1", "webpack-dev-server@5.2.7", "esbuild@0.28.2")
 
 
 @pytest.fixture(scope="session")
@@ -90,21 +91,20 @@ def node_modules():
     found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return Path(found.stdout.strip()).parents[1]
-    return installed_by_npm("onnxruntime-node", ONNXRUNTIME_NODE)
+    return installed_by_npm(f"onnxruntime-node@{ONNXRUNTIME_NODE}")
 
 
-def installed_by_npm(package, version):
-    """A folder node_modules that holds ``package``, made in lightrec's cache; skips the test where npm cannot."""
-    kept = cache_folder() / f"{package}-{version}"
+def installed_by_npm(*packages):
+    """A folder node_modules that holds ``packages``, made in lightrec's cache; skips the test where npm cannot."""
+    kept = cache_folder() / "+".join(packages).replace("@", "-")
     if not kept.is_dir():
         part = kept.with_name(f"{kept.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        command = ["npm", "install", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund"]
-        command.append(f"{package}@{version}")
+        command = ["npm", "install", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund", *packages]
         npm = shutil.which("npm")
         if npm is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip(f"needs {package}: npm install --no-save --ignore-scripts {package}")
+            pytest.skip(f"needs Node.js packages: npm install --no-save --ignore-scripts {' '.join(packages)}")
         part.rename(kept)
     return kept / "node_modules"
 
@@ -114,7 +114,13 @@ def typescript():
     """The script of TypeScript's compiler, which Node runs."""
     if shutil.which("node") is None:
         pytest.skip("needs Node.js 20 or newer")
-    return installed_by_npm("typescript", TYPESCRIPT) / "typescript" / "lib" / "tsc.js"
+    return installed_by_npm(f"typescript@{TYPESCRIPT}") / "typescript" / "lib" / "tsc.js"
+
+
+@pytest.fixture(scope="session")
+def bundlers():
+    """A folder node_modules with Vite, webpack, esbuild and ONNX Runtime for browsers."""
+    return installed_by_npm(*BUNDLERS, f"onnxruntime-web@{ONNXRUNTIME_WEB}")
 
 
 @pytest.fixture(scope="session")
