@@ -26,7 +26,7 @@ from lightrec.bundle import read_golden
 from lightrec.files import write_text
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 SCRIPT = "browser_turns.js"
 PAGE = f'<!doctype html><title>Benchmark</title><script type="module" src="{SCRIPT}"></script>\n'
@@ -71,13 +71,26 @@ def opened(bundle: Path, precision: str) -> Iterator[Page]:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = _launched(playwright)
             page = browser.new_page()
             page.goto(f"http://localhost:{server.server_port}/bench.html")
             page.wait_for_function("globalThis.bench")
             yield page
             browser.close()
         server.shutdown()
+
+
+def _launched(playwright: Playwright) -> Browser:
+    """Chromium with its sandbox, or without where there is none: for root, and in some containers."""
+    from playwright.sync_api import Error
+
+    from lightrec.web.chromium import QUIET, has_sandbox
+
+    options: dict[str, Any] = {"executable_path": chromium(), "args": [*QUIET]}
+    if has_sandbox():
+        with contextlib.suppress(Error):
+            return playwright.chromium.launch(**options, chromium_sandbox=True)
+    return playwright.chromium.launch(**options, chromium_sandbox=False)
 
 
 def _load(page: Page, request: dict[str, Any]) -> dict[str, Any]:

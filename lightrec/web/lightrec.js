@@ -748,9 +748,9 @@ function checkedGraph(bytes, file, beside = []) {
   try {
     problem = graphProblem(bytes, 0, bytes.length, MODEL, beside);
   } catch {
-    problem = "is not an ONNX model";
+    fail(`${file} is not an ONNX model: copy the bundle again.`);
   }
-  if (problem) fail(`${file} ${problem}, unlike any model that lightrec writes: export the bundle again.`);
+  if (problem) fail(`${file} ${problem}, which no model of a bundle does: export the bundle again.`);
   return bytes;
 }
 

@@ -14,6 +14,7 @@ from mini_bundle import write_bundle
 from lightrec.download import cache_folder, fetch_npm_members
 from lightrec.errors import DownloadError
 from lightrec.web import FOLDER
+from lightrec.web.chromium import has_sandbox
 from lightrec.web.package import ONNXRUNTIME_WEB, RUNTIME_FILES, TARBALL_SHA256, package_for_web
 
 ROOT = Path(__file__).parents[2]
@@ -201,7 +202,7 @@ def chromium():
     if command is None:
         pytest.skip("needs Chromium or Chrome on the PATH")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=command, chromium_sandbox=has_sandbox())
         yield browser
         browser.close()
 

@@ -68,6 +68,34 @@ def test_a_chromium_that_does_not_start_is_listed_as_absent(bundle, given_runtim
     assert in_browser(bundle) == [("chromium", "fp32", "absent", 0, reason)]
 
 
+@pytest.fixture
+def asked_words(bundle, given_runtime, tmp_path, monkeypatch):
+    """A function that asks a pretended Chromium, which fails with a sentence, and returns the options of each start."""
+
+    def asked(user, sentence):
+        monkeypatch.setattr(module.os, "geteuid", lambda: user)
+        log = tmp_path / "words"
+        script = f'echo "$@" >> {log}\necho {sentence!r} >&2\nexit 1'
+        monkeypatch.setenv("PATH", pretended(tmp_path / "bin", script))
+        [(_, _, status, _, detail)] = in_browser(bundle)
+        assert (status, detail) == ("absent", f"a Chromium that starts here ({sentence})")
+        return ["--no-sandbox" in line.split() for line in log.read_text().splitlines()]
+
+    return asked
+
+
+def test_it_goes_without_its_sandbox_only_for_root_or_where_there_is_none(asked_words):
+    assert asked_words(1000, "FATAL: No usable sandbox!") == [False, True]
+
+
+def test_root_has_no_sandbox(asked_words):
+    assert asked_words(0, "FATAL: No usable sandbox!") == [True]
+
+
+def test_another_failure_takes_no_sandbox_away(asked_words):
+    assert asked_words(1000, "no display") == [False]
+
+
 def test_one_that_never_answers_fails_in_one_sentence(bundle, given_runtime, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", pretended(tmp_path / "bin", "exec /bin/sleep 60"))
     monkeypatch.setattr(module, "TIMEOUT", 0.3)
@@ -98,7 +126,7 @@ def test_a_model_that_cannot_be_loaded_fails_in_one_sentence(own_bundle, chromiu
     write_manifest(own_bundle, read_manifest(own_bundle))
     [(_, _, status, _, detail)] = in_browser(own_bundle)
     assert status == "failed" and "\n" not in detail
-    assert "Chromium cannot run" in detail and "ONNX Runtime cannot load" in detail and "/bundle/model.onnx" in detail
+    assert "Chromium cannot run" in detail and "/bundle/model.onnx is not an ONNX model" in detail
 
 
 @pytest.mark.slow
