@@ -99,8 +99,9 @@ def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]
             f"{file} maps names to nested lists ({', '.join(list(whole)[:3])}, ...): write one object an event, as in "
             '{"user": ..., "item": ..., "time": ...}.'
         )
-    if any(plain_name(key) in USUAL for key in whole):
-        if len(set(map(len, values))) != 1:
+    usual, equal = sum(plain_name(key) in USUAL for key in whole), len(set(map(len, values))) == 1
+    if usual > 1 or (usual and equal):
+        if not equal:
             lengths = ", ".join(f"{key} {len(value)}" for key, value in whole.items())
             raise DataError(f"{file} holds columns of different lengths ({lengths}): give all of them as many values.")
         rows = [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]

@@ -84,25 +84,26 @@ def split_line(line: str, separator: str) -> list[str]:
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether the first row names the columns; None if nothing tells, as where all values are words.
+    """Whether the first row names the columns; None if it probably does.
 
-    It does if names are of the usual ones, or if it holds words where the rows below hold numbers or dates. It does
-    not if it holds numbers or dates itself, or values that occur again below.
+    It does if names are of the usual ones, or if it holds words and all rows below numbers or dates alone. It does not
+    if it holds numbers or dates itself, or values that occur again below. Words above columns of words, or above some
+    columns of numbers, are probably names.
     """
     first, below = rows[0], rows[1:]
-    usual = sum(plain_name(value) in USUAL for value in first)
-    measured = any(_measure(value) for value in first)
-    if all(TYPED.fullmatch(value) for value in first) or usual > 1 or (usual and not measured):
-        return True
-    if measured:
-        return False
     columns = [[value for value in column if value] for column in itertools.zip_longest(*below, fillvalue="")]
     pairs = list(zip(first, columns, strict=False))
-    if any(column and all(map(_measure, column)) and value.lower() not in MISSING for value, column in pairs):
+    usual = sum(plain_name(value) in USUAL for value in first)
+    if all(TYPED.fullmatch(value) for value in first) or usual > 1:
         return True
-    recurring = any(value and value in column for value, column in pairs)
-    digits = bool(below) and all(any(map(str.isdigit, value)) for row in rows for value in row)
-    return False if recurring or digits else None
+    if any(map(_measure, first)) or any(value and value in column for value, column in pairs):
+        return False
+    if usual:
+        return True
+    numeric = [value.lower() not in MISSING for value, column in pairs if column and all(map(_measure, column))]
+    if any(numeric):
+        return True if len(numeric) == len(first) and all(numeric) else None
+    return False if below and all(any(map(str.isdigit, value)) for row in rows for value in row) else None
 
 
 def header_names(row: Sequence[str]) -> list[str]:
@@ -165,8 +166,8 @@ def _fitness(head: str, separator: str) -> tuple[bool, bool, bool, int, float]:
 def _encloses(head: str, separator: str) -> bool:
     """Whether double quotes enclose values, as they always do with commas and semicolons.
 
-    With tabs and pipes they are part of the values, unless the first row has its values in quotes or the rows are of
-    one width only if quotes enclose values.
+    With tabs and pipes they are part of the values, unless the first row has its values in quotes, quotes are doubled
+    within quotes, or the rows are of one width only if quotes enclose values.
     """
     if len(separator) > 1 or separator == " ":
         return False
@@ -174,7 +175,9 @@ def _encloses(head: str, separator: str) -> bool:
         return True
     lines = [line.rstrip("\r") for line in head.split("\n") if line.strip()][:SAMPLE]
     values = [line.split(separator) for line in lines]
-    if not any(_enclosed(value) for value in values[0]) and len(set(map(len, values))) == 1:
+    enclosed = [value[1:-1] for value in itertools.chain.from_iterable(values) if _enclosed(value)]
+    told = any(map(_enclosed, values[0])) or any('""' in value for value in enclosed)
+    if not told and len(set(map(len, values))) == 1:
         return False
     rows: list[list[str]] = []
     try:
@@ -183,7 +186,7 @@ def _encloses(head: str, separator: str) -> bool:
     except csv.Error as error:
         if "unexpected end" not in str(error):
             return False
-    return any(map(_enclosed, itertools.chain.from_iterable(values))) and len(set(map(len, rows))) == 1
+    return len(set(map(len, rows))) == 1
 
 
 def _enclosed(value: str) -> bool:
