@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,8 +45,8 @@ def read_json(content: Content, options: ReadOptions, new_file: Callable[[], Pat
 
 
 def looks_like_json(head: str) -> bool:
-    """Whether a text starts as JSON does: with a brace or bracket."""
-    return head.lstrip()[:1] in ("{", "[")
+    """Whether a text starts as JSON or a Python dictionary does: a brace or bracket, and what may follow it."""
+    return re.match(r"""\s*(\{\s*(u?["'}]|$)|\[\s*([\[{"\]0-9-]|true|false|null|$))""", head) is not None
 
 
 def _as_lines(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:

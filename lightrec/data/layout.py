@@ -57,16 +57,17 @@ def parse_separator(named: str, flag: str) -> str:
     return " " if separator.isspace() and "\t" not in separator else separator
 
 
-def recognise_layout(head: str, separator: str | None, quotes: bool) -> Layout:
+def recognise_layout(head: str, separator: str | None, quotes: bool, width: int = 0) -> Layout:
     """The layout of a text.
 
     Args:
         head: its first lines.
         separator: as given by the user, or None to recognise it.
         quotes: a double quote occurs anywhere in the text.
+        width: how many values a row has, or 0 if that is not known.
     """
     if separator is None:
-        separator = max(SEPARATORS, key=lambda one: _fitness(head, one))
+        separator = max(SEPARATORS, key=lambda one: _fitness(head, one, width))
     return Layout(separator, quotes and _encloses(head, separator))
 
 
@@ -94,7 +95,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
     columns = [[value for value in column if value] for column in itertools.zip_longest(*below, fillvalue="")]
     pairs = list(zip(first, columns, strict=False))
     usual = sum(plain_name(value) in USUAL for value in first)
-    if all(TYPED.fullmatch(value) for value in first) or usual > 1:
+    if all(TYPED.fullmatch(value) for value in first) or (usual > 1 and len(set(first)) == len(first)):
         return True
     if any(map(_measure, first)) or any(value and value in column for value, column in pairs):
         return False
@@ -152,7 +153,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _fitness(head: str, separator: str) -> tuple[bool, bool, bool, int, float]:
+def _fitness(head: str, separator: str, expected: int) -> tuple[bool, bool, bool, bool, int, float]:
     """How well a separator splits the lines: rows of one width, the header's among them; then strength and width."""
     rows = split_lines(head, Layout(separator, '"' in head and _encloses(head, separator)))
     widths = collections.Counter(map(len, rows))
@@ -160,7 +161,14 @@ def _fitness(head: str, separator: str) -> tuple[bool, bool, bool, int, float]:
     share = count / max(1, len(rows))
     fits = width > 1 and share >= 0.9 and len(rows[0]) == width
     strong = fits and separator in ("\t", "::")
-    return fits, strong, fits and separator != " ", width if fits else 0, share if width > 1 else 0.0
+    return (
+        fits,
+        fits and width == expected,
+        strong,
+        fits and separator != " ",
+        width if fits else 0,
+        share if width > 1 else 0.0,
+    )
 
 
 def _encloses(head: str, separator: str) -> bool:

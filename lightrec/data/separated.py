@@ -56,7 +56,7 @@ def read_separated(
     """
     flag = f"{options.flags}separator"
     separator = parse_separator(options.separator, flag) if options.separator is not None else None
-    layout = recognise_layout(content.head, separator, content.quotes)
+    layout = recognise_layout(content.head, separator, content.quotes, len(options.columns))
     rows = split_lines(content.head, layout)
     if not rows:
         raise DataError(f"{content.file} is empty: it has no rows.")

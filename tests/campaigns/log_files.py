@@ -129,7 +129,7 @@ def _json(log: Log, folder: Path, choices: random.Random) -> Written:
 
 
 def _sequences(log: Log, folder: Path, choices: random.Random) -> Written:
-    if holds(log, " ,;|"):
+    if holds(log, " ,;|:"):
         return _lists(log, folder, choices)
     way = choices.choice(("lines", "pairs", "map"))
     if way == "lines":

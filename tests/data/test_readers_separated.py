@@ -53,6 +53,11 @@ def test_what_cannot_separate_is_refused(tmp_path, flag):
         table(tmp_path / "a", text(","), ReadOptions(separator=flag))
 
 
+def test_the_number_of_named_columns_decides_between_separators(tmp_path):
+    read = table(tmp_path / "a", "a,b x 5\na,c y 6\n", ReadOptions(columns=("user", "item", "time")))
+    assert rows(read) == [("a,b", "x", "5"), ("a,c", "y", "6")]
+
+
 def test_a_separator_other_than_the_usual_is_said(tmp_path):
     assert table(tmp_path / "a.csv", text(";")).notes == ["a.csv has ';' between its values."]
     assert table(tmp_path / "b.csv", text(",")).notes == []
@@ -231,6 +236,8 @@ def test_pairs_grouped_by_user_are_read_in_the_order_of_their_rows(tmp_path):
         ("customer,film,n\nann,heat,1\n", True),
         ("u1,i1\nu2,i2\n", False),
         ("1,2\n", False),
+        ("item,item,5\nuser,item,6\n", False),
+        ("[user],{n},<x>\na,5,b\n", True),
     ],
 )
 def test_headers_are_told_from_rows(tmp_path, content, header):
