@@ -150,8 +150,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def restore(path: Path) -> None:
     """Put back a folder that a writer had moved aside when it was killed; there is rarely anything to do."""
+    if path.exists():
+        return
     target = path.resolve()
-    if target.exists() or not target.parent.is_dir() or not _moved_aside(target):
+    if not target.parent.is_dir() or not _moved_aside(target):
         return
     # What may not be written stays as it is: whoever reads says that there is nothing.
     with contextlib.suppress(OSError), locked(target, wait=True) as sole:

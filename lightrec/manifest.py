@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.errors import BundleError, BundleVersionError
-from lightrec.files import sha256_file, write_json
+from lightrec.files import restore, sha256_file, write_json
 from lightrec.packed import id_files, string_files
 from lightrec.untrusted import is_count, parse_json, read_bytes, require_shallow
 
@@ -132,6 +132,7 @@ def read_manifest(path: str | Path) -> Manifest:
         BundleVersionError: if a newer major version of the format wrote it.
         BundleError: if ``path`` is not a bundle, or the manifest is malformed.
     """
+    restore(Path(path))
     file = Path(path) / MANIFEST
     if not file.is_file():
         raise BundleError(f"{path} is not a bundle (it holds no {MANIFEST}): make one with  lightrec export RUN")

@@ -9,7 +9,6 @@ the best, and the score is then minus its logarithm.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.frames import pl
 from lightrec.data.readers import ReadOptions, Table, as_ids
 from lightrec.errors import DataError
+from lightrec.files import new_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +134,5 @@ def write_scores(path: Path, dataset: Dataset, scores: Scores) -> None:
             "score": scores.scores,
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with new_file(path) as beside:
         frame.write_parquet(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
+import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from lightrec.download import cache_folder
+from lightrec.errors import WriteError
+from lightrec.files import new_file
 from lightrec.models.language_model import LanguageModel
 from lightrec.training.progress import Reporter
 
@@ -36,15 +41,25 @@ def encode_texts(
         texts: one per item.
         on_progress: called with (texts done, all texts).
     """
-    kept = cache_folder() / "text-vectors" / f"{fingerprint(base, texts)}.npy"
-    if kept.is_file():
-        return np.load(kept, allow_pickle=False)
-    vectors = _encode(base, texts, device, batch_size, on_progress)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_name(f".{os.getpid()}.{kept.name}")
-    np.save(beside, vectors, allow_pickle=False)
-    beside.replace(kept)
+    kept = cache_folder() / "text-vectors" / f"{fingerprint(base, texts)}.npz"
+    vectors = _kept(kept)
+    if vectors is None:
+        vectors = _encode(base, texts, device, batch_size, on_progress)
+        # Without room to keep them, they are encoded again another time.
+        with contextlib.suppress(WriteError), new_file(kept) as beside, beside.open("wb") as file:
+            np.savez(file, vectors=vectors)
     return vectors
+
+
+def _kept(file: Path) -> np.ndarray | None:
+    """The vectors in a file of the cache; None if there is none, or it is damaged: the archive has a checksum."""
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return archive["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None
 
 
 def fingerprint(base: LanguageModel, texts: Sequence[str | None] = ()) -> str:

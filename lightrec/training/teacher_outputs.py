@@ -4,7 +4,7 @@ Several teachers speak with one :class:`Voice`, so that a step reads one set of 
 outputs lie in a folder ``<key>``, among those of the first teacher's run; the key names the weights, the data, the
 split, the windows and the form. A computation that was stopped goes on where it was. Layout of a folder::
 
-    index.json    form, rows, catalogue size, temperature, batches done
+    index.json    form, rows, catalogue size, temperature, batches done, and in the end SHA-256 of the others
     logits.npy    float16 [R, N] (form "full") or [R, K] (form "top")
     items.npy     int32 [R, K]   (form "top")
     rest.npy      float32 [R]    (form "top"): log of the summed exponentials of the other logits / temperature
@@ -21,14 +21,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from lightrec.files import read_json, write_json
+from lightrec.files import read_json
+from lightrec.locks import locked
 from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
 from lightrec.training.losses import TeacherTargets
+from lightrec.training.output_files import OutputFiles
 from lightrec.training.windows import Windows
+from lightrec.write_failures import writing
 
 MOST_SCORES = 100_000_000
 """Most scores that a batch of windows may ask for: windows of a large catalogue are asked about in smaller batches."""
@@ -172,7 +174,7 @@ def prepare_outputs(
     context: dict[str, Any],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TeacherOutputs:
-    """Compute the outputs of teachers, or go on, or find them done.
+    """Compute the outputs of teachers, or go on, or find them done; what another command computes is waited for.
 
     Args:
         outputs: where the folders ``<key>`` lie.
@@ -195,22 +197,36 @@ def prepare_outputs(
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     folder = outputs / key
-    batches = list(question_batches(plan, n_items))
-    done = read_json(folder / "index.json")["batches_done"] if (folder / "index.json").is_file() else 0
-    if done < len(batches):
-        arrays = _open_arrays(folder, facts, new=done == 0)
-        write_json(folder / "index.json", {**facts, "batches_done": done})
-        voice = open_voice()
-        for number in range(done, len(batches)):
-            _fill(arrays, plan, batches[number], voice, n_items, temperature)
-            # Flushing after every batch would cost more than computing some again after a kill.
-            if number % 16 == 15 or number == len(batches) - 1:
-                for array in arrays.values():
-                    array.flush()
-                write_json(folder / "index.json", {**facts, "batches_done": number + 1})
-            if on_progress:
-                on_progress(number + 1, len(batches))
+    files, batches = OutputFiles(folder, facts), list(question_batches(plan, n_items))
+    if files.batches_done(len(batches)) < len(batches):
+        outputs.mkdir(parents=True, exist_ok=True)
+        with writing(folder), locked(folder, wait=True):
+            _compute(files, plan, batches, open_voice, n_items, temperature, on_progress)
     return TeacherOutputs(folder, plan)
+
+
+def _compute(
+    files: OutputFiles,
+    plan: OutputsPlan,
+    batches: list[np.ndarray],
+    open_voice: Callable[[], Voice],
+    n_items: int,
+    temperature: float,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    """Ask about the batches that are missing; another command may have done it in the meantime."""
+    done = files.batches_done(len(batches))
+    if done == len(batches):
+        return
+    arrays = files.open(new=done == 0)
+    voice = open_voice()
+    for number in range(done, len(batches)):
+        _fill(arrays, plan, batches[number], voice, n_items, temperature)
+        # Flushing after every batch would cost more than computing some again after a kill.
+        if number % 16 == 15 or number == len(batches) - 1:
+            files.keep(arrays, number + 1, len(batches))
+        if on_progress:
+            on_progress(number + 1, len(batches))
 
 
 def question_batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
@@ -220,21 +236,6 @@ def question_batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
     order = np.argsort(plan.windows.lengths, kind="stable")
     for first in range(0, len(order), size):
         yield order[first : first + size]
-
-
-def _open_arrays(folder: Path, facts: dict[str, Any], new: bool) -> dict[str, np.memmap]:
-    folder.mkdir(parents=True, exist_ok=True)
-    width = facts["n_items"] if facts["form"] == "full" else facts["top"]
-    shapes: dict[str, tuple[tuple[int, ...], type]] = {"logits": ((facts["rows"], width), np.float16)}
-    if facts["form"] == "top":
-        shapes["items"] = ((facts["rows"], width), np.int32)
-        shapes["rest"] = ((facts["rows"],), np.float32)
-    if new:
-        return {
-            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
-            for name, (shape, kind) in shapes.items()
-        }
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False) for name in shapes}
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,7 +15,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Split
 from lightrec.download import cache_folder
 from lightrec.errors import ModelError
-from lightrec.files import read_json, sha256_file, write_json
+from lightrec.files import read_object, sha256_file, write_json
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import load_model, read_run
 from lightrec.models.scoring import ModelScorer
@@ -96,12 +97,13 @@ class Teachers:
         facts = {"data": self.dataset.checksum, "split": self._split(), "teachers": self.weights, "weights": wanted}
         kept = self._outputs_folder() / f"pool-{_key(facts)}.json"
         if kept.is_file():
-            return PoolFit.from_json(read_json(kept))
+            # What is damaged is fitted again.
+            with contextlib.suppress(ModelError, TypeError, ValueError):
+                return PoolFit.from_json(read_object(kept, {"weights": list, "members": list}, ModelError))
         device = resolve_device(self.settings.device)
         scorers = [ModelScorer(load_teacher(run), device) for run in runs]
         fit = fit_pool(scorers, split.validation, weights=wanted, on_progress=_Bar(reporter, "Weighing the teachers"))
         reporter.stop()
-        kept.parent.mkdir(parents=True, exist_ok=True)
         write_json(kept, fit.to_json())
         reporter.note(
             f"teachers weigh {', '.join(f'{weight:g}' for weight in fit.weights)}: validation NDCG@10 "

@@ -30,7 +30,7 @@ from lightrec.bundle import (
 )
 from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
-from lightrec.files import new_folder, write_text
+from lightrec.files import new_folder, restore, write_text
 from lightrec.web import FOLDER
 from lightrec.web.own_files import HEAD, PRECACHE, TAIL, carry_own_files, packaged_files
 
@@ -90,6 +90,7 @@ def package_for_web(
     bundle, out = Path(bundle), Path(out)
     manifest = verify_hashes(bundle)
     model = _model(bundle, manifest, precision)
+    restore(out)
     replaces = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if replaces:
         packaged_files(out)  # before anything is fetched

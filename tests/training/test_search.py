@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 
 from lightrec.cli.app import app
 from lightrec.config import from_mapping
-from lightrec.errors import ConfigError, DivergedError
+from lightrec.errors import ConfigError, DataError, DivergedError, ModelError, WriteError
+from lightrec.locks import locked
 from lightrec.models.load import read_run
 from lightrec.training import search as module
 from lightrec.training.progress import Silent
@@ -110,6 +112,77 @@ def test_a_failed_trial_counts_and_the_first_one_is_refused(tiny_dataset, tmp_pa
         wrong = dataclasses.replace(SMALL, device="abacus")
         search(tiny_dataset.path, tmp_path / "wrong", wrong, space_of(wrong), reporter=Silent())
     assert not (tmp_path / "wrong").exists()
+
+
+def small_search(tiny_dataset, out, trials=3):
+    space = space_of(SMALL, (8, 16))
+    return search(tiny_dataset.path, out, SMALL, space, trials=trials, sampler="random", reporter=Silent())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WriteError("trial-01 cannot be written: no space is left on the disk."),
+        WriteError("trial-01 is being written by another lightrec command."),
+        ModelError("trial-01/settings.json is missing, damaged or cut short."),
+        DataError("items.npy is missing or damaged."),
+        KeyboardInterrupt(),
+        RuntimeError("a bug"),
+    ],
+)
+@pytest.mark.parametrize("trial", [0, 1])
+def test_an_error_at_resume_deletes_nothing(tiny_dataset, whole, tmp_path, monkeypatch, error, trial):
+    """Whatever ends a search, its finished trials and what the interrupted one has saved are there the next time."""
+    out, real, calls = tmp_path / "out", module.train, []
+
+    def fail(data, folder, settings, reporter):
+        calls.append(folder)
+        if len(calls) == trial + 1:
+            (folder / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+            (folder / "settings.json").write_text("saved before")
+            raise error
+        return real(data, folder, settings, reporter)
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(module, "train", fail)
+        small_search(tiny_dataset, out)
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(module, "train", lambda *arguments: (_ for _ in ()).throw(error))
+        small_search(tiny_dataset, out)
+    assert (out / f"trial-{trial:02d}" / "settings.json").read_text() == "saved before"
+    assert (out / f"trial-{trial:02d}" / "checkpoints" / "checkpoint-3").is_dir()
+    assert len(rows_of(out)) == trial if trial else not (out / "trials.jsonl").exists()
+    shutil.rmtree(out / f"trial-{trial:02d}")
+    small_search(tiny_dataset, out)
+    assert rows_of(out) == rows_of(whole)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-10],
+        lambda text: text.replace('"trial": 1', '"trial": 2'),
+        lambda text: text.replace('"ndcg@10"', '"ndcg"'),
+        lambda text: "[]\n" + text,
+        lambda text: text.replace("dropout", "drop"),
+        lambda text: "\x00" + text,
+        lambda text: '{"trial": 0, "parameters": {}, "failed": "NaN"}\n',
+    ],
+)
+def test_damaged_trials_are_named_by_their_line_and_deleted_by_nobody(tiny_dataset, whole, tmp_path, damage):
+    out = shutil.copytree(whole, tmp_path / "out")
+    (out / "trials.jsonl").write_text(damage((out / "trials.jsonl").read_text()))
+    kept = sorted(path.name for path in out.rglob("*"))
+    with pytest.raises(ModelError, match=r"Line [123] of .*trials.jsonl is damaged"):
+        small_search(tiny_dataset, out)
+    assert sorted(path.name for path in out.rglob("*")) == kept
+
+
+def test_a_search_that_is_under_way_is_refused(tiny_dataset, whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "out")
+    with locked(out), pytest.raises(WriteError, match="out is being written"):
+        small_search(tiny_dataset, out, trials=4)
+    assert rows_of(out) == rows_of(whole)
 
 
 def test_tpe_learns_from_the_trials_it_is_told():
