@@ -37,6 +37,9 @@ exec "$@"
 """
 """Runs its words beside the loopback interface alone, where no name server answers."""
 
+OURS = ".cache/lightrec"
+"""What lightrec may write into a home folder, as docs/privacy.md says."""
+
 HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
 
@@ -54,6 +57,12 @@ class Watched:
     """Addresses that it tried to reach, as ``address:port``, those of this machine left out."""
     names: frozenset[str]
     """Names of machines whose addresses it asked for."""
+
+    @property
+    def foreign(self) -> set[str]:
+        """The files and folders in the home that are not lightrec's own."""
+        parents = {parent.as_posix() for parent in Path(OURS).parents}
+        return {file for file in self.files - parents if file != OURS and not file.startswith(f"{OURS}/")}
 
 
 @functools.cache

@@ -14,9 +14,6 @@ from watched import Watched, watch
 
 pytestmark = pytest.mark.slow
 
-OURS = (".cache/lightrec",)
-"""What lightrec may write into a home folder, as docs/privacy.md says."""
-
 SMALL = "--hidden-size 8 --max-length 10 --epochs 1"
 
 
@@ -143,12 +140,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(folder)
 
 
-def foreign(found: Watched) -> set[str]:
-    """The files in the home that are not lightrec's own."""
-    parents = {str(parent) for own in OURS for parent in Path(own).parents}
-    return {file for file in found.files if not file.startswith(OURS) and file not in parents}
-
-
 def test_every_command_is_watched():
     assert {" ".join(words) for words in leaves()} == STEPS.keys() | ASKS_FOR_A_DOWNLOAD.keys()
 
@@ -157,7 +148,7 @@ def test_every_command_is_watched():
 def test_a_command_writes_its_own_files_alone_and_reaches_nobody(name, place):
     found = place.run(name)
     assert found.code == 0, found.said
-    assert (foreign(found), found.reached) == (set(), set())
+    assert (found.foreign, found.reached) == (set(), set())
 
 
 @pytest.mark.parametrize("name", ASKS_FOR_A_DOWNLOAD)
@@ -167,4 +158,4 @@ def test_a_download_asks_for_nobody_but_the_host_that_is_named(name, place):
     own = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "RUSTUP_HOME": str(place.folder / "rustup")}
     found = place.watch(sys.executable, "-m", "lightrec", *words, name=name, **own)
     assert found.code == 2 and "https://files.grouplens.org/" in found.said
-    assert (foreign(found), found.names) == (set(), {"files.grouplens.org"})
+    assert (found.foreign, found.names) == (set(), {"files.grouplens.org"})
