@@ -71,7 +71,7 @@ def opened(bundle: Path, precision: str) -> Iterator[Page]:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with sync_playwright() as playwright:
-            browser = _launched(playwright)
+            browser = _launched(playwright, Path(folder))
             page = browser.new_page()
             page.goto(f"http://localhost:{server.server_port}/bench.html")
             page.wait_for_function("globalThis.bench")
@@ -80,13 +80,14 @@ def opened(bundle: Path, precision: str) -> Iterator[Page]:
         server.shutdown()
 
 
-def _launched(playwright: Playwright) -> Browser:
+def _launched(playwright: Playwright, folder: Path) -> Browser:
     """Chromium with its sandbox, or without where there is none: for root, and in some containers."""
     from playwright.sync_api import Error
 
-    from lightrec.web.chromium import QUIET, has_sandbox
+    from lightrec.web.chromium import QUIET, has_sandbox, quiet_environment
 
     options: dict[str, Any] = {"executable_path": chromium(), "args": [*QUIET]}
+    options["env"] = quiet_environment(folder)
     if has_sandbox():
         with contextlib.suppress(Error):
             return playwright.chromium.launch(**options, chromium_sandbox=True)

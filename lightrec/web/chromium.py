@@ -26,8 +26,16 @@ COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 """Names of Chromium and Chrome on the PATH."""
 SCRIPT = "replay-page.mjs"
 PAGE = f'<!doctype html><title>Golden cases</title><script type="module" src="{SCRIPT}"></script>\n'
-QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-"""A new profile asks its maker's servers nothing."""
+QUIET = (
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # The switches above leave some requests of a new profile; without an address and a proxy none can be made.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+    "--no-proxy-server",
+)
+"""With these switches Chromium reaches this machine alone."""
 TIMEOUT = 120
 """Seconds after which Chromium is given up."""
 
@@ -40,6 +48,11 @@ def find_chromium() -> str | None:
 def has_sandbox() -> bool:
     """Whether Chromium may have its sandbox: it refuses to start with one for root."""
     return getattr(os, "geteuid", lambda: None)() != 0
+
+
+def quiet_environment(folder: Path) -> dict[str, str]:
+    """Environment variables that keep Chromium's settings and crash reports in ``folder``, out of the home."""
+    return {**os.environ, "CHROME_CONFIG_HOME": str(folder), "GSETTINGS_BACKEND": "memory"}
 
 
 def replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list[int], list[float]]]]:
@@ -128,7 +141,7 @@ def _opened(command: str, server: _Server, scratch: Path, sandbox: bool) -> tupl
     words += [] if sandbox else ["--no-sandbox"]
     words.append(f"http://localhost:{server.server_port}/replay.html")
     log = scratch / "log"
-    with log.open("wb") as file, _running(words, file) as process:
+    with log.open("wb") as file, _running(words, file, scratch) as process:
         posted = _posted(server, process)
     return posted and json.loads(posted), log.read_text(encoding="utf-8", errors="replace")
 
@@ -149,8 +162,9 @@ def _last_line(said: str) -> str:
 
 
 @contextlib.contextmanager
-def _running(words: list[str], log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+def _running(words: list[str], log: BinaryIO, scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = quiet_environment(scratch)
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     try:
         yield process
     finally:

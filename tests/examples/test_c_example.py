@@ -117,3 +117,13 @@ def test_each_mistake_is_one_sentence(recommend, bundles, tmp_path):
     }
     for words, sentence in mistakes.items():
         assert recommend(*words) == (2, [], sentence)
+
+
+def test_nothing_is_written_to_the_home(recommend, bundles, tmp_path, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    code, rows, said = recommend(bundles["fp32"], "i0")
+    assert (code, said) == (0, "") and rows
+    assert list(tmp_path.iterdir()) == []
