@@ -33,7 +33,12 @@ def clean_title(column: pl.Series) -> pl.Series:
 
 def clean_words(column: pl.Series) -> pl.Series:
     """A column of further text: as a title, ``a|b`` becomes ``a b`` and the year ``1999.0`` 1999."""
-    text = _plain(column).str.replace_all("|", " ", literal=True).str.replace(r"^\s*(\d{4})\.0\s*$", "${1}")
+    text = (
+        _plain(column)
+        .replace("(no genres listed)", None)
+        .str.replace_all("|", " ", literal=True)
+        .str.replace(r"^\s*(\d{4})\.0\s*$", "${1}")
+    )
     return _finish(text)
 
 

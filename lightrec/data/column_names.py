@@ -30,24 +30,30 @@ ITEMS = (
     *("trackid", "songid", "musicbrainztrackid", "trackuri", "artistid", "musicbrainzartistid", "albumid"),
     *("gameid", "appid", "businessid", "placeid", "venueid", "poiid", "locationid", "hotelid", "restaurantid"),
     *("recipeid", "courseid", "jobid", "postid", "contentid", "documentid", "docid", "adid", "offerid", "listingid"),
-    *("animeid", "beerid", "podcastid", "materialid", "themeid"),
+    *("animeid", "beerid", "podcastid", "materialid", "track", "song", "artist", "book", "game", "video", "article"),
 )
 """Names of items, most telling first."""
+
+BARE_ITEMS = ("item", "product", "movie", "track", "song", "artist", "book", "game", "video", "article")
+"""Of these, the names that are titles in an items file with a column of ids."""
 
 SAME_THING = {
     **dict.fromkeys(("itemid", "item", "iid", "itemuuid", "itemnumber", "itemno", "iditem"), "item"),
     **dict.fromkeys(("parentasin", "asin", "productid", "product", "prodid"), "product"),
     **dict.fromkeys(("movieid", "movie", "filmid"), "film"),
-    **dict.fromkeys(("bookid", "isbn", "isbn13"), "book"),
-    **dict.fromkeys(("trackid", "songid", "musicbrainztrackid", "trackuri"), "track"),
-    **dict.fromkeys(("artistid", "musicbrainzartistid"), "artist"),
+    **dict.fromkeys(("bookid", "isbn", "isbn13", "book"), "book"),
+    **dict.fromkeys(("trackid", "songid", "musicbrainztrackid", "trackuri", "track", "song"), "track"),
+    **dict.fromkeys(("artistid", "musicbrainzartistid", "artist"), "artist"),
+    **dict.fromkeys(("gameid", "game"), "game"),
+    **dict.fromkeys(("videoid", "video"), "video"),
+    **dict.fromkeys(("articleid", "article"), "article"),
     **dict.fromkeys(("sku", "skuid"), "sku"),
 }
 """Names of items that mean one thing: of those the first is taken."""
 
 TIMES = (
-    *("timestamp", "unixreviewtime", "eventtime", "eventtimestamp", "time", "ts", "unixtime", "datetime", "date"),
-    *("createdat", "eventdate", "unixtimestamp", "timestampms", "timestamps", "epoch", "reviewtime"),
+    *("timestamp", "unixreviewtime", "eventtime", "eventtimestamp", "time", "ts", "unixtime", "unixtimestamp"),
+    *("timestampms", "epoch", "datetime", "createdat", "eventdate", "date", "reviewtime"),
 )
 """Names of times, most telling first."""
 
@@ -67,7 +73,7 @@ OTHER_TIME_WORDS = {
 
 ORDER_NAMES = (
     *("ordernumber", "addtocartorder", "position", "pos", "rank", "step", "seq", "sequence", "sequenceid", "seqno"),
-    *("index", "idx", "eventindex", "rownumber", "rowid", "eventnumber", "order", "turn", "orderdow"),
+    *("index", "idx", "eventindex", "rownumber", "rowid", "eventnumber", "order", "turn"),
 )
 """Names of what may be the order of a user's events."""
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from lightrec.data.column_names import (
+    BARE_ITEMS,
     BASKETS,
     FURTHER_TEXT,
     ITEMS,
@@ -94,7 +95,8 @@ def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str]
         if name is not None and name in columns:
             return name
     found = named((plain(item),), columns) if item is not None else []
-    found = found or named((*ITEMS, "id", "code", "itemkey", "key"), columns)
+    ids = [name for name in ITEMS if name not in BARE_ITEMS]
+    found = found or named((*ids, "id", "code", "key", *BARE_ITEMS), columns)
     if not found:
         raise DataError(
             f"{file} has no column recognised as the item (its columns: {', '.join(columns)}): "

@@ -150,10 +150,16 @@ def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: Event
         return Times(key=places, seconds=places, unit="order of rows", order_only=True), choice
     rows = frame[ROW].to_numpy().astype(np.int64)
     times = parse_times(frame[choice.column], table.file, options.time_format, rows)
-    if choice.clock is None:
-        return times, choice
     if times.order_only or (times.seconds % 86_400 != 0).any():
         return times, dataclasses.replace(choice, clock=None)  # the dates tell the time of day themselves
+    if choice.doubtful:
+        doubtful = ", ".join(map(repr, choice.doubtful))
+        raise DataError(
+            f"Column {choice.column!r} of {table.file} holds dates alone and {doubtful} may hold times of day: give "
+            f"--time-column {choice.column!r} to read the dates only, or write date and time in one column."
+        )
+    if choice.clock is None:
+        return times, choice
     return with_clock(times, frame[choice.clock], table.file, rows), choice
 
 

@@ -57,11 +57,11 @@ def read_ids(column: pl.Series, file: str, *, keep: bool = False) -> Ids:
 
 def note_missing(column: pl.Series, file: str, what: str) -> str:
     """The sentence about rows that have no id, with the texts that stood there."""
-    found = column.cast(pl.String, strict=False).str.strip_chars().fill_null("nothing").replace("", "nothing")
+    found = column.cast(pl.String, strict=False).str.strip_chars().fill_null("empty").replace("", "empty")
     counts = found.value_counts(sort=True).rows()
     told = ", ".join(f"{value} {count:,}" for value, count in counts[:4])
     return (
-        f"{len(column):,} rows of {file} have no {what} in column {column.name!r} ({told}) and are left out; "
+        f"{file} has no {what} in column {column.name!r} of {len(column):,} rows ({told}), which are left out; "
         "if such a text is a real id, keep it with --keep-na-ids."
     )
 

@@ -54,6 +54,8 @@ class TimeChoice:
     """None if the order of the rows is the order of events."""
     clock: str | None = None
     """The time of day, if ``column`` holds dates alone."""
+    doubtful: tuple[str, ...] = ()
+    """Columns that may hold the time of day if ``column`` turns out to hold dates alone."""
     notes: tuple[str, ...] = ()
     """Sentences about what was decided."""
 
@@ -93,7 +95,7 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
     if numbered and not events:
         return TimeChoice(numbered[0], notes=_others(numbered[0], numbered[1:]))
     if order_only:
-        return TimeChoice(None)
+        return TimeChoice(None, notes=(f"The order of the rows of {table.file} is the order of events.",))
     if len(told) > 1:
         raise _several(table, told)
     if told:
@@ -124,13 +126,16 @@ def _by_values(table: Table, columns: Sequence[str], kinds: dict[str, Kind]) -> 
     if len(dated) == 1 and written:
         note = f"Column {dated[0]!r} holds dates, so it is taken as the time (another: --time-column)."
         return TimeChoice(dated[0], notes=(note,))
-    unclear = dated or [column for column, kind in kinds.items() if kind != "empty" and _may_order(column, kind)]
-    unclear = unclear or [
-        column for column in named(ORDER_NAMES, rest) if told[column] == "small" and not _counts_rows(values[column])
+    numbered = [column for column in named(ORDER_NAMES, rest) if told[column] == "small"]
+    unclear = [
+        *dated,
+        *(column for column in numbered if not _counts_rows(values[column])),
+        *(column for column, kind in kinds.items() if _may_order(column, kind)),
     ]
     if unclear:
         raise _unclear(table, unclear)
-    return TimeChoice(None)
+    note = f"{table.file} has no column with times, so the order of its rows is the order of events (order-only)."
+    return TimeChoice(None, notes=(note,))
 
 
 def _counts_rows(column: pl.Series) -> bool:
@@ -139,8 +144,8 @@ def _counts_rows(column: pl.Series) -> bool:
 
 
 def _may_order(column: str, kind: Kind) -> bool:
-    """Whether a column with the name of a time may tell the order of events: no length of time, no text."""
-    return kind in ("dates", "clock", "small") and not OTHER_TIME_WORDS & set(words(column))
+    """Whether a column with the name of a time may tell the order of events: it is not empty, nor a length of time."""
+    return kind != "empty" and not OTHER_TIME_WORDS & set(words(column))
 
 
 def _looks_like_time(column: str) -> bool:
@@ -153,7 +158,14 @@ def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> T
     clocks = [name for name, kind in kinds.items() if kind == "clock" or (kind == "small" and plain(name) in CLOCKS)]
     clocks = [name for name in clocks if not OTHER_TIME_WORDS & set(words(name))]
     clocks = [name for name in clocks if kinds[name] == "clock"] or clocks
-    return TimeChoice(column, clocks[0] if len(clocks) == 1 else None, _others(column, others))
+    doubtful = [
+        name
+        for name, kind in kinds.items()
+        if name in clocks or (kind == "small" and plain(name).endswith(("time", "clock", "timestamp")))
+    ]
+    doubtful = [name for name in doubtful if not OTHER_TIME_WORDS & set(words(name)) and name != column]
+    clock = clocks[0] if len(clocks) == 1 else None
+    return TimeChoice(column, clock, () if clock else tuple(doubtful), _others(column, others))
 
 
 def _others(column: str, others: Sequence[str]) -> tuple[str, ...]:

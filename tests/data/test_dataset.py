@@ -36,7 +36,7 @@ def test_what_is_written_is_what_is_opened(tmp_path):
     assert opened.item_texts == ["X, 1999", None, "Z"] and opened.item_titles == ["X", None, "Z"]
     assert opened.sequence(1).tolist() == [2, 0, 2]
     assert opened.timestamps.tolist() == [10, 20, 5, 5, 6]
-    assert isinstance(opened.items.base, np.memmap) and opened.items.dtype == np.int32
+    assert not opened.items.flags.writeable and opened.items.dtype == np.int32
     assert opened.description["source"] == "by hand"
 
 

@@ -40,7 +40,7 @@ def test_what_was_decided_is_said():
     assert "ends in .0" in read_ids(pl.Series("u", ["5.0", "", "6.0"]), "a").notes[0]
     assert read_ids(pl.Series("u", ["5.0", "6"]), "a").notes == ()
     told = note_missing(pl.Series("u", ["NA", None, "NA", " "]), "e.csv", "user")
-    assert "4 rows of e.csv have no user in column 'u' (" in told and "NA 2" in told and "nothing 2" in told
+    assert "e.csv has no user in column 'u' of 4 rows (" in told and "NA 2" in told and "empty 2" in told
 
 
 @pytest.mark.parametrize("values", [[1.5], [2.0**53], [True], [[1]], [{"a": 1}], [b"\xff"], [Decimal("1.5")]])

@@ -151,8 +151,8 @@ def test_rows_without_ids_are_counted_and_left_out(tmp_path):
     source = dataset.description["source"]
     assert (source["rows"], dataset.description["dropped"]["rows_without_id"]) == (7, 5)
     told = " ".join(source["reading"])
-    assert "4 rows of e.csv have no user in column 'user_id'" in told and "--keep-na-ids" in told
-    assert "1 rows of e.csv have no item in column 'item_id' (null 1)" in told
+    assert "e.csv has no user in column 'user_id' of 4 rows" in told and "--keep-na-ids" in told
+    assert "e.csv has no item in column 'item_id' of 1 rows (null 1)" in told
     kept = prepare(file, tmp_path / "d", k_core=0, keep_na_ids=True)
     assert set(kept.user_ids) == {"a", "NA", "None", "\\N"} and kept.description["dropped"]["rows_without_id"] == 1
 

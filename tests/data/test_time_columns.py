@@ -64,6 +64,8 @@ def test_a_time_of_any_name_puts_the_events_in_order(prepared, name, values):
         {"time": ["10:30", "09:00"]},
         {"big": STAMPS},
         {"x": DATES, "y": DATES},
+        {"when": ["yesterday", "today"]},
+        {"order_number": [2, 1], "order_hour": [9, 8]},
     ],
 )
 def test_columns_that_may_be_times_are_named_with_the_flags(prepared, columns):
@@ -93,6 +95,7 @@ def test_columns_that_may_be_times_are_named_with_the_flags(prepared, columns):
 def test_without_any_time_the_rows_are_in_order(prepared, columns):
     dataset = prepared(**columns)
     assert order(dataset) == ["new", "old"] and dataset.order_only
+    assert "order of its rows is the order of events" in " ".join(dataset.description["source"]["reading"])
 
 
 @pytest.mark.parametrize(
@@ -100,10 +103,10 @@ def test_without_any_time_the_rows_are_in_order(prepared, columns):
     [
         ({"timestamp": STAMPS, "date": DATES[::-1]}, "timestamp"),
         ({"unixReviewTime": STAMPS, "reviewTime": ["05 1, 2024", "04 30, 2024"]}, "unixReviewTime"),
-        ({"time": [30, 90], "date": DATES}, "date"),
         ({"order_date": DATES, "ship_date": DATES[::-1]}, "order_date"),
         ({"timestamp": [2, 1], "release_date": DATES[::-1]}, "timestamp"),
         ({"played_at": DATES, "birth_year": [1990, 1991]}, "played_at"),
+        ({"date": [DATES[0]] * 2, "created_at": ["2024-05-01 10:00", "2024-05-01 09:00"]}, "created_at"),
     ],
 )
 def test_the_more_telling_column_is_taken_and_the_others_listed(prepared, columns, column):
@@ -131,6 +134,13 @@ def test_a_date_and_a_time_of_day_are_one_time(prepared, columns, seconds):
     assert order(dataset) == ["old", "new"]
     assert (dataset.timestamps - 1_714_521_600).tolist() == seconds
     assert dataset.description["source"]["columns"]["clock"] == list(columns)[1]
+
+
+@pytest.mark.parametrize("numbers", [[123000, 113000], [30, 90]])
+def test_dates_beside_numbers_that_may_be_times_of_day_are_refused(prepared, numbers):
+    with pytest.raises(DataError, match=r"'date' of e\.csv holds dates alone and 'time' may.*--time-column 'date'"):
+        prepared(date=DATES, time=numbers)
+    assert order(prepared(flag="date", date=DATES, time=numbers)) == ["old", "new"]
 
 
 def test_typed_dates_and_times_of_day_are_one_time(prepared):
