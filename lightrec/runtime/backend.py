@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,6 +53,9 @@ class Backend(ABC):
         """The model that was opened."""
         self.parts: Parts | None = None
         """The graphs beside it, for sessions and few candidates; None where the bundle has none for this runtime."""
+        self.lost = False
+        """Whether this process was forked after the model was opened, so that it must be opened anew."""
+        _OPENED.add(self)
 
     def survive_fork(self) -> bool:
         """Make this usable in a process that was forked after it was opened; False if it must be opened anew there."""
@@ -75,3 +81,21 @@ class Backend(ABC):
     def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """What :meth:`run` answers to each of ``asked``, in their order; some backends run several at a time."""
         return (self.run(*inputs) for inputs in asked)
+
+
+_OPENED: weakref.WeakSet[Backend] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked process: models whose runtime had started threads are lost, for a fork takes no threads along.
+
+    They are never freed, as that would wait for their threads.
+    """
+    for backend in list(_OPENED):
+        if not backend.survive_fork():
+            backend.lost = True
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(backend))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

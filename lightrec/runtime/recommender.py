@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -112,7 +111,6 @@ class Recommender:
         self.k_limit = manifest.k_limit
         """The longest ranking for which the bundle was checked; longer ones are answered as well."""
         self._backend = backend
-        self._process = os.getpid()
         self._source: Source | None = None
         self._catalogue = catalogue
         self.block(block)
@@ -180,10 +178,8 @@ class Recommender:
     @property
     def backend(self) -> Backend:
         """The model, loaded; opened anew in a process that was forked after a runtime had started threads."""
-        if self._process != os.getpid():
-            if not self._backend.survive_fork():
-                self._backend = self._reopened()
-            self._process = os.getpid()
+        if self._backend.lost:
+            self._backend = self._reopened()
         return self._backend
 
     def _reopened(self) -> Backend:
@@ -324,10 +320,17 @@ class Recommender:
 
         Returns:
             int64 ``[B, k]``, best first; a row with fewer items ends in -1.
+
+        Raises:
+            DataError: if a history holds something that is no item's index.
         """
         if not filter_seen:
             raise ConfigError("A bundle always filters seen items: evaluate the run folder to keep them.")
+        k = whole_number(k)
         requests = [Request(np.asarray(history, dtype=np.int64), NOTHING) for history in histories]
+        for request in requests:
+            if len(request.history) and not (request.history.min() >= 0 and request.history.max() < self.n_items):
+                raise DataError(f"A history holds something else than the items 0 to {self.n_items - 1}.")
         ranked = np.full((len(requests), k), -1, dtype=np.int64)
         for row, (items, _) in zip(ranked, self.rank(requests, k), strict=True):
             row[: len(items)] = items

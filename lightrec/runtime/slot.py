@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lightrec.runtime.ids import id_list
 from lightrec.runtime.recommender import Recommender
 
 
@@ -25,6 +26,8 @@ class RecommenderSlot:
 
     def __init__(self, bundle: str | Path, check: Callable[[Recommender], None] | None = None, **options: Any):
         """Load ``bundle`` with ``options``; ``check`` sees each recommender first and refuses it by raising."""
+        if "block" in options:  # an iterator would be empty at the next swap
+            options["block"] = id_list(options["block"], "block")
         self._options = options
         self._check = check
         self._swapping = threading.Lock()
@@ -50,11 +53,21 @@ class RecommenderSlot:
             self._current = new
         return new
 
+    def __reduce__(self) -> Any:
+        """Pickle the path and the options, as :class:`Recommender` does."""
+        return _reloaded, (self._current, self._check, self._options)
+
     def _load(self, bundle: str | Path, **options: Any) -> Recommender:
         new = Recommender.load(bundle, **options)
         if self._check is not None:
             self._check(new)
         return _ready(new)
+
+
+def _reloaded(current: Recommender, check: Callable[[Recommender], None] | None, options: dict[str, Any]) -> Any:
+    slot = RecommenderSlot.__new__(RecommenderSlot)
+    slot._options, slot._check, slot._swapping, slot._current = options, check, threading.Lock(), _ready(current)
+    return slot
 
 
 def _ready(recommender: Recommender) -> Recommender:
