@@ -75,7 +75,7 @@ def test_a_state_of_an_older_version_is_read_with_unknown_items_first(recommende
     assert after.recommend().unknown == ("x",)
 
 
-def forged(state, **changes):
+def forged(state, changes):
     """``state`` with other arrays and the right digest."""
     kept = {name: array for name, array in {**state, **changes}.items() if array is not None and name != "digest"}
     return kept | {"digest": np.array(session_state._digest(kept))}
@@ -110,9 +110,9 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_forged_state_is_one_sentence(recommender, state, change):
-    recommender.session(state=forged(state)).recommend()
+    recommender.session(state=forged(state, {})).recommend()
     with pytest.raises(DataError, match=r"state is not what Session\.export returned") as error:
-        recommender.session(state=forged(state, **CHANGES[change](state)))
+        recommender.session(state=forged(state, CHANGES[change](state)))
     assert "\n" not in str(error.value)
 
 
