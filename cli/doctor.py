@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def doctor(json: JsonOption = False) -> None:
     """Show what this machine can run, and what is missing.
 
-    Versions, processor features, memory, runtimes and extras: for yourself or for a bug report. Nothing is changed
-    or sent anywhere. Exits with code 2 if the base installation does not work.
+    Versions, processor features, memory, runtimes and extras: for yourself or for a bug report. It changes nothing and
+    sends nothing anywhere; the runtimes' own reports are switched off. Exits with code 2 if the base installation does
+    not work.
 
     **Examples**
 

@@ -133,6 +133,12 @@ def test_every_library_is_audited():
     assert set(AUDITED) - known == set(), "no longer used"
 
 
+def test_the_page_names_every_library_and_variable():
+    page = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w.]+)", page))
+    assert {*AUDITED, *SWITCHES} - named == set()
+
+
 def test_a_new_import_is_seen(tmp_path):
     source = tmp_path / "new.py"
     source.write_text("import os\ndef f():\n    from reporting.client import send\n    import lightrec.bundle\n")

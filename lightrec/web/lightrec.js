@@ -8,8 +8,8 @@
  *
  * In a browser ONNX Runtime is taken from the folder onnxruntime-web/ beside this file or beside the bundle, or from
  * the address given as { onnxruntimeWeb }; in Node from the installed package onnxruntime-node or onnxruntime-web. A
- * module that you imported yourself is given as { ort }. Nothing is ever sent anywhere. The types are in lightrec.d.ts,
- * the format of a bundle in docs/format.md.
+ * module that you imported yourself is given as { ort }. Nothing is sent anywhere, and what onnxruntime-node would report
+ * is switched off (docs/privacy.md). The types are in lightrec.d.ts, the format of a bundle in docs/format.md.
  */
 
 const FORMAT_MAJOR = 2;
