@@ -16,11 +16,13 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightrec.bundle import (
     PACKED_ITEMS,
     SMALL_FILES,
+    FileRecord,
     Manifest,
     ModelRecord,
     read_catalogue,
@@ -90,7 +92,7 @@ def package_for_web(
     bundle, out = Path(bundle), Path(out)
     manifest = verify_hashes(bundle)
     model = _model(bundle, manifest, precision)
-    restore(out)
+    restore(out)  # else files of the user's own would be left behind in a package that was moved aside
     replaces = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if replaces:
         packaged_files(out)  # before anything is fetched
@@ -102,8 +104,8 @@ def package_for_web(
         (folder / "onnxruntime-web").mkdir()
         for file in runtime:
             shutil.copyfile(file, folder / "onnxruntime-web" / file.name)
-        _copy_bundle(bundle, manifest, model, folder / "bundle")
-        _write_precache(folder)
+        written = _copy_bundle(bundle, manifest, model, folder / "bundle")
+        _write_precache(folder, {f"bundle/{name}": record for name, record in written.files.items()})
         sizes = {name: (folder / name).stat().st_size for name in _names(folder)}
         if replaces:
             carry_own_files(out, folder)
@@ -137,7 +139,7 @@ def _runtime_files(given: str | Path | None) -> list[Path]:
     return files
 
 
-def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> None:
+def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> Manifest:
     """The bundle with one model and nothing that recommending does without: a whole bundle again."""
     target.mkdir()
     if not all((bundle / name).is_file() for name in model.parts.values()):
@@ -147,15 +149,24 @@ def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: P
             shutil.copyfile(bundle / name, target / name)
     if PACKED_ITEMS[0] in manifest.files:  # lightrec.js reads lists of ids and titles
         write_catalogue(target, read_catalogue(bundle, manifest), packed=False)
-    write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
+    return write_manifest(target, dataclasses.replace(manifest, models=(model,), text_projection=None))
 
 
-def _write_precache(folder: Path) -> None:
-    """The files to keep, with their SHA-256; the version changes with any byte, and so browsers take the new ones."""
+def _write_precache(folder: Path, records: Mapping[str, FileRecord]) -> None:
+    """The files to keep, with their SHA-256; the version changes with any byte, and so browsers take the new ones.
+
+    Of a .gz file either form will do, for some servers have the browser inflate it.
+    """
     names = [name for name in _names(folder) if name.rsplit("/", 1)[-1] not in NOT_CACHED]
-    digests = {name: base64.b64encode(hashlib.sha256((folder / name).read_bytes()).digest()).decode() for name in names}
+    sums = {name: [hashlib.sha256((folder / name).read_bytes()).digest()] for name in names}
+    for name, record in records.items():
+        if name in sums and record.content_sha256 is not None:
+            sums[name].append(bytes.fromhex(record.content_sha256))
+    integrity = {
+        name: " ".join(f"sha256-{base64.b64encode(one).decode()}" for one in found) for name, found in sums.items()
+    }
     # Some servers redirect index.html to the folder, and a browser opens no page from a redirected answer.
-    files = {"./" if name == "index.html" else name: f"sha256-{digest}" for name, digest in digests.items()}
+    files = {"./" if name == "index.html" else name: promised for name, promised in integrity.items()}
     version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
     listing = json.dumps({"version": version, "files": files}, indent=2)
     write_text(folder / PRECACHE, f"{HEAD}{listing}{TAIL}")

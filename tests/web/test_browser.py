@@ -140,6 +140,27 @@ def test_it_works_offline_and_the_history_outlives_a_reload(page, sites):
     assert titles(page, "items") == expected(sites, ["Part 3 of the red saga", "Part 7 of the red saga"], k=10)
 
 
+@pytest.mark.parametrize(
+    "saved", ["{", "null", "7", '{"history": 5, "hidden": {}}', '{"history": [null, ["i03"], {}]}']
+)
+def test_what_others_have_saved_in_its_place_does_not_stop_it(saved, open_page, serve, sites):
+    page = open_page(serve(sites["fp32"]).url, script=f"sessionStorage.setItem('lightrec', {json.dumps(saved)});")
+    assert page.inner_text("#next-heading") == "Popular" and titles(page, "history") == []
+    add(page, "part 3 red")
+    assert titles(page, "history") == ["Part 3 of the red saga"] and page.problems == []
+
+
+def test_without_storage_or_service_workers_it_works_as_well(open_page, serve, sites):
+    forbidden = """
+        const forbid = () => { throw new DOMException("forbidden", "SecurityError"); };
+        Object.defineProperty(window, "sessionStorage", { get: forbid });
+        navigator.serviceWorker.register = async () => forbid();
+        """
+    page = open_page(serve(sites["fp32"]).url, script=forbidden)
+    add(page, "part 3 red")
+    assert titles(page, "history") == ["Part 3 of the red saga"] and page.problems == []
+
+
 def test_pages_of_ones_own_in_the_folder_are_themselves(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
     shutil.copy(EXAMPLES / "page.html", site)

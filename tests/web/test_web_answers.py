@@ -170,6 +170,15 @@ def test_gzip_files_with_a_content_encoding(ask, expected, change):
     assert told["ids"] == expected and any(told["titles"])
 
 
+def test_the_page_works_offline_whose_gzip_files_were_inflated(open_page, start, site):
+    server = start(site, encoded)
+    page = open_page(server.url, "body[data-offline]")
+    page.context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator("#items li").count() == 10
+
+
 def test_a_gzip_file_that_was_inflated_and_changed_is_refused(ask):
     def change(path, answer):
         if path.endswith("items.json.gz"):

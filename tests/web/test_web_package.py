@@ -2,6 +2,8 @@
 
 import base64
 import dataclasses
+import errno
+import gzip
 import hashlib
 import json
 import re
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 from lightrec import Recommender
 from lightrec.bundle import TEXT_PROJECTION, read_manifest, write_manifest
 from lightrec.cli.app import app
-from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DownloadError
+from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DownloadError, LightrecError
 from lightrec.runtime.verify import verify_bundle
 from lightrec.web import FOLDER
 from lightrec.web.own_files import packaged_files
@@ -64,9 +66,11 @@ def test_all_that_a_visitor_needs_is_kept_for_offline_use(package):
     not_needed = {"lightrec.d.ts", "bundle/golden.json", "service-worker.js", "precache.js"}
     kept = {name.replace("./", "index.html"): digest for name, digest in precache(package.path)["files"].items()}
     assert set(kept) == files(package.path) - not_needed
-    for name, digest in kept.items():
-        found = hashlib.sha256((package.path / name).read_bytes()).digest()
-        assert digest == f"sha256-{base64.b64encode(found).decode()}"
+    for name, digests in kept.items():
+        content = (package.path / name).read_bytes()
+        forms = [content, gzip.decompress(content)] if name.endswith(".gz") else [content]
+        found = [base64.b64encode(hashlib.sha256(form).digest()).decode() for form in forms]
+        assert digests == " ".join(f"sha256-{digest}" for digest in found)
 
 
 def test_any_changed_byte_is_a_new_version_and_nothing_else_is(bundle, runtime_files, tmp_path):
@@ -109,6 +113,31 @@ def test_files_of_ones_own_stay_where_they_are(bundle, own_bundle, runtime_files
     assert all((out / name).read_text() == f"my {name}" for name in own)
     assert (out / "latest").readlink().name == "shop" and (out / "shop" / "empty").is_dir()
     assert packaged_files(out) == set(again.files) and "bundle/titles.json.gz" not in again.files
+
+
+def test_files_of_ones_own_outlive_a_kill_between_two_renames(bundle, runtime_files, tmp_path):
+    out = tmp_path / "web"
+    package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    (out / "mine.html").write_text("my page")
+    out.rename(tmp_path / ".web.lightrec-0123abcd.old")  # as a writer leaves it that is killed right then
+    again = package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    assert (out / "mine.html").read_text() == "my page" and files(out) == {*again.files, "mine.html"}
+    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")] == ["web"]
+
+
+def test_a_package_that_cannot_be_written_leaves_the_one_before(bundle, runtime_files, tmp_path, monkeypatch):
+    out = tmp_path / "web"
+    package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    (out / "mine.html").write_text("my page")
+    before = {name: (out / name).read_bytes() for name in files(out)}
+
+    def full(*given, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lightrec.web.package.carry_own_files", full)
+    with pytest.raises(LightrecError, match=str(out)):
+        package_for_web(bundle, out, onnxruntime_web=runtime_files)
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
 
 
 def test_a_file_of_ones_own_under_a_name_of_the_package_is_not_replaced(bundle, own_bundle, runtime_files, tmp_path):

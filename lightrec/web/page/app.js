@@ -115,21 +115,37 @@ function about(seconds) {
     `checked and started in ${seconds.toFixed(1)} s.`;
 }
 
-/** The history outlives a reload of this tab, and goes with it. */
+/** The history outlives a reload of this tab, and goes with it; where the browser keeps nothing, it does not. */
 function save() {
-  sessionStorage.setItem("lightrec", JSON.stringify(state));
+  try {
+    sessionStorage.setItem("lightrec", JSON.stringify(state));
+  } catch {
+    // Storage is full or forbidden.
+  }
 }
 
+/** What was saved, as far as it is what this page saves: other pages of the server may write there, too. */
 function restore() {
-  const { history = [], hidden = [] } = JSON.parse(sessionStorage.getItem("lightrec") ?? "{}");
-  state.history = history.filter((id) => recommender.has(id));
-  state.hidden = hidden.filter((id) => recommender.has(id));
+  let saved;
+  try {
+    saved = JSON.parse(sessionStorage.getItem("lightrec"));
+  } catch {
+    return;
+  }
+  for (const name of ["history", "hidden"]) {
+    const ids = Array.isArray(saved?.[name]) ? saved[name] : [];
+    state[name] = [...new Set(ids.filter((id) => typeof id === "string" && recommender.has(id)))];
+  }
 }
 
 async function keepOffline() {
   if (!("serviceWorker" in navigator)) return;
-  // "none": the list of files is asked for anew at each visit, whatever the browser has kept of it.
-  await navigator.serviceWorker.register("service-worker.js", { updateViaCache: "none" });
+  try {
+    // "none": the list of files is asked for anew at each visit, whatever the browser has kept of it.
+    await navigator.serviceWorker.register("service-worker.js", { updateViaCache: "none" });
+  } catch {
+    return; // forbidden by the browser's settings: the page works all the same
+  }
   await navigator.serviceWorker.ready;
   element("offline").textContent = "This page also works offline now.";
   document.body.dataset.offline = "true";
