@@ -30,6 +30,7 @@ from lightrec.benchmarks.report_text import csv_text, markdown_text
 from lightrec.benchmarks.tables import absent, machine_line
 from lightrec.errors import ConfigError, DataError
 from lightrec.files import write_text
+from lightrec.terminal import visible
 
 Row = dict[str, Any]
 
@@ -45,7 +46,7 @@ def write_rows_report(path: str | Path, rows: Sequence[Row]) -> None:
         DataError: if there is nothing to report.
     """
     check_format(path)
-    suffix = Path(path).suffix
+    suffix, rows = Path(path).suffix, _shown(rows)
     if suffix == ".html":
         quality = [row for row in rows if row["kind"] == "quality"]
         write_report(path, quality, rows)
@@ -80,6 +81,7 @@ def write_report(
     Raises:
         DataError: if there are no rows at all.
     """
+    quality_rows, bench_rows = _shown(quality_rows), _shown(bench_rows)
     speed = [row for row in bench_rows if row["kind"] == "speed"]
     if not quality_rows and not speed:
         raise DataError(f"There is no row to report: measure something first, and then write {path}.")
@@ -90,7 +92,7 @@ def write_report(
         sections += _speed_sections(speed, bench_rows)
     template = Template(files("lightrec.benchmarks").joinpath("report_template.html").read_text(encoding="utf-8"))
     page = template.substitute(
-        title=escape(title or _title(speed)),
+        title=escape(visible(title or _title(speed))),
         claim=escape(summary(speed) if speed else quality_summary(quality_rows)),
         warnings="".join(f'<p class="warning" role="note">{escape(words)}</p>\n' for words in caveats(speed)),
         chart_style=STYLE,
@@ -108,7 +110,7 @@ def write_pareto(path: str | Path, rows: Sequence[Row]) -> None:
     """
     if Path(path).suffix != ".svg":
         raise ConfigError(f"The picture {path} is SVG: end its name in .svg.")
-    speed = [row for row in rows if row["kind"] == "speed"]
+    speed = [row for row in _shown(rows) if row["kind"] == "speed"]
     named = list(zip(labels(speed), speed, strict=True))
     found = points(named) if named else []
     if not found:
@@ -139,6 +141,15 @@ def _speed_sections(speed: Sequence[Row], rows: Sequence[Row]) -> list[str]:
         absent_section(absent(rows)),
         machine_section(speed),
     ]
+
+
+def _shown(fact: Any) -> Any:
+    """Rows whose texts hold no control characters: they come from files, and XML cannot even hold some of them."""
+    if isinstance(fact, dict):
+        return {visible(str(name)): _shown(own) for name, own in fact.items()}
+    if isinstance(fact, list | tuple):
+        return [_shown(own) for own in fact]
+    return visible(fact) if isinstance(fact, str) else fact
 
 
 def _title(speed: Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,13 @@ from lightrec.benchmarks.caveats import caveats
 from lightrec.benchmarks.columns import SPEEDUP, figures, labels, quality_change, teacher_words, verdict
 from lightrec.benchmarks.recommendation import summary
 from lightrec.benchmarks.tables import absent_lines, machine_line
+from lightrec.terminal import visible
 
 Row = dict[str, Any]
+
+FORMULAS = tuple("=+-@|%＝＋－＠")
+"""Characters with which a spreadsheet's formulas and commands begin, in both widths."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def markdown_text(rows: Sequence[Row]) -> str:
@@ -30,7 +36,8 @@ def markdown_text(rows: Sequence[Row]) -> str:
     lines += [f"- absent: {_plain(words)}" for words in absent_lines(rows)]
     machines = dict.fromkeys(machine_line(row) for row in speed)
     commands = dict.fromkeys(row["command"] for row in speed)
-    lines += ["", f"Measured on {' and on '.join(machines)}:", "", "```", *commands, "```", ""]
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", " ".join(commands))), default=0))
+    lines += ["", f"Measured on {_plain(' and on '.join(machines))}:", "", fence, *commands, fence, ""]
     return "\n".join(lines).replace("\n\n\n", "\n\n")
 
 
@@ -39,13 +46,25 @@ def csv_text(rows: Sequence[Row]) -> str:
 
     Lists (rounds, histograms, curves) are left to the JSON rows.
     """
-    flat = [_flat(row) for row in rows]
+    flat = [{_harmless(name): _harmless(fact) for name, fact in _flat(row).items()} for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     file = io.StringIO()
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return file.getvalue()
+
+
+def _harmless(fact: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe.
+
+    >>> _harmless("=1+1"), _harmless("-x"), _harmless("-1.5"), _harmless(-1.5), _harmless("fp32")
+    ("'=1+1", "'-x", '-1.5', -1.5, 'fp32')
+    """
+    if not isinstance(fact, str):
+        return fact
+    text = visible(fact)
+    return f"'{text}" if text.lstrip()[:1] in FORMULAS and not NUMBER.fullmatch(text) else text
 
 
 def _figures(speed: Sequence[Row]) -> list[str]:
@@ -57,7 +76,7 @@ def _figures(speed: Sequence[Row]) -> list[str]:
         if beside:
             words = [beside(row) for row in speed]
             texts = [f"{text} ({more})" if more else text for text, more in zip(texts, words, strict=True)]
-        lines.append([figure.full_label, *texts])
+        lines.append([_plain(figure.full_label), *map(_plain, texts)])
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
@@ -85,4 +104,4 @@ def _flat(row: Row, before: str = "") -> Row:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("<", "&lt;")
