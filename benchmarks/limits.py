@@ -17,6 +17,9 @@ except ImportError:  # Windows
 PROFILES = {"edge": (1, 512 * 2**20)}
 """Cores and bytes of memory by the name of the profile."""
 
+MOST_BYTES = 2**50
+"""More memory than any machine has."""
+
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
@@ -87,9 +90,10 @@ def parse_bytes(text: str) -> int:
     536870912
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]B)\s*", text.upper().replace("IB", "B"))
-    if found is None or float(found[1]) == 0:
-        raise ConfigError(f"--memory is {text!r}: write it as 512MB or 2GB.")
-    return int(float(found[1]) * UNITS[found[2]])
+    size = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= MOST_BYTES:
+        raise ConfigError(f"--memory is {text[:40]!r}: write it as 512MB or 2GB.")
+    return int(size)
 
 
 def usable_cores() -> tuple[int, ...]:

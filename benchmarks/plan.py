@@ -19,6 +19,9 @@ BATCHES, ALL_BATCHES = (32, 256), (8, 32, 128, 256, 512)
 FULL_SIZES = (1_000, 10_000, 100_000)
 """Catalogues of a full run."""
 
+MOST_ITEMS = 100_000_000
+"""The largest catalogue of a random bundle."""
+
 SECONDS, FULL_SECONDS = 5.0, 10.0
 """Time for each variant, in a usual run and in a full one."""
 
@@ -65,8 +68,9 @@ class Plan:
             raise ConfigError(f"--seconds is {self.seconds}: it must be above 0 and at most 86400.")
         if not self.p99_ms > 0:
             raise ConfigError(f"--p99-ms is {self.p99_ms}: it must be above 0.")
-        if any(size < 100 for size in self.catalogue_sizes):
-            raise ConfigError(f"--catalogue-sizes holds {min(self.catalogue_sizes)}: give sizes of at least 100.")
+        wrong = [size for size in self.catalogue_sizes if not 100 <= size <= MOST_ITEMS]
+        if wrong:
+            raise ConfigError(f"--catalogue-sizes holds {wrong[0]}: give sizes from 100 to {MOST_ITEMS:,}.")
 
     @property
     def stream_seconds(self) -> float:
@@ -90,7 +94,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
         ConfigError: if one is no whole number.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
-    wrong = [word for word in words if not word.isdigit()]
+    wrong = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 20)]
     if wrong:
-        raise ConfigError(f"--catalogue-sizes holds {wrong[0]!r}: write whole numbers as 1000,10000,100000.")
+        raise ConfigError(f"--catalogue-sizes holds {wrong[0][:40]!r}: write whole numbers as 1000,10000,100000.")
     return tuple(sorted({int(word) for word in words}))

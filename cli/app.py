@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lightrec.cli import data, items
 from lightrec.cli.bench import bench
@@ -25,7 +25,7 @@ from lightrec.cli.doctor import doctor
 from lightrec.cli.evaluate import evaluate
 from lightrec.cli.export import export
 from lightrec.cli.finetune import finetune
-from lightrec.cli.numbers import refuse_non_finite
+from lightrec.cli.numbers import check_numbers
 from lightrec.cli.package import package
 from lightrec.cli.recommend import recommend
 from lightrec.cli.report import report
@@ -47,12 +47,17 @@ NOT_RESUMED = {
 """Commands that write at their end, or nothing; all others go on where they were stopped."""
 
 
+class _Command(TyperCommand):
+    """Checks the numbers of its options before it runs."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        context = super().make_context(*arguments, **options)
+        check_numbers(self.params, context.params)
+        return context
+
+
 class _Commands(TyperGroup):
     """Lists the commands in the order of use (Typer alone would put the group ``data`` last), and words its errors."""
-
-    def __init__(self, **options: Any):
-        super().__init__(**options)
-        refuse_non_finite(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: name != "data")
@@ -69,6 +74,10 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+class _Interruption(BaseException):
+    """Ctrl-C, which Typer would turn into an exit without a word, and into a usual end where commands are nested."""
+
+
 @contextlib.contextmanager
 def _worded() -> Iterator[None]:
     """Give a sentence to errors that Typer would print as they are, or pass over in silence."""
@@ -76,6 +85,8 @@ def _worded() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise OutputError(CLOSED) from None
+    except KeyboardInterrupt:
+        raise _Interruption from None
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage: the message quotes what was typed
             error.message = visible(error.message)  # type: ignore[attr-defined]
@@ -108,6 +119,9 @@ app.command()(verify)
 app.command()(doctor)
 app.command()(demo)
 app.command()(reproduce)
+for _commands in (app, data.app, items.app):
+    for _command in _commands.registered_commands:
+        _command.cls = _Command
 
 
 def _print_version(wanted: bool) -> None:
@@ -152,7 +166,7 @@ def main() -> None:
         _refuse("The memory does not suffice: close other programs, or ask for less.")
     except OSError as error:
         _refuse(_disk_failure(error) or _sentence_of(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Interruption):
         typer.secho(_stopped(), err=True)
         sys.exit(130)
     except Exception as error:  # libraries wrap a full disk in exceptions of their own

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightrec.cli.common import console, styled
-from lightrec.errors import LightrecError
+from lightrec.errors import LightrecError, ModelError
 
 Words = tuple[str, ...]
 
@@ -76,9 +76,11 @@ def _run(number: str, step: Step) -> None:
     started = time.monotonic()
     console.quiet = step.quiet
     try:
-        app(list(step.words), standalone_mode=False)
+        code = app(list(step.words), standalone_mode=False)
     finally:
         console.quiet = False
+    if code:
+        raise ModelError(f"{step.line} ended with exit code {code}: see what it says above.")
     if step.done and not step.done.exists():
         step.done.touch()
     console.print(styled("[green]✓[/] [dim]{seconds:.0f} s[/]", seconds=time.monotonic() - started))

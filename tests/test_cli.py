@@ -6,10 +6,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 from command_lines import GROUP, leaves, lightrec_lines, parsed
 from typer.testing import CliRunner
 
 from lightrec.cli.app import app
+from lightrec.errors import ModelError
 
 COMMANDS = sorted(leaves())
 GROUPS = [(), *sorted({words[:-1] for words in COMMANDS if len(words) > 1})]
@@ -162,3 +164,35 @@ def test_an_interruption_is_a_sentence_and_exit_code_130(monkeypatch, capfd):
         main()
     assert stop.value.code == 130
     assert "Run the same command again" in capfd.readouterr().err
+
+
+def test_an_interruption_inside_a_command_ends_it_with_a_sentence(monkeypatch, capfd):
+    from lightrec.cli.app import main
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightrec.runtime.doctor.diagnose", interrupted)
+    monkeypatch.setattr("sys.argv", ["lightrec", "doctor"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    output = capfd.readouterr()
+    assert (stop.value.code, output.out) == (130, "") and output.err.startswith("Stopped.")
+
+
+@pytest.mark.parametrize(("error", "expected"), [(KeyboardInterrupt(), BaseException), (typer.Exit(1), ModelError)])
+def test_a_step_that_is_interrupted_or_fails_is_not_followed_by_the_next(error, expected, monkeypatch, tmp_path):
+    from lightrec.cli.steps import Step, run_steps
+
+    ran = []
+
+    def stopped():
+        ran.append("doctor")
+        raise error
+
+    monkeypatch.setattr("lightrec.runtime.doctor.diagnose", stopped)
+    steps = [Step("Look", ("doctor",), tmp_path / "done")] * 2
+    with pytest.raises(expected) as found:
+        run_steps(steps)
+    assert not isinstance(found.value, SystemExit)
+    assert ran == ["doctor"] and list(tmp_path.iterdir()) == []
