@@ -23,6 +23,7 @@ def main() -> None:
     turns, shared = _beside("turns"), _beside("worker_replay")
     channel = turns.own_channel()
     warnings.simplefilter("ignore")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO would report its use
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     histories, ids, titles = (json.loads(Path(request[name]).read_text(encoding="utf-8")) for name in LISTS)
 
