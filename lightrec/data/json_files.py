@@ -51,24 +51,28 @@ def looks_like_json(head: str) -> bool:
 
 def _as_lines(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
     """The file, or a copy, with one object a line; and what was done."""
-    first = next(line for line in content.head.split("\n") if line.strip()).strip()
+    first, alone = _first_line(content.path)
     if first.startswith("["):
         return _copy(content, new_file, _array(content)), "is an array, each element of which was read as a row"
-    alone = content.head.count("\n", 0, len(content.head.rstrip())) == 0
-    if _object(first) is not None:
-        return _single(content, new_file) if alone else (content.path, None)
+    whole = _object(first)
+    if whole is not None:
+        return _single(content, new_file, whole) if alone else (content.path, None)
     if _literal(first) is not None:
         return _copy(content, new_file, _literals(content)), "holds Python dictionaries, one a line"
-    if _starts_with_object(content.head) or _starts_with_key(first):
+    if first == "{" or _starts_with_object(content.head):
         return _spread(content, new_file)
     return content.path, None  # JSON lines whose first one is broken: reading them names it
 
 
-def _single(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
+def _first_line(path: Path) -> tuple[str, bool]:
+    """The first line that is not blank, and whether it is the only one."""
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        first = next(line for line in lines if line.strip()).strip()
+        return first, not any(line.strip() for line in lines)
+
+
+def _single(content: Content, new_file: Callable[[], Path], whole: Record) -> tuple[Path, str | None]:
     """A file of one line that is one object: a row, or lists by user."""
-    whole = _object(content.path.read_text(encoding="utf-8").strip())
-    if whole is None:
-        return content.path, None
     records, note = _records(whole, content.file)
     return (content.path, None) if records is None else (_copy(content, new_file, map(_dump, records)), note)
 
@@ -194,11 +198,6 @@ def _starts_with_object(text: str) -> bool:
     return True
 
 
-def _starts_with_key(first: str) -> bool:
-    """The first line of an object that is written over several lines and may be longer than the head."""
-    return first == "{"
-
-
 def _dump(value: Record) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
@@ -252,12 +251,17 @@ def _keys(file: str, path: Path, error: BaseException) -> list[str]:
             if line.strip():
                 value = _parsed(line)
                 if not isinstance(value, dict):
-                    what = "not valid JSON" if value is None else "not an object in braces"
+                    what = "not an object in braces" if value is not None else _why_invalid(line)
                     raise DataError(f"{file} cannot be read as JSON lines: line {number:,} is {what}.")
                 keys |= dict.fromkeys(value)
     if not keys:
         raise DataError(f"{file} is empty: its objects have no keys.")
     return list(keys)
+
+
+def _why_invalid(line: str) -> str:
+    constant = next((one for one in ("NaN", "Infinity") if one in line), None)
+    return "not valid JSON" + (f" (write null in place of {constant})" if constant else "")
 
 
 def _parsed(line: str) -> Any:

@@ -16,7 +16,7 @@ from lightrec.errors import ConfigError
 
 SAMPLE = 200
 """Lines that are looked at."""
-SEPARATORS = ("\t", "::", ",", ";", "|", " ")
+SEPARATORS = ("\t", "\x01", "::", ",", ";", "|", " ")
 """Recognised by themselves; a space means a run of white space."""
 SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Names for separators on the command line, where some are hard to type."""
@@ -69,6 +69,22 @@ def recognise_layout(head: str, separator: str | None, quotes: bool, width: int 
     if separator is None:
         separator = max(SEPARATORS, key=lambda one: _fitness(head, one, width))
     return Layout(separator, quotes and _encloses(head, separator))
+
+
+def find_preamble(head: str) -> tuple[int, str | None]:
+    """How many lines before the table are none of it, and the separator that one of them names.
+
+    These are ``sep=;``, as spreadsheets write it, and comments: lines that start with a hash or percent sign and a
+    space, before others that do not.
+    """
+    lines = head.split("\n")
+    named = re.fullmatch(r"sep=(.)\s*", lines[0])
+    if named is not None:
+        return 1, named[1]
+    comments = sum(1 for _ in itertools.takewhile(lambda line: re.match(r"([#%]+(\s|$))|\s*$", line), lines))
+    if comments in (0, len(lines)) or not any(line[:1] in "#%" for line in lines[:comments] if line.strip()):
+        return 0, None
+    return comments, None
 
 
 def split_lines(head: str, layout: Layout, limit: int = SAMPLE) -> list[list[str]]:
@@ -160,7 +176,7 @@ def _fitness(head: str, separator: str, expected: int) -> tuple[bool, bool, bool
     width, count = widths.most_common(1)[0] if widths else (1, 0)
     share = count / max(1, len(rows))
     fits = width > 1 and share >= 0.9 and len(rows[0]) == width
-    strong = fits and separator in ("\t", "::")
+    strong = fits and separator in ("\t", "\x01", "::")
     return (
         fits,
         fits and width == expected,

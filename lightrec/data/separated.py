@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from lightrec.data.frames import pl
 from lightrec.data.layout import (
     Layout,
     find_header,
+    find_preamble,
     header_names,
     long_fields,
     parse_separator,
@@ -55,7 +58,8 @@ def read_separated(
         ConfigError: if the options do not fit the file.
     """
     flag = f"{options.flags}separator"
-    separator = parse_separator(options.separator, flag) if options.separator is not None else None
+    content, separator = _without_preamble(content, new_file)
+    separator = parse_separator(options.separator, flag) if options.separator is not None else separator
     layout = recognise_layout(content.head, separator, content.quotes, len(options.columns))
     rows = split_lines(content.head, layout)
     if not rows:
@@ -83,6 +87,21 @@ def read_separated(
         notes.append(f"has {layout.spoken} between its values")
     frame, rows_read = _frame(content, layout, names, header, new_file, flag)
     return Part(content.file, frame, names, tuple(notes), rows_read)
+
+
+def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[Content, str | None]:
+    """The text without lines before the table, and the separator that they name."""
+    lines, separator = find_preamble(content.head)
+    if not lines:
+        return content, separator
+    copy = new_file()
+    with content.path.open("rb") as source, copy.open("wb") as target:
+        for _ in range(lines):
+            source.readline()
+        shutil.copyfileobj(source, target)
+    head = content.head.split("\n", lines)[-1]
+    note = f"starts with {lines:,} {'lines' if lines > 1 else 'line'} that are no rows ({_shown([content.head[:60]])})"
+    return dataclasses.replace(content, path=copy, head=head, notes=(*content.notes, note)), separator
 
 
 def _given_names(file: str, first: Sequence[str], options: ReadOptions) -> list[str]:
@@ -136,7 +155,7 @@ def _frame(
     """The rows, every value as text, and their number."""
     if layout.quoted:
         copy = new_file()
-        complaint, rows = _write_anew(content.path, layout.separator, len(names), header, copy)
+        complaint, rows = _write_anew(content, layout.separator, len(names), header, copy)
         if complaint is None:
             return _tidy(_scan(copy, ",", names, quoted=True)), rows
         if layout.separator == "," or '"' in content.head:
@@ -147,12 +166,14 @@ def _frame(
 def _plain_frame(
     content: Content, layout: Layout, names: list[str], header: bool, flag: str
 ) -> tuple[pl.LazyFrame, int]:
-    odd, lines, blank = _odd_width(content.path, layout.separator, len(names))
+    odd, lines, blank, again = _survey(content.path, layout.separator, len(names))
     if odd is not None:
         row, width = odd
         raise _unreadable(
             content, f"{_row(row, header)} has {width} fields, {_expected(names, header)}", layout, names, flag
         )
+    if header and again is not None:
+        raise _repeated(content.file, again)
     if not blank and len(layout.separator) == 1 and layout.separator != " ":
         frame = _scan(content.path, layout.separator, names, quoted=False, skip=int(header))
     else:
@@ -194,28 +215,44 @@ def _tidy(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.select(text).select(pl.when(pl.all() != "").then(pl.all()))
 
 
-def _odd_width(path: Path, separator: str, width: int) -> tuple[tuple[int, int] | None, int, bool]:
-    """The first row of another width (its place and width), the number of rows, and whether lines are blank."""
+def _survey(path: Path, separator: str, width: int) -> tuple[tuple[int, int] | None, int, bool, int | None]:
+    """Look at all rows.
+
+    Returns:
+        The place and width of the first row of another width, the number of rows, whether lines are blank, and the
+        place of the first row that repeats the very first one.
+    """
     line = pl.col(LINE).str.strip_chars()
-    fields = (
+    separators = (
         line.str.count_matches(r"\s+") if separator == " " else pl.col(LINE).str.count_matches(separator, literal=True)
-    ) + 1
-    counted = (
-        _scan(path, NEVER, [LINE], quoted=False)
-        .select(pl.when(line != "").then(fields).otherwise(0).fill_null(0).alias("fields"))
-        .collect()["fields"]
     )
-    rows = counted.filter(counted > 0)
-    odd = (rows != width).arg_max()
-    found = (odd, int(rows[odd])) if odd is not None and int(rows[odd]) != width else None
-    return found, len(rows), len(rows) != len(counted)
+    fields = pl.when(line != "").then(separators + 1).otherwise(0).fill_null(0)
+    lines = _scan(path, NEVER, [LINE], quoted=False)
+    first = _lines(path).head(1).collect()[LINE][0]
+    found = lines.select(fields.alias("fields"), (pl.col(LINE) == first).fill_null(False).alias("first")).collect()
+    rows = found.filter(pl.col("fields") > 0)
+    odd, again = ((rows["fields"] != width).arg_true(), rows["first"].arg_true())
+    place = int(odd[0]) if len(odd) else None
+    return (
+        None if place is None else (place, int(rows["fields"][place])),
+        len(rows),
+        len(rows) != len(found),
+        int(again[1]) if len(again) > 1 else None,
+    )
 
 
-def _write_anew(path: Path, separator: str, width: int, header: bool, copy: Path) -> tuple[str | None, int]:
+def _repeated(file: str, row: int) -> DataError:
+    return DataError(
+        f"{file} has its header again in row {row:,}, as files that were joined do: remove it there, or give "
+        "the files one by one."
+    )
+
+
+def _write_anew(content: Content, separator: str, width: int, header: bool, copy: Path) -> tuple[str | None, int]:
     """Write a text with quotes as plain CSV without header; the complaint of the usual dialect if none reads it."""
     complaints = []
     for dialect in DIALECTS:
-        complaint, rows = _try_dialect(path, separator, width, header, copy, dialect)
+        complaint, rows = _try_dialect(content, separator, width, header, copy, dialect)
         if complaint is None:
             return None, rows
         complaints.append(complaint)
@@ -223,9 +260,10 @@ def _write_anew(path: Path, separator: str, width: int, header: bool, copy: Path
 
 
 def _try_dialect(
-    path: Path, separator: str, width: int, header: bool, copy: Path, dialect: dict[str, Any]
+    content: Content, separator: str, width: int, header: bool, copy: Path, dialect: dict[str, Any]
 ) -> tuple[str | None, int]:
-    done = 0
+    path, file = content.path, content.file
+    done, first = 0, []  # type: int, list[str]
     with (
         long_fields(),
         path.open(encoding="utf-8", newline="") as source,
@@ -238,6 +276,9 @@ def _try_dialect(
                     place = next(place for place, row in enumerate(rows) if len(row) != width)
                     what = "the header" if header else "the first row"
                     return f"{_row(done + place, header)} has {len(rows[place])} fields, {what} {width}", 0
+                first = first or rows[0]
+                if header and first in rows[not done :]:
+                    raise _repeated(file, done + rows.index(first, not done))
                 writer.writerows(rows[1:] if header and not done else rows)
                 done += len(rows)
         except csv.Error:

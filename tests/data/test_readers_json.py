@@ -87,7 +87,7 @@ def test_literals_that_are_no_plain_data_are_refused_and_never_run(tmp_path, lin
     [
         ('{"user": 1}\n{"user":\n', "line 2 is not valid JSON"),
         ('{"user": 1}\n{"user": 1} {"user": 2}\n', "line 2 is not valid JSON"),
-        ('{"user": 1, "x": NaN}\n', "line 1 is not valid JSON"),
+        ('{"user": 1, "x": NaN}\n', r"line 1 is not valid JSON \(write null in place of NaN\)"),
         ('{"user": 1}\n[1, 2]\n', "line 2 is not an object"),
         ('[{"user": 1}, {"user": 2}', "the array is not closed"),
         ('[{"user": 1}, {"user": }]', r"element 2 \(line 1\) is not valid"),
@@ -117,6 +117,14 @@ def test_lists_by_user_are_rows(tmp_path):
         read = table(tmp_path / "a.json", content)
         assert rows(read) == [("u1", ["a", "b"]), ("u2", ["c"])]
         assert "maps each user to a list" in read.notes[0]
+
+
+def test_a_long_first_line_is_read_whole(tmp_path):
+    items = [f"i{n}" for n in range(60_000)]
+    assert rows(table(tmp_path / "a.json", json.dumps({"u1": items}))) == [("u1", items)]
+    lines = "".join(json.dumps({"user": user, "item": items}) + "\n" for user in "ab")
+    assert rows(table(tmp_path / "b.json", lines)) == [("a", items), ("b", items)]
+    assert rows(table(tmp_path / "c.json", "{'user': 'a', 'item': 'x' }\n")) == [("a", "x")]
 
 
 def test_ids_as_keys_are_refused(tmp_path):

@@ -26,7 +26,7 @@ def text(separator, end="\n", header=True):
     return "".join(separator.join(line) + end for line in lines)
 
 
-@pytest.mark.parametrize("separator", [",", ";", "|", "\t", "::", " ", "   ", ", ", " ; ", " | ", "\t "])
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t", "\x01", "::", " ", "   ", ", ", " ; ", " | ", "\t "])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", " \n", "\n\n"])
 @pytest.mark.parametrize("name", ["a.csv", "b.dat", "c"])
 def test_every_separator_is_recognised(tmp_path, separator, end, name):
@@ -144,6 +144,32 @@ def test_rows_far_down_are_looked_at_too(tmp_path):
 @pytest.mark.parametrize("start", ["\n\n", "   \n", " \r\n\t\n"])
 def test_blank_lines_before_the_header_are_passed_over(tmp_path, start):
     assert rows(table(tmp_path / "a", start + text(","))) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("start", "between"),
+    [("sep=;\r\n", ";"), ("sep=|\n", "|"), ("# made by x\n#\n\n", ","), ("% bip weighted posweighted\n% 3 2\n", "\t")],
+)
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_lines_before_the_table_are_passed_over_and_said(tmp_path, start, between, quote):
+    content = start + text(between).replace(
+        "007" + between, f"{quote}007{quote}{between}" if between in ",;" else f"007{between}"
+    )
+    read = table(tmp_path / "a.csv", content)
+    assert (read.columns, rows(read)) == (NAMES, ROWS)
+    assert f"starts with {start.count(chr(10))} line" in read.notes[0]
+
+
+def test_ids_that_start_with_a_hash_are_rows(tmp_path):
+    read = table(tmp_path / "a.csv", "#1,x,5\n#2,y,6\n% 3,z,7\n", ReadOptions(columns=("user", "item", "time")))
+    assert [row[0] for row in rows(read)] == ["#1", "#2", "% 3"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_header_that_comes_again_is_refused(tmp_path, quote):
+    content = f"user,item\n{quote}a{quote},b\n\nc,d\n"
+    with pytest.raises(DataError, match=r"a\.csv has its header again in row 3"):
+        table(tmp_path / "a.csv", content * 2)
 
 
 def test_typed_headers_lose_their_types(tmp_path):
