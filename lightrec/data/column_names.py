@@ -135,3 +135,9 @@ def named(usual: Sequence[str], columns: Sequence[str]) -> list[str]:
     places = {name: place for place, name in enumerate(usual)}
     found = {column: base(column, places) for column in columns}
     return sorted((column for column in columns if found[column] in places), key=lambda column: places[found[column]])
+
+
+def listed(columns: Sequence[str], most: int = 30) -> str:
+    """The names of columns for a message, the first ones if there are many."""
+    names = [name if len(name) <= 40 else f"{name[:40]}..." for name in columns[:most]]
+    return ", ".join(names) + (f", ... ({len(columns):,} in all)" if len(columns) > most else "")

@@ -15,6 +15,7 @@ from lightrec.data.column_names import (
     TITLES,
     USERS,
     base,
+    listed,
     named,
     plain,
 )
@@ -99,7 +100,7 @@ def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str]
     found = found or named((*ids, "id", "code", "key", *BARE_ITEMS), columns)
     if not found:
         raise DataError(
-            f"{file} has no column recognised as the item (its columns: {', '.join(columns)}): "
+            f"{file} has no column recognised as the item (its columns: {listed(columns)}): "
             "name it with --items-id-column."
         )
     return _first("items-id", ITEMS, found, file)
@@ -117,16 +118,14 @@ def text_columns(flags: Sequence[str], columns: Sequence[str], file: str) -> lis
 def require_named(role: str, name: str, columns: Sequence[str], file: str) -> str:
     """``name``, if it is one of ``columns``; a :class:`DataError` about ``--<role>-column`` otherwise."""
     if name not in columns:
-        raise DataError(
-            f"{file} has no column {name!r}, which --{role}-column names (its columns: {', '.join(columns)})."
-        )
+        raise DataError(f"{file} has no column {name!r}, which --{role}-column names (its columns: {listed(columns)}).")
     return name
 
 
 def _not_recognised(role: str, columns: Sequence[str], file: str, likely: Sequence[str]) -> DataError:
     proposal = f" (such as --{role}-column {likely[0]})" if likely else ""
     return DataError(
-        f"{file} has no column recognised as the {role} (its columns: {', '.join(columns)}): "
+        f"{file} has no column recognised as the {role} (its columns: {listed(columns)}): "
         f"name it with --{role}-column{proposal}."
     )
 

@@ -84,7 +84,7 @@ def _spread(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str |
         records, note = _records(json.loads(objects[0]), content.file)
         if records is not None:
             return _copy(content, new_file, map(_dump, records)), note
-    return _copy(content, new_file, iter(objects)), "holds objects of several lines each"
+    return _copy(content, new_file, iter(objects)), "holds objects that are not written one a line"
 
 
 def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]:
@@ -92,6 +92,9 @@ def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]
     values = list(whole.values())
     if len(values) == 1 and _all(values[0], dict):
         return values[0], f"holds its rows in {next(iter(whole))!r}"
+    if values and all(_all(value, dict) for value in values):
+        events = [{"user": key} | event for key, value in whole.items() for event in value]
+        return events, "maps each user to a list of events"
     if values and all(isinstance(value, dict) for value in values):
         raise DataError(
             f"{file} holds one object of objects ({', '.join(list(whole)[:3])}, ...): write one object a row, in "
@@ -136,7 +139,7 @@ def _objects(content: Content, text: str, place: int, array: bool) -> Iterator[s
             )
         yield " ".join(text[place:end].splitlines())
         place = _skip(text, end)
-        if array and text[place : place + 1] == ",":
+        if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
         elif array and place < len(text) and text[place] != "]":
             raise _broken(content, text, place, number)

@@ -115,9 +115,9 @@ def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
         return True
     if any(map(_measure, first)) or any(value and value in column for value, column in pairs):
         return False
-    if usual:
-        return True
     numeric = [value.lower() not in MISSING for value, column in pairs if column and all(map(_measure, column))]
+    if usual:
+        return True if any(numeric) else None
     if any(numeric):
         return True if len(numeric) == len(first) and all(numeric) else None
     return False if below and all(any(map(str.isdigit, value)) for row in rows for value in row) else None
@@ -190,15 +190,15 @@ def _fitness(head: str, separator: str, expected: int) -> tuple[bool, bool, bool
 def _encloses(head: str, separator: str) -> bool:
     """Whether double quotes enclose values, as they always do with commas and semicolons.
 
-    With tabs and pipes they are part of the values, unless the first row has its values in quotes, quotes are doubled
-    within quotes, or the rows are of one width only if quotes enclose values.
+    With tabs, pipes and spaces they are part of the values, unless the first row has its values in quotes, quotes are
+    doubled within quotes, or the rows are of one width only if quotes enclose values.
     """
-    if len(separator) > 1 or separator == " ":
+    if len(separator) > 1:
         return False
     if separator in ",;":
         return True
     lines = [line.rstrip("\r") for line in head.split("\n") if line.strip()][:SAMPLE]
-    values = [line.split(separator) for line in lines]
+    values = [split_line(line, separator) for line in lines]
     enclosed = [value[1:-1] for value in itertools.chain.from_iterable(values) if _enclosed(value)]
     told = any(map(_enclosed, values[0])) or any('""' in value for value in enclosed)
     if not told and len(set(map(len, values))) == 1:
@@ -206,11 +206,11 @@ def _encloses(head: str, separator: str) -> bool:
     rows: list[list[str]] = []
     try:
         with long_fields():
-            rows.extend(csv.reader(lines, delimiter=separator, strict=True))
+            rows.extend(csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True))
     except csv.Error as error:
         if "unexpected end" not in str(error):
             return False
-    return len(set(map(len, rows))) == 1
+    return told or len(set(map(len, rows))) == 1
 
 
 def _enclosed(value: str) -> bool:

@@ -1,45 +1,26 @@
-"""Separated text: every value as text, without the spaces around it, and every row as wide as the header.
-
-Text without quotes is read by polars as it is. Text with quotes is first written anew in one dialect, so that stray
-and escaped quotes, spaces before a quote and line breaks within one are read as their writer meant them or refused.
-"""
+"""Separated text: its layout, and the names of its columns by a header, by the user, or by what leaves no doubt."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import dataclasses
-import itertools
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from lightrec.data.content import Content
-from lightrec.data.frames import pl
 from lightrec.data.layout import (
     Layout,
     find_header,
     find_preamble,
     header_names,
-    long_fields,
     parse_separator,
     propose_names,
     recognise_layout,
     split_lines,
 )
 from lightrec.data.options import Part, ReadOptions
+from lightrec.data.text_rows import pairs_are_grouped, read_rows
 from lightrec.errors import ConfigError, DataError
-
-DIALECTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"skipinitialspace": True},
-    {"escapechar": "\\", "doublequote": False},
-)
-"""Ways of writing quotes, the usual one first."""
-LINE = "line"
-NEVER = "\0"
-"""A character that no text holds: the content of a file with one is refused as binary."""
 
 
 def read_separated(
@@ -64,29 +45,42 @@ def read_separated(
     rows = split_lines(content.head, layout)
     if not rows:
         raise DataError(f"{content.file} is empty: it has no rows.")
-    found = find_header(rows)
-    header = found is not False
-    notes = list(content.notes)
-    if options.columns:
-        names, header = _given_names(content.file, rows[0], options), found is True
-        if header:
-            notes.append(f"has a header of its own ({', '.join(rows[0])}), which {options.flags}columns replaces")
-    elif header:
-        names = header_names(rows[0])
-    elif len(before) == len(rows[0]):
-        names = list(before)
-        notes.append("has no header: it was read with the columns of the part before it")
-    else:
-        names = _assumed_names(content, layout, rows, options)
-        notes.append(
-            f"has no header: its columns were read as {' and '.join(names)}, in the order of the rows (if the item "
-            f"comes first, give {options.flags}columns item,user)"
-        )
+    if len(rows[0]) == 1 and separator is None and not options.columns:
+        raise _one_value(content.file, rows[0], flag if options.flags else "")
+    names, header, notes = _name_columns(content, layout, rows, options, before)
     _require_different(content.file, names)
+    if header and len(names) != len(rows[0]):  # the header is not as wide as the rows, so it goes
+        blank = next(place for place, line in enumerate(content.head.split("\n")) if line.strip())
+        content, header = _without_lines(content, blank + 1, new_file()), False
     if options.separator is None and layout.separator not in ("\t", ","):
         notes.append(f"has {layout.spoken} between its values")
-    frame, rows_read = _frame(content, layout, names, header, new_file, flag)
-    return Part(content.file, frame, names, tuple(notes), rows_read)
+    frame, count = read_rows(content, layout, names, header, new_file, flag)
+    return Part(content.file, frame, names, (*content.notes, *notes), count)
+
+
+def _name_columns(
+    content: Content, layout: Layout, rows: list[list[str]], options: ReadOptions, before: Sequence[str]
+) -> tuple[list[str], bool, list[str]]:
+    """The names of the columns, whether the first row is a header, and notes."""
+    header = find_header(rows)
+    if options.columns:
+        names = _given_names(content.file, rows[0], options)
+        replaced = f"has a header of its own ({_shown(rows[0])}), which {options.flags}columns replaces"
+        return names, header is True, [replaced] if header else []
+    if header is not False:
+        return _with_unnamed(header_names(rows[0]), rows[1:]), True, []
+    if len(before) == len(rows[0]):
+        return list(before), False, ["has no header: it was read with the columns of the part before it"]
+    names = _assumed_names(content, layout, rows, options)
+    assumed = f"has no header: its columns were read as {' and '.join(names)}, in the order of the rows"
+    return names, False, [f"{assumed} (if the item comes first, give {options.flags}columns item,user)"]
+
+
+def _one_value(file: str, first: Sequence[str], flag: str) -> DataError:
+    mend = f"name it with {flag}" if flag else "name the columns in a first line, with commas between them"
+    return DataError(
+        f"{file} has one value in a row (the first: {_shown(first)}): if something separates several, {mend}."
+    )
 
 
 def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[Content, str | None]:
@@ -94,14 +88,31 @@ def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[C
     lines, separator = find_preamble(content.head)
     if not lines:
         return content, separator
-    copy = new_file()
+    what = "a line that is no row" if lines == 1 else f"{lines:,} lines that are no rows"
+    note = f"starts with {what} ({_shown(content.head.splitlines()[:1], 40)})"
+    return dataclasses.replace(_without_lines(content, lines, new_file()), notes=(*content.notes, note)), separator
+
+
+def _without_lines(content: Content, lines: int, copy: Path) -> Content:
+    """The text without its first lines."""
     with content.path.open("rb") as source, copy.open("wb") as target:
         for _ in range(lines):
             source.readline()
         shutil.copyfileobj(source, target)
-    head = content.head.split("\n", lines)[-1]
-    note = f"starts with {lines:,} {'lines' if lines > 1 else 'line'} that are no rows ({_shown([content.head[:60]])})"
-    return dataclasses.replace(content, path=copy, head=head, notes=(*content.notes, note)), separator
+    return dataclasses.replace(content, path=copy, head=content.head.split("\n", lines)[-1])
+
+
+def _with_unnamed(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The names of a header that leaves one out: of row numbers at the start, or of nothing after a last separator."""
+    if not rows or any(len(row) != len(names) + 1 for row in rows):
+        return names
+    if not any(row[-1] for row in rows):
+        return [*names, f"column_{len(names) + 1}"]
+    numbers = [row[0] for row in rows]
+    first = int(numbers[0]) if numbers[0] in ("0", "1") else 1
+    if numbers == [str(number) for number in range(first, first + len(rows))]:
+        return ["column_0", *names]
+    return names
 
 
 def _given_names(file: str, first: Sequence[str], options: ReadOptions) -> list[str]:
@@ -117,7 +128,7 @@ def _given_names(file: str, first: Sequence[str], options: ReadOptions) -> list[
 def _assumed_names(content: Content, layout: Layout, rows: list[list[str]], options: ReadOptions) -> list[str]:
     """User and item where a file without a header leaves no doubt: pairs whose rows are grouped by the first value."""
     items = not options.is_log
-    if len(rows[0]) == 2 and not items and _grouped(content.path, layout):
+    if len(rows[0]) == 2 and not items and pairs_are_grouped(content.path, layout):
         return ["user", "item"]
     widths = sorted({len(row) for row in rows})
     if len(widths) > 2 and not items:
@@ -136,188 +147,10 @@ def _assumed_names(content: Content, layout: Layout, rows: list[list[str]], opti
     )
 
 
-def _grouped(path: Path, layout: Layout) -> bool:
-    """Whether equal values of the first of two columns are all neighbours, and those of the second are not."""
-    values = _split(_lines(path), layout.separator, ["user", "item"]).collect()
-    runs, distinct = values.select(pl.all().rle_id().max() + 1), values.select(pl.all().n_unique())
-    return bool(runs["user"][0] == distinct["user"][0] < len(values) and runs["item"][0] > distinct["item"][0])
-
-
 def _require_different(file: str, names: Sequence[str]) -> None:
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise DataError(f"{file} has two columns named {twice!r}: rename one of them.")
-
-
-def _frame(
-    content: Content, layout: Layout, names: list[str], header: bool, new_file: Callable[[], Path], flag: str
-) -> tuple[pl.LazyFrame, int]:
-    """The rows, every value as text, and their number."""
-    if layout.quoted:
-        copy = new_file()
-        complaint, rows = _write_anew(content, layout.separator, len(names), header, copy)
-        if complaint is None:
-            return _tidy(_scan(copy, ",", names, quoted=True)), rows
-        if layout.separator == "," or '"' in content.head:
-            raise _unreadable(content, complaint, layout, names, flag)
-    return _plain_frame(content, layout, names, header, flag)
-
-
-def _plain_frame(
-    content: Content, layout: Layout, names: list[str], header: bool, flag: str
-) -> tuple[pl.LazyFrame, int]:
-    odd, lines, blank, again = _survey(content.path, layout.separator, len(names))
-    if odd is not None:
-        row, width = odd
-        raise _unreadable(
-            content, f"{_row(row, header)} has {width} fields, {_expected(names, header)}", layout, names, flag
-        )
-    if header and again is not None:
-        raise _repeated(content.file, again)
-    if not blank and len(layout.separator) == 1 and layout.separator != " ":
-        frame = _scan(content.path, layout.separator, names, quoted=False, skip=int(header))
-    else:
-        frame = _split(_lines(content.path).slice(int(header)), layout.separator, names)
-    return _tidy(frame), lines - header
-
-
-def _scan(path: Path, separator: str, names: Sequence[str], quoted: bool, skip: int = 0) -> pl.LazyFrame:
-    return pl.scan_csv(
-        path,
-        has_header=False,
-        separator=separator,
-        quote_char='"' if quoted else None,
-        skip_rows=skip,
-        schema=dict.fromkeys(names, pl.String),
-        glob=False,
-    )
-
-
-def _lines(path: Path) -> pl.LazyFrame:
-    """The lines that are not blank, in one column."""
-    lines = _scan(path, NEVER, [LINE], quoted=False)
-    return lines.filter(pl.col(LINE).str.strip_chars() != "")
-
-
-def _split(lines: pl.LazyFrame, separator: str, names: Sequence[str]) -> pl.LazyFrame:
-    line, by = pl.col(LINE), separator
-    if separator == " ":
-        line, by = line.str.strip_chars().str.replace_all(r"\s+", NEVER), NEVER
-    if len(names) == 1:
-        return lines.select(line.alias(names[0]))
-    fields = line.str.split_exact(by, len(names) - 1).struct.rename_fields(list(names))
-    return lines.select(fields.alias(LINE)).unnest(LINE)
-
-
-def _tidy(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Without spaces around values; an empty value is null."""
-    text = pl.all().str.strip_chars()
-    return frame.select(text).select(pl.when(pl.all() != "").then(pl.all()))
-
-
-def _survey(path: Path, separator: str, width: int) -> tuple[tuple[int, int] | None, int, bool, int | None]:
-    """Look at all rows.
-
-    Returns:
-        The place and width of the first row of another width, the number of rows, whether lines are blank, and the
-        place of the first row that repeats the very first one.
-    """
-    line = pl.col(LINE).str.strip_chars()
-    separators = (
-        line.str.count_matches(r"\s+") if separator == " " else pl.col(LINE).str.count_matches(separator, literal=True)
-    )
-    fields = pl.when(line != "").then(separators + 1).otherwise(0).fill_null(0)
-    lines = _scan(path, NEVER, [LINE], quoted=False)
-    first = _lines(path).head(1).collect()[LINE][0]
-    found = lines.select(fields.alias("fields"), (pl.col(LINE) == first).fill_null(False).alias("first")).collect()
-    rows = found.filter(pl.col("fields") > 0)
-    odd, again = ((rows["fields"] != width).arg_true(), rows["first"].arg_true())
-    place = int(odd[0]) if len(odd) else None
-    return (
-        None if place is None else (place, int(rows["fields"][place])),
-        len(rows),
-        len(rows) != len(found),
-        int(again[1]) if len(again) > 1 else None,
-    )
-
-
-def _repeated(file: str, row: int) -> DataError:
-    return DataError(
-        f"{file} has its header again in row {row:,}, as files that were joined do: remove it there, or give "
-        "the files one by one."
-    )
-
-
-def _write_anew(content: Content, separator: str, width: int, header: bool, copy: Path) -> tuple[str | None, int]:
-    """Write a text with quotes as plain CSV without header; the complaint of the usual dialect if none reads it."""
-    complaints = []
-    for dialect in DIALECTS:
-        complaint, rows = _try_dialect(content, separator, width, header, copy, dialect)
-        if complaint is None:
-            return None, rows
-        complaints.append(complaint)
-    return complaints[0], 0
-
-
-def _try_dialect(
-    content: Content, separator: str, width: int, header: bool, copy: Path, dialect: dict[str, Any]
-) -> tuple[str | None, int]:
-    path, file = content.path, content.file
-    done, first = 0, []  # type: int, list[str]
-    with (
-        long_fields(),
-        path.open(encoding="utf-8", newline="") as source,
-        copy.open("w", encoding="utf-8", newline="") as target,
-    ):
-        writer = csv.writer(target, lineterminator="\n")
-        try:
-            for rows in _batches(csv.reader(source, delimiter=separator, strict=True, **dialect)):
-                if set(map(len, rows)) != {width}:
-                    place = next(place for place, row in enumerate(rows) if len(row) != width)
-                    what = "the header" if header else "the first row"
-                    return f"{_row(done + place, header)} has {len(rows[place])} fields, {what} {width}", 0
-                first = first or rows[0]
-                if header and first in rows[not done :]:
-                    raise _repeated(file, done + rows.index(first, not done))
-                writer.writerows(rows[1:] if header and not done else rows)
-                done += len(rows)
-        except csv.Error:
-            row = _count_rows(path, separator, dialect)
-            return f"{_row(row, header)} has a quote that is not closed, or one amid a field", 0
-    return None, done - header
-
-
-def _batches(reader: Iterator[list[str]], size: int = 50_000) -> Iterator[list[list[str]]]:
-    while batch := list(itertools.islice(reader, size)):
-        rows = [row for row in batch if row and not (len(row) == 1 and not row[0].strip())]
-        if rows:
-            yield rows
-
-
-def _count_rows(path: Path, separator: str, dialect: dict[str, Any]) -> int:
-    """How many rows come before the one that the reader refuses."""
-    rows = 0
-    with path.open(encoding="utf-8", newline="") as source, contextlib.suppress(csv.Error):
-        for row in csv.reader(source, delimiter=separator, strict=True, **dialect):
-            rows += bool(row and any(map(str.strip, row)))
-    return rows
-
-
-def _unreadable(content: Content, complaint: str, layout: Layout, names: Sequence[str], flag: str) -> DataError:
-    mend = "quote values that hold the separator" if "fields" in complaint else "close it, or double a quote in a value"
-    return DataError(
-        f"{content.file} cannot be read as separated text ({layout.spoken} between the values): {complaint}; {mend}, "
-        f"or give another {flag}."
-    )
-
-
-def _expected(names: Sequence[str], header: bool) -> str:
-    return f"{'the header' if header else 'the first row'} {len(names)}"
-
-
-def _row(place: int, header: bool) -> str:
-    """A row by its number, counted from 1 without the header and blank lines."""
-    return f"row {place + (0 if header else 1):,}"
 
 
 def _shown(values: Sequence[str], limit: int = 80) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from lightrec.data.frames import pl
@@ -28,6 +30,8 @@ def one_event_a_row(frame: pl.DataFrame, item: str, table: Table) -> pl.DataFram
     """
     items = as_lists(frame[item], table.file)
     if items is None:
+        for column in frame:
+            _refuse_nested_text(column, table.file)
         return frame
     others = {name: as_lists(frame[name], table.file) for name in frame.columns if name != item}
     lists = {item: items} | {name: column for name, column in others.items() if column is not None}
@@ -80,14 +84,35 @@ def _bracketed(text: pl.Series, file: str) -> pl.Series:
     return inner.str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
 
 
+def _refuse_nested_text(column: pl.Series, file: str) -> None:
+    """Refuse an object or a list as text in a column of single values, where some rows hold one and others do not."""
+    if column.dtype != pl.String:
+        return
+    suspects = column.str.contains(r"^\s*(\{.*\}|\[.*\])\s*$").fill_null(False).arg_true()
+    for row in suspects.head(100):
+        if isinstance(_evaluate(column[row]), list | dict):
+            raise DataError(
+                f"Row {row + 1:,} of {file} has a list or an object in the column {column.name!r} "
+                f"({column[row][:60]}), where others have single values: store it in one way, one event a row."
+            )
+
+
+def _evaluate(text: str) -> object:
+    """What a text says as JSON or as a Python literal, None if neither; no code runs, and the input is bounded."""
+    if len(text) > LONGEST_LIST:
+        return None
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return ast.literal_eval(text.strip())
+    return None
+
+
 def _literal(cell: str | None, row: int, name: str, file: str) -> list[str | None] | None:
-    """A list of text and numbers; the parser runs no code, and its input is bounded."""
+    """A list of text and numbers."""
     if cell is None:
         return None
-    try:
-        values = ast.literal_eval(cell.replace("null", "None")) if len(cell) <= LONGEST_LIST else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        values = None
+    values = _evaluate(cell)
     if not isinstance(values, list):
         raise DataError(f"Row {row:,} of {file} has no readable list in the column {name!r}: {cell[:60]!r}.")
     if any(isinstance(value, list | dict | tuple | set) for value in values):

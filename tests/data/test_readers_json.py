@@ -31,11 +31,24 @@ def rows(read, columns=None):
         "[\n" + ",\n".join(map(json.dumps, OBJECTS)) + "\n]\n",
         "".join(json.dumps(one, indent=1) + "\n" for one in OBJECTS),
         json.dumps({"data": OBJECTS}),
+        "".join(json.dumps(one) + ",\n" for one in OBJECTS),
         json.dumps({"interactions": OBJECTS}, indent=4),
         "".join(f"{one!r}\n" for one in OBJECTS),
         json.dumps({"user": [r[0] for r in ROWS], "item": [r[1] for r in ROWS], "time": [r[2] for r in ROWS]}),
     ],
-    ids=["lines", "blank", "array", "pretty", "by line", "objects", "wrapped", "wrapped pretty", "python", "columns"],
+    ids=[
+        "lines",
+        "blank",
+        "array",
+        "pretty",
+        "by line",
+        "objects",
+        "wrapped",
+        "commas",
+        "wrapped pretty",
+        "python",
+        "columns",
+    ],
 )
 @pytest.mark.parametrize("name", ["a.json", "b.txt"])
 def test_every_way_of_writing_objects_gives_the_same_rows(tmp_path, content, name):
@@ -125,6 +138,13 @@ def test_a_long_first_line_is_read_whole(tmp_path):
     lines = "".join(json.dumps({"user": user, "item": items}) + "\n" for user in "ab")
     assert rows(table(tmp_path / "b.json", lines)) == [("a", items), ("b", items)]
     assert rows(table(tmp_path / "c.json", "{'user': 'a', 'item': 'x' }\n")) == [("a", "x")]
+
+
+def test_events_by_user_are_rows(tmp_path):
+    read = table(
+        tmp_path / "a.json", '{"u1": [{"item": "a", "at": 1}, {"item": "b", "at": 2}], "u2": [{"item": "c", "at": 3}]}'
+    )
+    assert rows(read) == [("u1", "a", "1"), ("u1", "b", "2"), ("u2", "c", "3")]
 
 
 def test_ids_as_keys_are_refused(tmp_path):

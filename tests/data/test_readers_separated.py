@@ -96,6 +96,8 @@ def test_quotes_enclose_separators_and_line_breaks(tmp_path, separator):
     [
         ('user,item\na,12" disc\nb,7" single\n', '12" disc'),
         ('user,item\na, "x, y"\nb, "z"\n', "x, y"),
+        ('user, item\na, "x"\nb, z\n', "x"),
+        ('"user" "item"\n"a" "x y"\n"b"   "c"\n', "x y"),
         ('"user";"item"\n"a";"say \\"hi\\""\n"b";"c"\n', 'say "hi"'),
         ('user\titem\na\tThe "Who"\nb\t"Heroes" live\n', 'The "Who"'),
         ('user|item\na|12"\nb|c\n', '12"'),
@@ -157,7 +159,8 @@ def test_lines_before_the_table_are_passed_over_and_said(tmp_path, start, betwee
     )
     read = table(tmp_path / "a.csv", content)
     assert (read.columns, rows(read)) == (NAMES, ROWS)
-    assert f"starts with {start.count(chr(10))} line" in read.notes[0]
+    lines = start.count("\n")
+    assert f"starts with {'a line' if lines == 1 else f'{lines} lines'} that" in read.notes[0]
 
 
 def test_ids_that_start_with_a_hash_are_rows(tmp_path):
@@ -168,13 +171,39 @@ def test_ids_that_start_with_a_hash_are_rows(tmp_path):
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_header_that_comes_again_is_refused(tmp_path, quote):
     content = f"user,item\n{quote}a{quote},b\n\nc,d\n"
-    with pytest.raises(DataError, match=r"a\.csv has its header again in row 3"):
-        table(tmp_path / "a.csv", content * 2)
+    for again in (content, "\ufeff" + content):
+        with pytest.raises(DataError, match=r"a\.csv has its header again in row 3"):
+            table(tmp_path / "a.csv", content + again)
 
 
 def test_typed_headers_lose_their_types(tmp_path):
     read = table(tmp_path / "a.inter", "user_id:token\titem_id:token\trating:float\n1\t2\t3\n")
     assert (read.columns, rows(read)) == (["user_id", "item_id", "rating"], [("1", "2", "3")])
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("user,item\n1,a,b\n2,c,d\n", ["column_0", "user", "item"]),
+        ('"user" "item"\n"0" "a" "b"\n"1" "c" "d"\n', ["column_0", "user", "item"]),
+        ("user::item\na::b::\nc::d::\n", ["user", "item", "column_3"]),
+    ],
+)
+def test_row_numbers_and_last_separators_need_no_name(tmp_path, content, names):
+    read = table(tmp_path / "a", content)
+    assert read.columns == names
+    assert rows(read, ["user", "item"]) == [("a", "b"), ("c", "d")]
+
+
+@pytest.mark.parametrize("content", ["user~item\na~b\n", "user:item\na:b\n", "user\na\nb\n", "user=a&item=b\n"])
+def test_one_value_a_row_asks_for_the_separator(tmp_path, content):
+    with pytest.raises(DataError, match=r"a\.txt has one value in a row \(the first: user.*--separator"):
+        table(tmp_path / "a.txt", content)
+
+
+def test_uneven_rows_propose_sequences(tmp_path):
+    with pytest.raises(DataError, match=r"row 1 has 2 fields, the header 3.*--format sequences"):
+        table(tmp_path / "a.txt", "ann,heat,ran\nbob,ran\neve,ran,jaws,heat\n")
 
 
 def test_a_column_without_a_name_is_called_by_its_place(tmp_path):

@@ -40,6 +40,21 @@ def test_lists_in_cells_become_rows(tmp_path, content):
     assert "'item', 'time'" in read.notes[-1]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"user": "a", "item": "x"}\n{"user": {"id": 5}, "item": "y"}\n',
+        '{"user": "a", "item": "x"}\n{"user": "b", "item": [1, 2]}\n',
+        '{"user": "a", "item": "x"}\n{"user": "b", "item": {"sku": 1}}\n',
+        "user;item\na;x\nb;['y', 'z']\n",
+        'user\titem\na\tx\nb\t{"sku": 1}\n',
+    ],
+)
+def test_nested_values_among_single_ones_are_refused(tmp_path, content):
+    with pytest.raises(DataError, match=r"Row 2 of a has a list or an object in the column '(user|item)'"):
+        exploded(table(tmp_path / "a", content))
+
+
 def test_lists_of_parquet_become_rows_and_keep_their_types(tmp_path):
     at = datetime.datetime(2020, 1, 1)
     frame = pl.DataFrame({"user": [1, 2], "item": [[7, 8], [9]], "time": [[at, at], [at]]})
