@@ -44,6 +44,14 @@ class Server:
         is_json = response.headers["Content-Type"].startswith("application/json")
         return response.status, response.headers, json.loads(answer) if is_json else answer
 
+    def memory(self, peak: bool = False) -> int:
+        """Bytes of memory that it holds, or has held at most; 0 where the system does not tell."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.is_file():
+            return 0
+        name = "VmHWM:" if peak else "VmRSS:"
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(name))
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)

@@ -54,7 +54,7 @@ class ServiceCampaign(Campaign):
         for path, value in (("/recommend", make.single), ("/recommend/batch", make.batch), (INFER, make.infer)):
             for seed in range(20):
                 self._ask(path, json.dumps(value(Random(seed))).encode())
-        self.most = self._peak() + MORE_MEMORY
+        self.most = self.server.memory(peak=True) + MORE_MEMORY
 
     def attempt(self, random: Random) -> Outcome:
         """One request, or what passes for one; then a look at the service's memory and log."""
@@ -74,8 +74,9 @@ class ServiceCampaign(Campaign):
             outcome = attack(random)
         except TimeoutError:
             return Outcome.other(attack.__name__, "no answer in time")
-        if self._peak() > self.most:
-            return Outcome.other(outcome.kind, f"the service has taken {self._peak():,} bytes")
+        taken = self.server.memory(peak=True)
+        if taken > self.most:
+            return Outcome.other(outcome.kind, f"the service has taken {taken:,} bytes")
         if self.log.stat().st_size:
             return Outcome.other(outcome.kind, f"the service has logged {self.log.read_text()[-3000:]}")
         return outcome
@@ -283,14 +284,6 @@ class ServiceCampaign(Campaign):
 
     def _post(self, path: str, value: Any) -> Reply | None:
         return self._ask(path, json.dumps(value).encode())
-
-    def _peak(self) -> int:
-        """Bytes of memory that the service has had at most; 0 where the system does not tell."""
-        status = Path(f"/proc/{self.server.process.pid}/status")
-        if not status.is_file():
-            return 0
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
 
 
 def _is_infer_answer(said: Any) -> bool:
