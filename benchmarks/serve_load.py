@@ -47,8 +47,9 @@ Row = dict[str, Any]
 class Client:
     """Asks one service over connections that stay open."""
 
-    def __init__(self, port: int, bodies: Sequence[bytes]):
+    def __init__(self, port: int, bodies: Sequence[bytes], connections: int = CONNECTIONS):
         self._port = port
+        self._connections = connections
         lines = ["POST /recommend HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: {}"]
         head = "\r\n".join([*lines, "", ""])
         self._requests = [head.format(len(body)).encode() + body for body in bodies]
@@ -56,7 +57,7 @@ class Client:
 
     async def connect(self) -> None:
         """Open all connections."""
-        for _ in range(CONNECTIONS):
+        for _ in range(self._connections):
             self._free.put_nowait(await asyncio.open_connection("127.0.0.1", self._port))
 
     async def ask(self, number: int) -> int:
@@ -156,10 +157,7 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[int]:
 def measure(given: argparse.Namespace) -> Row:
     """One row of kind ``serve``."""
     manifest = read_manifest(given.bundle)
-    catalogue = read_catalogue(given.bundle, manifest)
-    traffic = _traffic(given, manifest, catalogue)
-    histories = [[catalogue.item_ids[item] for item in history.tolist()] for history in traffic.histories]
-    bodies = [json.dumps({"history": history, "k": given.k}).encode() for history in histories]
+    traffic, bodies = requests(given, manifest)
     options = [f"--workers={given.workers}", f"--queue={given.queue}", f"--timeout={given.timeout}"]
     with serving(given.bundle, options) as port:
         curve = asyncio.run(search(port, bodies, given))
@@ -183,6 +181,14 @@ def measure(given: argparse.Namespace) -> Row:
         "machine": machine(),
         **software(),
     }
+
+
+def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Traffic, list[bytes]]:
+    """What the service is asked, and the bodies of the requests."""
+    catalogue = read_catalogue(given.bundle, manifest)
+    traffic = _traffic(given, manifest, catalogue)
+    histories = [[catalogue.item_ids[item] for item in history.tolist()] for history in traffic.histories]
+    return traffic, [json.dumps({"history": history, "k": given.k}).encode() for history in histories]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -229,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each rate")
     parser.add_argument("--first-rate", type=float, default=100.0, help="requests a second to begin with")
     parser.add_argument("--workers", type=count, default=1)
-    parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--queue", type=int, default=1000)
     parser.add_argument("--timeout", type=float, default=1.0)
     parser.add_argument("--k", type=count, default=10)
     parser.add_argument("--cases", type=count, default=2000, help="different histories")

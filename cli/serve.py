@@ -22,10 +22,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 8000,
     workers: Annotated[
-        int | None, typer.Option(help="Requests computed at one time.  [default: cores]", min=1, show_default=False)
+        int | None,
+        typer.Option(help="Requests computed at one time.  [default: cores]", min=1, max=1024, show_default=False),
     ] = None,
     queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 1000,
-    timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001)] = 1.0,
+    timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001, max=3600)] = 1.0,
     max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
     connections: Annotated[
         int, typer.Option(help="Connections open at one time; then the longest idle one is closed.", min=1)
@@ -77,13 +78,13 @@ def serve(
     options: dict[str, Any] = {"backend": backend, "precision": precision}
     settings = ServeSettings(
         bundle,
-        name=name or bundle.absolute().name,
+        name=_name(bundle) if name is None else name,
         workers=workers or _cores(),
         queue=queue,
         timeout=timeout,
         max_body=max_body,
         connections=connections,
-        reload_token=os.environ.get(TOKEN) or None,
+        reload_token=_token(os.environ.get(TOKEN)),
         block=block,
         allow_unknown_blocked=allow_unknown_blocked,
         cors_origins=tuple(map(_origin, cors_origin or ())),
@@ -100,6 +101,20 @@ def serve(
         )
 
     run(service, host, port, started)
+
+
+def _name(bundle: Path) -> str:
+    """The folder's own, also where it is given as ``.`` or ``..``."""
+    return Path(os.path.abspath(bundle)).name or "bundle"  # noqa: PTH100 — resolve() would follow links
+
+
+def _token(given: str | None) -> str | None:
+    """The token, if there is one that a header can hold."""
+    from lightrec.errors import ConfigError
+
+    if given is not None and not re.fullmatch(r"[^\s\x00-\x1f\x7f]*", given):
+        raise ConfigError(f"{TOKEN} holds spaces or line ends: give it a token of letters and digits.")
+    return given or None
 
 
 def _origin(given: str) -> str:

@@ -53,6 +53,7 @@ def make_app(service: Service) -> FastAPI:
         responses=problems(*EVERYWHERE),
         docs_url=None,  # FastAPI's own page loads its program from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to an address that is made of the header Host
     )
     _add_recommend(app, service)
     add_operations(app, service)

@@ -46,8 +46,10 @@ class Metrics:
 
     def loaded(self, manifest: Manifest, precision: str, backend: str) -> None:
         """Say which bundle answers from now on."""
+        words = (manifest.model_type, manifest.created, precision, backend)
         self._bundle.clear()
-        self._bundle.labels(manifest.model_type, manifest.created, precision, backend).set(manifest.n_items)
+        # A lone surrogate, which a manifest may hold, is no UTF-8.
+        self._bundle.labels(*(word.encode("utf-8", "replace").decode() for word in words)).set(manifest.n_items)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

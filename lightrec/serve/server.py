@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import uvicorn
@@ -15,12 +16,14 @@ from lightrec.errors import ConfigError
 from lightrec.serve.app import make_app
 from lightrec.serve.connection import Connection, Connections
 from lightrec.serve.open_files import room
-from lightrec.serve.service import Service
+from lightrec.serve.service import LOG, Service
 
 PATIENCE = 10
 """Seconds beyond the timeout of a request after which a stopping service leaves those that have not ended."""
 KEEP_ALIVE = 65
 """Seconds that an idle connection stays open: longer than the pools of clients and proxies keep theirs."""
+HAND_OVER = 0.0005
+"""Seconds after which a thread lets another have Python's lock: the workers and the event loop pass it to and fro."""
 
 
 def run(service: Service, host: str, port: int, started: Callable[[int], None]) -> None:
@@ -38,7 +41,12 @@ def run(service: Service, host: str, port: int, started: Callable[[int], None]) 
     listener = _listen(host, port)
     settings = service.settings
     most, backlog = room(settings.connections)
+    if most < settings.connections:
+        LOG.warning(
+            "The limit of open files (ulimit -n) leaves room for %d connections, not %d.", most, settings.connections
+        )
     connections = Connections(most, settings.max_body)
+    sys.setswitchinterval(HAND_OVER)
     config = uvicorn.Config(
         make_app(service),
         http=functools.partial(Connection, connections),  # type: ignore[arg-type]
@@ -81,7 +89,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
         return listener
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"Port {port} of {host} cannot be listened at ({reason}): choose another --port.") from None
+        said = f"Port {port} of {host} cannot be listened at ({reason})"
+        raise ConfigError(f"{said}: choose another --port or --host.") from None

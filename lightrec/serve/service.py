@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightrec.errors import BundleError, DataError, LightrecError
+from lightrec.errors import BundleError, ConfigError, DataError, LightrecError
 from lightrec.runtime.recommender import Recommendations, Recommender
 from lightrec.runtime.slot import RecommenderSlot
 from lightrec.serve.block_list import read_block_list, unknown_ids
@@ -55,6 +55,8 @@ class Service:
     """Answers by the bundle that is loaded now; for one event loop."""
 
     def __init__(self, settings: ServeSettings):
+        if not settings.name or "/" in settings.name:
+            raise ConfigError(f"The name {settings.name!r} is no part of an address: give --name one without slashes.")
         self.settings = settings
         self.metrics = Metrics()
         self.workers = Workers(settings.workers, settings.queue)

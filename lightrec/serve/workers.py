@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Workers:
             if self.pending >= self.room or self._waits() > FULL_AFTER * timeout:
                 raise QueueFullError
             self.pending += 1
-            self._waiting[place] = time.monotonic()
+            self._waiting[place] = monotonic()
 
         def begun() -> T:
             self._begin(place)
@@ -74,7 +74,7 @@ class Workers:
     def _waits(self) -> float:
         """For how long the first of the queue has waited, in seconds."""
         first = next(iter(self._waiting.values()), None)
-        return 0.0 if first is None else time.monotonic() - first
+        return 0.0 if first is None else monotonic() - first
 
     def _begin(self, place: object) -> None:
         with self._lock:

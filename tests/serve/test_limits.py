@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 import threading
@@ -15,9 +16,16 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.errors import ConfigError
 from lightrec.serve import gate, server
+from lightrec.serve import workers as workers_module
 from lightrec.serve.app import make_app
 from lightrec.serve.service import ServeSettings, Service
 from lightrec.serve.workers import QueueFullError, Workers
+
+
+def held(hold: threading.Event):
+    """Work that waits for ``hold``, though not for ever where a test fails before it is set."""
+    return functools.partial(hold.wait, 20)
+
 
 QUESTION = json.dumps({"history": ["a"], "k": 1}).encode()
 
@@ -33,7 +41,7 @@ def test_a_full_queue_refuses_at_once_and_has_room_again(make_service):
     app = make_app(service)
 
     async def scenario():
-        busy = [asyncio.create_task(service.workers.run(hold.wait, 9)) for _ in range(2)]
+        busy = [asyncio.create_task(service.workers.run(held(hold), 9)) for _ in range(2)]
         await asyncio.sleep(0)
         refused = await post(app, QUESTION)
         hold.set()
@@ -50,7 +58,7 @@ def test_a_request_that_waits_too_long_is_never_begun(make_service):
     app = make_app(service)
 
     async def scenario():
-        busy = asyncio.create_task(service.workers.run(hold.wait, 9))
+        busy = asyncio.create_task(service.workers.run(held(hold), 9))
         await asyncio.sleep(0)
         late = await post(app, QUESTION)
         assert service.workers.pending == 1
@@ -83,21 +91,24 @@ def test_bodies_together_are_bounded(make_service, monkeypatch):
     assert [status for status, *_ in held] == [200, 200] and after[0] == 200
 
 
-def test_a_burst_waits_and_a_queue_that_does_not_move_is_full():
-    workers, hold = Workers(1, 1000), threading.Event()
+def test_a_burst_waits_and_a_queue_that_does_not_move_is_full(monkeypatch):
+    workers, hold, now = Workers(1, 1000), threading.Event(), [100.0]
+    monkeypatch.setattr(workers_module, "monotonic", lambda: now[0])
 
     async def scenario():
-        burst = [asyncio.create_task(workers.run(hold.wait, 0.4)) for _ in range(500)]
+        burst = [asyncio.create_task(workers.run(held(hold), 60)) for _ in range(500)]
         await asyncio.sleep(0)
-        assert workers.pending == 500  # however many, nobody has waited for long
-        await asyncio.sleep(0.25)
+        assert workers.pending == 500  # however many: nobody has waited for long
+        now[0] += 29
+        burst.append(asyncio.create_task(workers.run(held(hold), 60)))
+        await asyncio.sleep(0)
+        now[0] += 2  # the first has waited for 31 of 60 seconds
         with pytest.raises(QueueFullError):
-            await workers.run(int, 0.4)
+            await workers.run(int, 60)
         hold.set()
-        await asyncio.gather(*burst, return_exceptions=True)
-        return await workers.run(lambda: 5, 9)
+        return await asyncio.gather(*burst), await workers.run(lambda: 5, 60)
 
-    assert asyncio.run(scenario()) == 5
+    assert asyncio.run(scenario()) == ([True] * 501, 5)
     workers.close()
     assert workers.pending == 0
 
@@ -116,7 +127,7 @@ def test_workers_count_what_they_do():
     workers, hold = Workers(1, 0), threading.Event()
 
     async def scenario():
-        busy = asyncio.create_task(workers.run(hold.wait, 9))
+        busy = asyncio.create_task(workers.run(held(hold), 9))
         await asyncio.sleep(0)
         with pytest.raises(QueueFullError):
             await workers.run(int, 9)

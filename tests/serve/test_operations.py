@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.cli.app import app as command
-from lightrec.errors import BundleError, DataError
+from lightrec.errors import BundleError, ConfigError, DataError
 from lightrec.serve import open_files
 from lightrec.serve.app import make_app
 from lightrec.serve.operations import PAGE, content_policy
@@ -118,6 +118,26 @@ def test_the_token_is_compared_whatever_bytes_come(server, given, status):
     assert found == status and (status == 200 or headers["www-authenticate"] == "Bearer")
 
 
+@pytest.mark.parametrize("token", ["a b", "a\n", " ", "a\t"])
+def test_a_token_that_no_header_can_hold_is_refused(bundle, monkeypatch, token):
+    monkeypatch.setenv("LIGHTREC_RELOAD_TOKEN", token)
+    done = CliRunner().invoke(command, ["serve", str(bundle)])
+    assert done.exit_code != 0 and "LIGHTREC_RELOAD_TOKEN" in str(done.exception)
+
+
+@pytest.mark.parametrize(("flags", "name"), [([], "bundle"), (["--name", "shop"], "shop")])
+def test_the_model_is_called_as_the_folder_or_as_one_says(bundle, monkeypatch, flags, name):
+    seen = []
+    monkeypatch.setattr("lightrec.serve.service.Service", lambda settings: seen.append(settings))
+    monkeypatch.setattr("lightrec.serve.server.run", lambda *_: None)
+    monkeypatch.chdir(bundle)
+    assert CliRunner().invoke(command, ["serve", ".", *flags]).exit_code == 0
+    assert seen[0].name == name
+    for wrong in ("", "a/b"):
+        with pytest.raises(ConfigError, match="--name"):
+            Service(ServeSettings(bundle, wrong))
+
+
 def test_a_token_may_hold_any_bytes(bundle):
     token = os.fsdecode("gehéim\xff".encode("latin-1"))
     app = make_app(Service(ServeSettings(bundle, "bundle", reload_token=token)))
@@ -132,6 +152,12 @@ def test_the_page_may_do_nothing_but_its_own(server):
     assert policy.count("'sha256-") == 2 and "frame-ancestors 'none'" in policy and b"style=" not in page
     for path in ("/docs", "/openapi.json", "/health", "/nowhere"):
         assert server.ask(path)[1]["x-content-type-options"] == "nosniff"
+
+
+def test_no_address_sends_elsewhere(server):
+    for path in ("/recommend/", "/health/", "//evil.example/docs"):
+        status, headers, answer = server.ask(path, Host="evil.example")
+        assert status == 404 and headers["location"] is None and list(answer) == ["error"]
 
 
 def test_the_page_names_every_answer_that_can_come(server):
