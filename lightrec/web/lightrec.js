@@ -24,7 +24,7 @@ const LOAD_OPTIONS = ["precision", "ort", "onnxruntimeWeb", "block"];
 const RECOMMEND_OPTIONS = ["k", "exclude", "candidates", "boost"];
 const LONE_SURROGATE = /\p{Cs}/u;
 
-// onnxruntime-node reports home from the first session on, unless this is set before.
+// Early too, for other uses of onnxruntime-node in this process: see silenceRuntime.
 if (IN_NODE) process.env.ORT_DISABLE_TELEMETRY = "1";
 
 /** Every error that lightrec.js raises on purpose: one sentence that says what is wrong and how to mend it. */
@@ -77,6 +77,7 @@ export class Recommender {
       ),
       Object.hasOwn(manifest.files, titles) ? verified(source, manifest, titles, { optional: true }) : null,
     ]);
+    if (IN_NODE) await silenceRuntime();
     const session = await openSession(runtime, graph, source.file(model.files[0]));
     const recommender = new Recommender({
       manifest,
@@ -823,6 +824,30 @@ function reasonOf(error) {
 }
 
 const addresses = new WeakMap(); // of the modules that lightrec.js has imported
+
+/**
+ * Stop onnxruntime-node from reporting home, which it does from the first session of the process on. What counts is the
+ * process's own environment, of which a worker thread has a copy: the main thread sets it there.
+ */
+async function silenceRuntime() {
+  process.env.ORT_DISABLE_TELEMETRY = "1";
+  const load = (module) => import(/* webpackIgnore: true */ /* @vite-ignore */ module);
+  try {
+    if ((await load("node:worker_threads")).isMainThread) return;
+    const session = new (await load("node:inspector")).Session();
+    session.connectToMainThread();
+    await new Promise((done) => {
+      const patience = setTimeout(done, 1000);
+      session.post("Runtime.evaluate", { expression: 'process.env.ORT_DISABLE_TELEMETRY = "1"' }, () => {
+        clearTimeout(patience);
+        done();
+      });
+    });
+    session.disconnect();
+  } catch {
+    // A Node without an inspector: docs/privacy.md says what helps there.
+  }
+}
 
 async function onnxRuntime(source, onnxruntimeWeb) {
   if (!IN_NODE) return webRuntime(source, onnxruntimeWeb);

@@ -26,9 +26,12 @@ console.log((await recommender.recommend([process.argv[3]], { k: 1 })).items.len
 
 IN_A_WORKER = """
 import { Worker, isMainThread, workerData } from "node:worker_threads";
-import { Recommender } from "./lightrec.js";
 if (isMainThread) new Worker(new URL(import.meta.url), { workerData: process.argv.slice(2) });
-else console.log((await (await Recommender.load(workerData[0])).recommend([workerData[1]], { k: 1 })).items.length);
+else {
+  const { Recommender } = await import("./lightrec.js");
+  const recommender = await Recommender.load(workerData[0]);
+  console.log((await recommender.recommend([workerData[1]], { k: 1 })).items.length);
+}
 """
 
 BARE = """
