@@ -105,6 +105,8 @@ def shown(value: Any) -> str:
         text = repr(value)
     except Exception:  # a caller's own class, or a number of too many digits
         text = f"a {type(value).__name__}"
+    if " at 0x" in text:  # an address tells nobody anything
+        text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,9 @@ def pack_state(
     ids: Sequence[str], key: str, read: int = 0, state: np.ndarray | None = None, past: Past | None = None
 ) -> dict[str, np.ndarray]:
     """What :class:`Restored` describes, in arrays without objects."""
-    kept = {"items": np.array(ids, dtype=str), "key": np.array(key)}
+    # Not as an array of text, which drops zeros at the end and is as wide as its longest.
+    items = np.frombuffer(json.dumps(list(ids)).encode(), dtype=np.uint8)
+    kept = {"items": items, "key": np.array(key)}
     if state is not None:
         kept |= {"read": np.array(read, dtype=np.int64), "state": state}
         kept |= {f"past:{name}": array for name, array in (past or {}).items()}
@@ -61,7 +64,7 @@ def unpack_state(kept: Mapping[str, np.ndarray], recommender: Recommender) -> Re
         return Restored([*_texts(arrays["unknown"]), *_texts(arrays["items"])])
     digest = arrays.pop("digest")
     _require(_text(digest) == _digest(arrays) and {"items", "key"} <= set(arrays))
-    ids = _texts(arrays["items"])
+    ids = _ids(arrays["items"])
     if "state" not in arrays or _text(arrays["key"]) != recommender.state_key:
         return Restored(ids)
     parts = recommender.backend.parts
@@ -84,7 +87,7 @@ def _arrays(kept: Any) -> dict[str, np.ndarray]:
         raise _wrong() from None
     _require(isinstance(kept, Mapping))
     _require(all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in arrays.items()))
-    _require(all(array.dtype.kind in "Uif" for array in arrays.values()))
+    _require(all(array.dtype.kind in "Uiuf" for array in arrays.values()))
     return arrays
 
 
@@ -97,6 +100,16 @@ def _count(array: np.ndarray | None, most: int) -> int:
     if array is None or array.shape != () or array.dtype != np.int64 or not 0 < array <= most:
         raise _wrong()
     return int(array)
+
+
+def _ids(array: np.ndarray) -> list[str]:
+    _require(array.ndim == 1 and array.dtype == np.uint8)
+    try:
+        ids = json.loads(array.tobytes())
+    except (ValueError, RecursionError):
+        raise _wrong() from None
+    _require(isinstance(ids, list) and all(isinstance(item, str) for item in ids))
+    return ids
 
 
 def _texts(array: np.ndarray) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -14,12 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from campaigns import _bundle_mutations as mutations
+from campaigns._fixture_bundles import IDS, student, write_bundles
 from campaigns.campaign import Campaign, Outcome
 
-N_ITEMS, MAX_LENGTH = 24, 6
-IDS = [f"i{number:02d}" for number in range(N_ITEMS)]
 SECONDS = 60
 """After which an attempt counts as hanging; it takes a few hundredths of one."""
 
@@ -34,7 +31,7 @@ class BundleCampaign(Campaign):
         """One bundle for each format, and what each answers untouched."""
         self.folder = folder
         self.worker = _Worker()
-        self.bundles = _write_bundles(folder / "bundles")
+        self.bundles = write_bundles(folder / "bundles", student())
         self.expected = {}
         for name, (bundle, backend) in self.bundles.items():
             found = self.worker.ask(_task(bundle, backend))
@@ -119,7 +116,7 @@ class _Worker:
 
 
 def _task(bundle: Path, backend: str) -> dict[str, Any]:
-    histories = [["i03"], ["i01", "i02"], IDS[:4], IDS[:9], ["x"], IDS[5:15]]
+    histories = [["3"], ["1", "2"], IDS[:4], IDS[:9], ["x"], IDS[5:15]]
     return {"bundle": str(bundle), "backend": backend, "histories": histories, "k": 5, "candidates": IDS[12:18]}
 
 
@@ -139,6 +136,8 @@ def _problem(answers: list[list[list[Any]]], expected: list[Any] | None) -> str 
         titles = [title for *_, title in answer if title is not None]
         if len(set(ids)) != len(ids) or len(ids) > 5 or not all(isinstance(item, str) for item in ids):
             return f"answered with items twice, or too many: {ids}"
+        if scores != sorted(scores, reverse=True):
+            return f"answered in another order than that of the scores: {scores}"
         if not all(map(math.isfinite, scores)) or not all(isinstance(title, str) for title in titles):
             return f"answered with scores or titles of another kind: {scores} {titles}"
         if "forged" in titles:
@@ -148,43 +147,3 @@ def _problem(answers: list[list[list[Any]]], expected: list[Any] | None) -> str 
 
 def _near(one: float | None, other: float | None) -> bool:
     return one is other or (one is not None and other is not None and abs(one - other) <= 1e-4 * max(1, abs(other)))
-
-
-def _write_bundles(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Bundles of a random student: ONNX with its parts, packed, in ONNX Runtime's own format, and OpenVINO."""
-    import torch
-    from mini_bundle import pack
-
-    from lightrec.bundle import Catalogue, Manifest, write_catalogue, write_golden, write_manifest
-    from lightrec.export.golden import golden_cases, tolerance
-    from lightrec.export.to_parts import with_parts
-    from lightrec.export.write_models import PRECISIONS, Graphs, write_models
-    from lightrec.models.sasrec import Sasrec, SasrecConfig
-    from lightrec.runtime.backends import open_backend
-
-    torch.manual_seed(1)
-    sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "max_length": MAX_LENGTH}
-    model = Sasrec(SasrecConfig(n_items=N_ITEMS, **sizes)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.5)
-    graphs, written = Graphs(model), {}
-    for name in ("onnx", "ort", "openvino"):
-        path = folder / name
-        path.mkdir(parents=True)
-        records = write_models(graphs, [(name, "fp32")], path, lambda _: None)
-        records = with_parts(model, records, PRECISIONS, path)
-        manifest = Manifest(
-            "lightrec-sasrec", N_ITEMS, MAX_LENGTH, N_ITEMS, 16, records, "0", "2026-01-01T00:00:00+00:00"
-        )
-        titles = [f"Title {number}" if number % 5 else None for number in range(N_ITEMS)]
-        write_catalogue(path, Catalogue(IDS, np.arange(N_ITEMS)[::-1].copy(), titles))
-        write_golden(path, [], 1e-3)
-        manifest = write_manifest(path, manifest)
-        cases = golden_cases(open_backend(path, manifest), np.ones(N_ITEMS, dtype=np.int64), MAX_LENGTH, N_ITEMS)
-        write_golden(path, cases, tolerance(cases, "fp32", []))
-        write_manifest(path, dataclasses.replace(manifest, files={}))
-        written[name] = (path, records[0].backend)
-    packed = pack(mutations.copy(folder / "onnx", folder / "packed"))
-    return {**written, "packed": (packed, "onnxruntime")}

@@ -75,10 +75,24 @@ def test_a_state_of_an_older_version_is_read_with_unknown_items_first(recommende
     assert after.recommend().unknown == ("x",)
 
 
+def test_any_text_is_an_id_and_comes_back(recommender):
+    history = ["i03", "\0", "", "é\ud800", "x" * 10_000, "i03 ", "i05"]
+    session = recommender.session(history)
+    session.recommend()
+    after = recommender.session(state=session.export()).recommend(5)
+    close(after, recommender.recommend(history, 5))
+    assert after.unknown == tuple(history[1:-1])
+    assert sum(array.nbytes for array in session.export().values()) < 20_000
+
+
 def forged(state, changes):
     """``state`` with other arrays and the right digest."""
     kept = {name: array for name, array in {**state, **changes}.items() if array is not None and name != "digest"}
     return kept | {"digest": np.array(session_state._digest(kept))}
+
+
+def written(text):
+    return np.frombuffer(text, dtype=np.uint8)
 
 
 def past_of(state):
@@ -99,10 +113,14 @@ CHANGES = {
     "less than nothing read": lambda state: {"read": np.array(-1)},
     "read as a float": lambda state: {"read": np.array(4.0)},
     "read as a list": lambda state: {"read": np.array([4])},
-    "items as numbers": lambda state: {"items": np.arange(4)},
+    "items as numbers": lambda state: {"items": written(b"[1, 2, 3, 4]")},
+    "items as text": lambda state: {"items": np.array(ITEMS[:4])},
+    "items that are no JSON": lambda state: {"items": state["items"][:-1]},
+    "items in one another": lambda state: {"items": written(b"[" * 100_000)},
+    "items as a mapping": lambda state: {"items": written(b"{}")},
     "items as a table": lambda state: {"items": state["items"][None]},
     "items as objects": lambda state: {"items": np.array(["i00", None], dtype=object)},
-    "fewer items": lambda state: {"items": state["items"][:2]},
+    "fewer items": lambda state: {"items": written(b'["i00", "i01"]')},
     "no items": lambda state: {"items": None},
     "key as a number": lambda state: {"key": np.array(1)},
 }
