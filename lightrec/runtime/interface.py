@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightrec.errors import BundleError
-from lightrec.runtime.onnx_check import require_plain_onnx
+from lightrec.runtime.onnx_check import require_plain_onnx, require_plain_ort
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
@@ -22,8 +22,10 @@ INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
 
 
 def require_plain(file: Path, beside: Collection[str]) -> None:
-    """Refuse what ONNX Runtime should not open: see :func:`require_plain_onnx`."""
-    if file.suffix != ".ort":
+    """Refuse what ONNX Runtime should not open: see :mod:`lightrec.runtime.onnx_check`."""
+    if file.suffix == ".ort":
+        require_plain_ort(file)
+    else:
         require_plain_onnx(file, beside)
 
 

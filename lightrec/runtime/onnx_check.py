@@ -1,4 +1,4 @@
-"""Look through an ONNX file before ONNX Runtime opens it: only graphs that end, and weights of the bundle's own files.
+"""Look through a model before ONNX Runtime opens it: only graphs that end, and weights of the bundle's own files.
 
 A model from elsewhere could loop for ever, hide graphs in graphs, or name files of its own choice. The models that
 lightrec writes are flat lists of operators, so that everything else is refused. This reads the few fields of ONNX's
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from lightrec.errors import BundleError
 
+NESTING = (b"Loop", b"Scan", b"If", b"SequenceMap")
+"""The operators that hold graphs."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Whose operators a model may use."""
 MOST_FIELDS = 1_000_000
@@ -46,6 +48,26 @@ def require_plain_onnx(file: Path, beside: Collection[str]) -> None:
         problem = f"is not an ONNX model ({error})"
     if problem:
         raise BundleError(f"{file} {problem}: copy or export the bundle again.")
+
+
+def require_plain_ort(file: Path) -> None:
+    """The same for a file in ONNX Runtime's own format, in which the name of an operator follows its length.
+
+    ONNX Runtime reads weights of such a file from nowhere else.
+
+    Raises:
+        BundleError: as above.
+    """
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            nested = any(content.find(len(kind).to_bytes(4, "little") + kind + b"\0") >= 0 for kind in NESTING)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file} is not a model ({error}): copy or export the bundle again.") from None
+    if nested:
+        raise BundleError(
+            f"{file} holds a graph in a graph (a loop or a condition), which no model of a bundle does: copy or export "
+            "the bundle again."
+        )
 
 
 class _Model:

@@ -202,6 +202,9 @@ def _check_elsewhere(
         return ModelCheck(place.name, model.precision, "absent", 0, None, str(error))
     except BundleError as error:
         return ModelCheck(place.name, model.precision, "failed", 0, None, str(error))
+    if len(answers) != len(cases):
+        reason = f"it answered {len(answers)} of {len(cases)} golden cases"
+        return ModelCheck(runtime, model.precision, "failed", 0, None, reason)
     arrays = [(np.array(items, dtype=np.int64), np.array(scores, dtype=np.float64)) for items, scores in answers]
     return _judged(model, cases, arrays, tolerance, runtime=runtime)
 

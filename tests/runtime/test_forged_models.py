@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from lightrec import Recommender
 from lightrec.bundle import ModelRecord, read_manifest, write_manifest
 from lightrec.errors import BundleError
+from lightrec.export.to_ort import to_ort
 from lightrec.runtime import failures
 from lightrec.runtime.verify import verify_bundle
 
@@ -103,6 +104,21 @@ def test_what_is_no_protobuf_is_refused(tmp_path, content):
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "model.onnx").write_bytes(content)
     refused(rehashed(bundle), r"model\.onnx is not an ONNX model")
+
+
+def test_a_loop_in_the_format_of_onnx_runtime_is_refused(tmp_path):
+    bundle, model = write_bundle(tmp_path / "bundle"), last_item_graph(NEXT_SCORES)
+    (bundle / to_ort(model, bundle)).rename(bundle / "plain.ort")
+    loops(model)
+    to_ort(model, bundle)
+    manifest = read_manifest(bundle)
+    for name in ("plain.ort", "model.ort"):
+        record = ModelRecord("onnxruntime", "fp32", (name,), 20)
+        write_manifest(bundle, dataclasses.replace(manifest, models=(record,)))
+        if name == "model.ort":
+            refused(bundle, r"model\.ort holds a graph in a graph")
+        else:
+            assert Recommender.load(bundle).recommend(["a"], 1)[0].id == "b"
 
 
 def rename(model, side, number, name):
