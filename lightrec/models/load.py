@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from lightrec.models.teacher import Teacher, TeacherConfig
 
 FORMAT_VERSION = 1
 """Of run.json; a run with a higher one is refused."""
+
+OWN_DIGEST = "record_sha256"
+"""Key of the SHA-256 over the rest of run.json; runs of the first versions have none."""
 
 TYPES: dict[str, type] = {
     "format_version": int,
@@ -70,7 +75,18 @@ def read_run(run: str | Path) -> dict[str, Any]:
             f"{path / 'run.json'} has format version {version}, and this lightrec reads {FORMAT_VERSION}: open it with "
             "the lightrec that wrote it."
         )
-    return read_object(path / "run.json", TYPES, ModelError)
+    record = read_object(path / "run.json", TYPES, ModelError)
+    if record.get(OWN_DIGEST) not in (None, own_digest(record)):
+        raise ModelError(
+            f"{path / 'run.json'} is damaged, or was changed by hand: restore it, or train again with another --out."
+        )
+    return record
+
+
+def own_digest(record: dict[str, Any]) -> str:
+    """The SHA-256 of a record without :data:`OWN_DIGEST`, in one canonical spelling."""
+    rest = {key: value for key, value in record.items() if key != OWN_DIGEST}
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(rest)), sort_keys=True).encode()).hexdigest()
 
 
 def model_files(run: Path) -> dict[str, str]:
@@ -86,7 +102,7 @@ def load_model(run: str | Path) -> tuple[Student | Teacher, dict[str, Any]]:
         ModelError: if the run is unfinished, or one of its files is missing, damaged or not the one it was saved with.
     """
     record = read_run(run)
-    _check_files(Path(run), record)
+    check_files(Path(run), record)
     try:
         model, found = AutoModel.from_pretrained(str(run), output_loading_info=True)
     except Exception as error:
@@ -97,8 +113,12 @@ def load_model(run: str | Path) -> tuple[Student | Teacher, dict[str, Any]]:
     return model.eval(), record
 
 
-def _check_files(run: Path, record: dict[str, Any]) -> None:
-    """Refuse files that are not those of the record; runs of an older lightrec have no checksums."""
+def check_files(run: Path, record: dict[str, Any]) -> None:
+    """Refuse files that are not those of the record; runs of an older lightrec have no checksums.
+
+    Raises:
+        ModelError: naming the first file that is missing, damaged or another.
+    """
     for name, digest in record.get("files", {}).items():
         if not (run / name).is_file():
             raise ModelError(f"{run / name} is missing: restore it, or train again with another --out.")

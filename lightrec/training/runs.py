@@ -28,7 +28,7 @@ from lightrec.errors import ConfigError, ModelError
 from lightrec.files import is_leftover, read_object, sync_tree, write_json, write_text
 from lightrec.locks import locked
 from lightrec.models.devices import resolve_device
-from lightrec.models.load import FORMAT_VERSION, model_files, read_run
+from lightrec.models.load import FORMAT_VERSION, OWN_DIGEST, check_files, model_files, own_digest, read_run
 from lightrec.training import processes
 from lightrec.write_failures import writing
 
@@ -77,7 +77,7 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator
 
     Raises:
         ConfigError: if the folder holds a run made with other settings, or something else.
-        ModelError: if its settings.json or run.json is damaged.
+        ModelError: if its settings.json or run.json is damaged, or a file of a finished model.
         WriteError: if another command is writing it, or it cannot be written.
     """
     processes.join(resolve_device(settings.device))
@@ -100,8 +100,10 @@ def _look(path: Path, inputs: dict[str, Any]) -> Run:
         _refuse_other_settings(path, old, inputs)
     elif path.exists() and not _is_unwritten(path):
         raise ConfigError(f"{path} exists and is not a run: choose another folder for --out.")
-    finished = (path / "run.json").is_file()
-    return Run(path=path, finished=read_run(path) if finished else None, inputs=inputs)
+    record = read_run(path) if (path / "run.json").is_file() else None
+    if record is not None:
+        check_files(path, record)
+    return Run(path=path, finished=record, inputs=inputs)
 
 
 def _is_unwritten(path: Path) -> bool:
@@ -180,7 +182,8 @@ def _write(run: Run, model: Any, item_ids: list[str], history: list[dict[str, An
     write_json(run.path / "items.json", item_ids)
     write_text(run.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
     sync_tree(run.path)
-    write_json(run.path / "run.json", {**record, "files": model_files(run.path)})
+    record = {**record, "files": model_files(run.path)}
+    write_json(run.path / "run.json", {**record, OWN_DIGEST: own_digest(record)})
     _remove_checkpoints(run)
 
 

@@ -149,13 +149,21 @@ def test_a_record_with_a_wrong_value_is_named_with_its_key(run, key, value):
 
 def test_a_key_that_a_record_lacks_is_named_when_it_is_asked_for(run):
     record = read_json(run / "run.json")
-    del record["dataset"]["checksum"], record["validation"]
+    del record["dataset"]["checksum"], record["validation"], record["record_sha256"]
     (run / "run.json").write_text(json.dumps(record))
     found = read_run(run)
     with pytest.raises(ModelError, match=r"run/run.json is damaged: it has no 'validation'"):
         found["validation"]
     with pytest.raises(ModelError, match=r"run/run.json is damaged: it has no 'checksum'"):
         found["dataset"]["checksum"]
+
+
+def test_a_flipped_bit_in_a_number_of_the_record_is_seen(run):
+    text = (run / "run.json").read_text()
+    assert '"max_length": 8' in text
+    (run / "run.json").write_text(text.replace('"max_length": 8', '"max_length": 9'))
+    with pytest.raises(ModelError, match=r"run/run.json is damaged, or was changed"):
+        load_model(run)
 
 
 def test_a_record_of_a_newer_lightrec_is_refused(run):
@@ -179,7 +187,7 @@ def test_a_changed_file_of_a_model_is_refused(run, name):
 
 def of_an_older_version(run: Path) -> None:
     record = read_json(run / "run.json")
-    del record["files"]
+    del record["files"], record["record_sha256"]
     (run / "run.json").write_text(json.dumps(record))
 
 
