@@ -16,10 +16,11 @@ not asked for, or what the machine does not tell, is null.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.errors import DataError
 from lightrec.files import new_file
 from lightrec.runtime.doctor import diagnose
+
+NEEDED = {
+    "speed": {"variant": str, "bundle": str, "data": dict, "latency_ms": dict},
+    "quality": {"label": str, "metrics": dict},
+    "absent": {"variant": str, "reason": str},
+}
+"""What rows of each kind must hold, and of which type."""
 
 
 def machine() -> dict[str, Any]:
@@ -58,12 +66,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: if a line, or an entry of the list, is not a JSON object with a ``kind``.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} holds no result rows: it is no text in UTF-8.") from None
     whole = _parsed(text) if text.lstrip().startswith("[") else None
     word, found = ("Entry", whole) if isinstance(whole, list) else ("Line", map(_parsed, text.splitlines()))
     rows = []
     for number, row in enumerate(found, start=1):
-        if not isinstance(row, dict) or "kind" not in row:
+        if not isinstance(row, dict) or not _is_row(row):
             raise DataError(
                 f"{word} {number} of {path} is no result row (a JSON object with a kind): remove the {word.lower()}."
             )
@@ -71,12 +82,40 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether a row has a kind, and what no row of that kind is without."""
+    kind = row.get("kind")
+    needed = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
+    return all(isinstance(row.get(name), wanted) for name, wanted in needed.items())
+
+
 def _parsed(text: str) -> Any:
-    """What JSON says; None if it is none."""
+    """What JSON says; None if it is none, or holds a number that is none."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         return None
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(word)
+
+
+@contextlib.contextmanager
+def as_measured(*files: Path) -> Iterator[None]:
+    """Refuse rows of ``files`` that the body cannot use: they lack something, or hold something of another type.
+
+    Raises:
+        DataError: naming the files and what is wrong.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        names = " and ".join(map(str, dict.fromkeys(files)))
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise DataError(
+            f"A row of {names} is not as lightrec bench writes it ({type(error).__name__}: {reason}): measure again."
+        ) from None
 
 
 def _commit(checkout: Path) -> str | None:

@@ -196,6 +196,7 @@ def _disk_failure(error: Exception) -> str | None:
 
 
 def _refuse(sentence: str) -> NoReturn:
+    sentence = re.sub(r"\S{300,}", lambda found: f"{found[0][:100]}...{found[0][-100:]}", sentence)
     with contextlib.suppress(OSError):  # standard error may be closed or full as well
         typer.secho(f"Error: {visible(sentence)}", fg=typer.colors.RED, err=True)
     sys.exit(2)

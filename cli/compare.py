@@ -40,13 +40,15 @@ def compare(
     ```
     """
     from lightrec.benchmarks import compare as comparing
-    from lightrec.benchmarks.rows import read_rows
+    from lightrec.benchmarks.rows import as_measured, read_rows
     from lightrec.errors import ConfigError
 
     for flag, number in (("--tolerance", tolerance), ("--max-ndcg-drop", max_ndcg_drop)):
         if not 0 <= number < 1:
             raise ConfigError(f"{flag} is {number}: it must be at least 0 and below 1; 0.05 is five per cent.")
-    found = comparing.compare(read_rows(before), read_rows(after), tolerance, max_ndcg_drop)
+    rows = read_rows(before), read_rows(after)
+    with as_measured(before, after):
+        found = comparing.compare(*rows, tolerance, max_ndcg_drop)
     if as_json:
         print_json(found.to_json())
     else:

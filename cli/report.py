@@ -32,15 +32,17 @@ def report(
     ```
     """
     from lightrec.benchmarks.report import write_pareto, write_rows_report
-    from lightrec.benchmarks.rows import read_rows
+    from lightrec.benchmarks.rows import as_measured, read_rows
     from lightrec.errors import ConfigError
 
     if out is None and pareto is None:
         raise ConfigError("Nothing to write: name a report with --out or a picture with --pareto.")
     found = [row for path in rows for row in read_rows(path)]
     if out is not None:
-        write_rows_report(out, found)
+        with as_measured(*rows):
+            write_rows_report(out, found)
         console.print(f"Wrote {out}.", highlight=False)
     if pareto is not None:
-        write_pareto(pareto, found)
+        with as_measured(*rows):
+            write_pareto(pareto, found)
         console.print(f"Wrote {pareto}.", highlight=False)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightrec.errors import LightrecError
+from lightrec.errors import LightrecError, WriteError
 from lightrec.locks import locked
 from lightrec.write_failures import writing
 
@@ -123,11 +123,18 @@ def new_file(path: Path) -> Iterator[Path]:
         WriteError: if it cannot be written; what was there before stays.
     """
     target = path.resolve()
+    with writing(path):
+        _refuse_device(target)
     with writing(path), _beside(target, wait=True) as beside:
         yield beside
         _sync(beside)
         beside.replace(target)
         _sync(target.parent)
+
+
+def _refuse_device(target: Path) -> None:
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise WriteError(f"{target} is a device or a pipe, which a file would replace: give the path of a file.")
 
 
 @contextlib.contextmanager

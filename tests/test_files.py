@@ -329,3 +329,11 @@ def test_files_are_on_the_disk_before_they_take_their_place(tmp_path, monkeypatc
         (folder / "deep" / "file").touch()
     where = [name if name == "rename" else name.removeprefix(str(folder)) for name in done]
     assert where == ["/deep/file", "/deep", "", "rename", str(tmp_path)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WriteError, match="device or a pipe"):
+        write_text(tmp_path / "pipe", "x")
+    assert (tmp_path / "pipe").is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -433,3 +433,35 @@ def test_wrong_input_is_one_sentence(report, full_rows, tmp_path):
 def test_an_unknown_suffix_is_refused_before_measuring():
     with pytest.raises(ConfigError, match=r"\.html, \.md or \.csv"):
         write_rows_report("report.docx", [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "speed"}',
+        '{"kind": "speed", "variant": 1, "latency_ms": null, "data": []}',
+        '{"kind": "speed", "latency_ms": NaN}',
+        "[" * 100_000,
+        '[{"kind": "speed"}]',
+        '{"kind": []}',
+        '{"kind": "quality", "metrics": {}}',
+    ],
+    ids=range(7),
+)
+def test_rows_that_bench_did_not_write_are_one_sentence(text, tmp_path, monkeypatch, capfd):
+    from lightrec.cli.app import main
+
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text)
+    reports = [["report", file, "--out", tmp_path / f"r.{suffix}"] for suffix in ("html", "md")]
+    for words in (*reports, ["compare", file, file]):
+        monkeypatch.setattr("sys.argv", ["lightrec", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        err = capfd.readouterr().err
+        assert (
+            stop.value.code == 2
+            and err.startswith("Error: ")
+            and err.count("\n") == 1
+            and re.search(r"rows\.jsonl|r\.md|both files", err)
+        )

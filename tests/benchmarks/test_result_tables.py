@@ -60,7 +60,7 @@ def test_rows_are_appended_and_read_back(rows, tmp_path):
 
 
 def test_a_line_that_is_no_row_is_named(tmp_path):
-    (tmp_path / "rows.jsonl").write_text('{"kind": "speed"}\n[1]\n')
+    (tmp_path / "rows.jsonl").write_text('{"kind": "serve"}\n[1]\n')
     with pytest.raises(DataError, match=r"Line 2 of .*rows\.jsonl is no result row"):
         read_rows(tmp_path / "rows.jsonl")
 
