@@ -117,14 +117,12 @@ def add_command(
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
     from lightrec.data.readers import ReadOptions, Table
-    from lightrec.errors import DataError
     from lightrec.export.add_items import add_items
 
     items = read_item_texts(
         Table(new_items, ReadOptions(flags="")), ColumnFlags(item=item_column, text=tuple(text_column or ()))
     )
-    if items.duplicates:
-        raise DataError(f"{new_items} names {items.duplicates} items twice: leave one row for each.")
+    _require_one_row_each(items, new_items)
     if vectors is None:
         rows, source = _from_texts(bundle, new_items, items, base, device)
     else:
@@ -207,17 +205,25 @@ def retitle_command(
     from lightrec.data.columns import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
     from lightrec.data.readers import ReadOptions, Table
-    from lightrec.errors import DataError
 
     columns = ColumnFlags(item=item_column, text=() if text_column is None else (text_column,))
     items = read_item_texts(Table(titles, ReadOptions(flags="")), columns)
-    if items.duplicates:
-        raise DataError(f"{titles} names {items.duplicates} items twice: leave one row for each.")
+    _require_one_row_each(items, titles)
     retitle_bundle(bundle, out, dict(zip(items.ids.to_list(), items.titles.to_list(), strict=True)))
     if json:
         print_json({"path": str(out), "retitled": len(items.ids)})
         return
     console.print(styled("[bold green]✓[/] {out}: {changed:,} titles changed.", out=out, changed=len(items.ids)))
+
+
+def _require_one_row_each(items: ItemTexts, file: Path) -> None:
+    """Refuse rows that would be left out: those of items named twice, and those without an id."""
+    from lightrec.errors import DataError
+
+    if items.duplicates:
+        raise DataError(f"{file} names {items.duplicates} items twice: leave one row for each.")
+    if items.without_id:
+        raise DataError(f"{file} has {items.without_id} rows without an id in {items.columns['item']!r}: remove them.")
 
 
 def _from_texts(

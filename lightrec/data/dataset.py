@@ -34,6 +34,7 @@ from lightrec.data.dataset_files import (
     read_numbers,
     read_texts,
     require_fitting,
+    require_unchanged,
 )
 from lightrec.errors import DataError
 from lightrec.files import new_folder, restore, sha256_file, write_json
@@ -58,8 +59,7 @@ class Dataset:
     def open(cls, path: str | Path) -> Dataset:
         """Open a prepared folder; the arrays are memory-mapped.
 
-        Every file is compared with its SHA-256 in dataset.json before it is used: the arrays here, the lists of ids and
-        texts when they are first asked for.
+        Every file is compared with its SHA-256 in dataset.json, so that nothing long starts on damaged data.
 
         Raises:
             DataError: if the folder is not a prepared data set, was written by a newer version, or is damaged.
@@ -67,7 +67,8 @@ class Dataset:
         path = Path(path)
         restore(path)
         description = read_description(path)
-        arrays = {name: read_numbers(path, name, description) for name in ARRAYS}
+        require_unchanged(path, description)
+        arrays = {name: read_numbers(path, name) for name in ARRAYS}
         require_fitting(path, description, arrays)
         return cls(path=path, description=description, **arrays)
 

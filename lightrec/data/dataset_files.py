@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,23 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
-def read_numbers(path: Path, name: str, description: dict[str, Any]) -> np.ndarray:
-    """The array ``name`` of a data set, memory-mapped.
+def require_unchanged(path: Path, description: dict[str, Any], names: Iterable[str] = FILES) -> None:
+    """Refuse files that are missing or differ from their SHA-256, naming them all."""
+    changed = [name for name in sorted(names) if _digest(path / name) != description["files"][name]]
+    if changed:
+        raise DataError(
+            f"{path} is damaged: {', '.join(changed)} missing or different from the SHA-256 in {DESCRIPTION}; copy or "
+            "prepare the data set again."
+        )
+
+
+def read_numbers(path: Path, name: str) -> np.ndarray:
+    """The array ``name`` of a data set, memory-mapped; its SHA-256 is not looked at.
 
     Raises:
-        DataError: if its file is missing or is not the one that was written.
+        DataError: if its file is missing or holds another kind of array.
     """
     file = path / f"{name}.npy"
-    _require_unchanged(file, description)
     try:
         return read_array(file, ARRAYS[name], mapped=True)
     except BundleError:
@@ -76,7 +86,7 @@ def read_texts(path: Path, name: str, description: dict[str, Any]) -> list[Any]:
         DataError: if its file is missing or is not the one that was written.
     """
     file = path / f"{name}.json"
-    _require_unchanged(file, description)
+    require_unchanged(path, description, [file.name])
     try:
         values = parse_json(read_bytes(file, LARGEST_LIST), file)
     except BundleError:
@@ -144,13 +154,6 @@ def _is_sound(description: dict[str, Any]) -> bool:
         and description.get("checksum") == checksum(files, order_only)
         and description.get(OWN_DIGEST) in (None, own_digest(description))
     )
-
-
-def _require_unchanged(file: Path, description: dict[str, Any]) -> None:
-    if _digest(file) != description["files"][file.name]:
-        raise DataError(
-            f"{file} is missing or differs from its SHA-256 in {DESCRIPTION}: copy or prepare the data set again."
-        )
 
 
 def _digest(file: Path) -> str | None:

@@ -9,7 +9,10 @@ import numpy as np
 from lightrec.data.frames import pl
 from lightrec.errors import DataError
 
-NO_ID = ("NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "NaT", "None", "none", "null", "NULL", "Null", "\\N")
+NO_ID = (
+    *("NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "NaT", "None", "none", "null", "NULL", "Null", "\\N"),
+    *('""', "''"),
+)
 """Texts that programs write where there is no id."""
 
 

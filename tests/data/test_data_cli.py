@@ -82,7 +82,7 @@ def test_describe_prints_figures_and_fails_on_damage(files):
     assert told["history_length"]["median"] == 6 and told["damaged_files"] == []
     (files / "d" / "user_ids.json").write_text("[]")
     damaged = RUN.invoke(app, ["data", "describe", str(files / "d")])
-    assert damaged.exit_code == 2 and "damaged: user_ids.json" in damaged.output
+    assert "is damaged: user_ids.json missing or different" in str(damaged.exception)
 
 
 @pytest.mark.parametrize(
