@@ -162,13 +162,23 @@ export class Recommender {
 
   async #run(graph, inputs) {
     const { items, scores } = await graph.run(inputs);
+    const asked = Number(inputs.k.data[0]);
     const [found, theirs] = [Array.from(items?.data ?? [], Number), Array.from(scores?.data ?? [])];
-    const right = found.every((index) => Number.isInteger(index) && index >= -1 && index < this.itemIds.length);
-    if (!right || found.length !== theirs.length || theirs.some(Number.isNaN)) {
-      fail(`${graph.file} does not answer with items and their scores: export the bundle again.`);
+    const real = [...found.keys()].filter((place) => found[place] !== -1);
+    const indices = new Set(real.map((place) => found[place]));
+    const isItem = (index) => Number.isInteger(index) && index >= 0 && index < this.itemIds.length;
+    const sound = [...indices].every(isItem) && real.every((place) => Number.isFinite(theirs[place]));
+    const fits = found.length === theirs.length && found.length <= asked && indices.size === real.length;
+    if (!sound || !fits || (real.length < asked && real.length < this.#remaining(inputs))) {
+      fail(`${graph.file} answers with items or scores that cannot be: export the bundle again.`);
     }
-    const real = [...found.keys()].filter((place) => found[place] >= 0);
     return { items: real.map((place) => found[place]), scores: real.map((place) => theirs[place]) };
+  }
+
+  /** How many items `inputs` leave to be recommended. */
+  #remaining({ history, exclude }) {
+    const hidden = new Set([...history.data, ...exclude.data].filter((index) => index >= 0n));
+    return this.itemIds.length - hidden.size;
   }
 
   #inputs(history, k, exclude) {
@@ -252,8 +262,7 @@ export class Recommender {
   /** The indices of the known ones among a caller's ids; the others are added to `unknown`. */
   #indices(ids, name, unknown) {
     const known = [];
-    for (const given of checkedList(ids, name)) {
-      const id = checkedId(given, name);
+    for (const id of Array.from(checkedList(ids, name), (given) => checkedId(given, name))) {
       const index = this.#index.get(id);
       if (index === undefined) unknown.add(id);
       else known.push(index);
@@ -732,7 +741,14 @@ async function openParts(ort, model, manifest, source) {
       openSession(ort, checkedGraph(graphs[place], source.file(name), model.files), source.file(name), data),
     ),
   );
+  if (!isStep(step)) fail(`${step.file} is no graph for one step of a history: export the bundle again.`);
   return { step, score };
+}
+
+/** Whether a graph takes items and, beside them, what was remembered: floats with a free dimension. */
+function isStep({ inputs = [] }) {
+  const isPast = ({ type, shape }) => type === "float32" && shape.some((size) => !(Number.isInteger(size) && size > 0));
+  return inputs.some(({ name }) => name === "items") && inputs.every((one) => one.name === "items" || isPast(one));
 }
 
 // What a graph may hold: the fields of ONNX's protobuf to look into, by number, or what is wrong with one.

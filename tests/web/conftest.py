@@ -6,20 +6,17 @@ import json
 import shutil
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 from mini_bundle import write_bundle
+from node_packages import installed_by_npm, node_modules
 
-from lightrec.download import cache_folder, fetch_npm_members
+from lightrec.download import fetch_npm_members
 from lightrec.errors import DownloadError
 from lightrec.web import FOLDER
 from lightrec.web.chromium import has_sandbox
 from lightrec.web.package import ONNXRUNTIME_WEB, RUNTIME_FILES, TARBALL_SHA256, package_for_web
 
-ROOT = Path(__file__).parents[2]
-ONNXRUNTIME_NODE = "1.30.0"
-"""The version of onnxruntime-node that is fetched where none is installed."""
 TYPESCRIPT = "5.9.3"
 BUNDLERS = ("vite@8.4.0", "webpack@5.113.0", "webpack-cli@7.3.1", "webpack-dev-server@5.2.7", "esbuild@0.28.2")
 
@@ -84,30 +81,6 @@ def node_project(tmp_path_factory):
     (project / "package.json").write_text('{"type": "module"}')
     shutil.copy(FOLDER / "lightrec.js", project)
     return project
-
-
-def node_modules():
-    """The folder that holds onnxruntime-node: of this checkout, of NODE_PATH, or else made in lightrec's cache."""
-    probe = ["node", "-p", "require.resolve('onnxruntime-node/package.json')"]
-    found = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
-        return Path(found.stdout.strip()).parents[1]
-    return installed_by_npm(f"onnxruntime-node@{ONNXRUNTIME_NODE}")
-
-
-def installed_by_npm(*packages):
-    """A folder node_modules that holds ``packages``, made in lightrec's cache; skips the test where npm cannot."""
-    kept = cache_folder() / "+".join(packages).replace("@", "-")
-    if not kept.is_dir():
-        part = kept.with_name(f"{kept.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        command = ["npm", "install", "--prefix", part, "--ignore-scripts", "--no-audit", "--no-fund", *packages]
-        npm = shutil.which("npm")
-        if npm is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip(f"needs Node.js packages: npm install --no-save --ignore-scripts {' '.join(packages)}")
-        part.rename(kept)
-    return kept / "node_modules"
 
 
 @pytest.fixture(scope="session")

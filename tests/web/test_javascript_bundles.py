@@ -267,16 +267,21 @@ def answer_of(items, scores):
 
 
 MODELS = {
-    "nothing": (b"", "ONNX Runtime cannot load"),
+    "no bytes": (b"", "ONNX Runtime cannot load"),
     "text": (b"no graph at all", "is not an ONNX model"),
     "a loop": (graph_with_a_loop, "holds a graph in a graph"),
     "a function": (graph_with_a_function, "defines functions"),
     "another file": (lambda: graph_with_weights_elsewhere("/etc/hostname"), 'reads weights from "/etc/hostname"'),
     "a file beside it": (lambda: graph_with_weights_elsewhere("secret.bin"), 'reads weights from "secret.bin"'),
-    "an item that there is not": (lambda: answer_of([1, 99], [2, 1]), "does not answer with items and their scores"),
-    "an item below zero": (lambda: answer_of([1, -7], [2, 1]), "does not answer with items and their scores"),
-    "a score too few": (lambda: answer_of([1, 2], [2]), "does not answer with items and their scores"),
-    "scores that are no numbers": (lambda: answer_of([1], [np.nan]), "does not answer with items and their scores"),
+    "an item that there is not": (lambda: answer_of([1, 99], [2, 1]), "items or scores that cannot be"),
+    "an item below zero": (lambda: answer_of([1, -7], [2, 1]), "items or scores that cannot be"),
+    "a score too few": (lambda: answer_of([1, 2], [2]), "items or scores that cannot be"),
+    "fewer than remain": (lambda: answer_of([1, 2], [2, 1]), "items or scores that cannot be"),
+    "nothing": (lambda: answer_of([], []), "items or scores that cannot be"),
+    "an item twice": (lambda: answer_of([1, 1], [2, 1]), "items or scores that cannot be"),
+    "more than asked for": (lambda: answer_of([1, 2, 3, 4], [4, 3, 2, 1]), "items or scores that cannot be"),
+    "a score without end": (lambda: answer_of([1], [np.inf]), "items or scores that cannot be"),
+    "scores that are no numbers": (lambda: answer_of([1], [np.nan]), "items or scores that cannot be"),
 }
 
 

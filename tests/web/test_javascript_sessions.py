@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lightrec import Recommender
-from lightrec.bundle import read_golden
+from lightrec.bundle import read_golden, read_manifest, write_manifest
 from lightrec.runtime.verify import compare
 
 pytestmark = pytest.mark.slow
@@ -156,3 +156,18 @@ def test_golden_cases_item_by_item_in_chromium(precision, chromium, serve, sites
         items = [recommender.item_ids.index(item["id"]) for item in answer["items"]]
         scores = [item["score"] for item in answer["items"]]
         assert incremental and compare(case, np.array(items), np.array(scores), tolerance) is None
+
+
+def test_a_step_that_is_another_graph_is_refused(student_bundles, run_node, tmp_path):
+    bundle = shutil.copytree(student_bundles["fp32"], tmp_path / "bundle")
+    shutil.copy(bundle / "score.onnx", bundle / "step.onnx")
+    write_manifest(bundle, read_manifest(bundle))
+    code = """
+        const recommender = await Recommender.load(input);
+        const told = [(await recommender.recommend(["i03"])).items.length];
+        const tell = (error) => told.push(error instanceof LightrecError, error.message);
+        await recommender.session(["i03"]).catch(tell);
+        console.log(JSON.stringify(told));
+        """
+    count, own, message = run_node(code, str(bundle))
+    assert (count, own) == (10, True) and f"{bundle}/step.onnx is no graph for one step" in message
