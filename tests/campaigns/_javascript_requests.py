@@ -100,11 +100,10 @@ def boost(random: Random, ids: list[str], wrong: float) -> Written:
             found[name] = amount
     if random.random() < 0.5:
         source = f"new Map([{', '.join(f'[{json.dumps(name)}, {amount}]' for name, amount in pairs)}])"
-        bad = any(amount in NO_AMOUNT for _, amount in pairs)  # the earlier of two is looked at, too
-    else:
+    else:  # an object lists names that are whole numbers before the others
+        found = dict(sorted(found.items(), key=lambda pair: pair[0] != "7"))
         source = f"{{ {', '.join(f'{json.dumps(name)}: {amount}' for name, amount in pairs)} }}"
-        bad = any(amount is WRONG for amount in found.values())
-    return source, WRONG if bad else found
+    return source, WRONG if any(amount is WRONG for amount in found.values()) else found
 
 
 def whole(random: Random, wrong: float) -> Written:
