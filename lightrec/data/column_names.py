@@ -137,7 +137,8 @@ def named(usual: Sequence[str], columns: Sequence[str]) -> list[str]:
     return sorted((column for column in columns if found[column] in places), key=lambda column: places[found[column]])
 
 
-def listed(columns: Sequence[str], most: int = 30) -> str:
-    """The names of columns for a message, the first ones if there are many."""
-    names = [name if len(name) <= 40 else f"{name[:40]}..." for name in columns[:most]]
-    return ", ".join(names) + (f", ... ({len(columns):,} in all)" if len(columns) > most else "")
+def listed(columns: Sequence[str], most: int = 30, longest: int = 40) -> str:
+    """Names or values for a message: the first ones if there are many, cut if long, control characters spelled out."""
+    shown = [text if len(text) <= longest else f"{text[:longest]}..." for text in columns[:most]]
+    shown = [text if text.isprintable() else repr(text)[1:-1] for text in shown]
+    return ", ".join(shown) + (f", ... ({len(columns):,} in all)" if len(columns) > most else "")

@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lightrec.data.column_names import listed
 from lightrec.data.content import Content
 from lightrec.data.frames import pl
 from lightrec.data.layout import USUAL, plain_name
 from lightrec.data.nested import with_fields
 from lightrec.data.options import Part, ReadOptions
+from lightrec.data.panics import PANIC
 from lightrec.errors import DataError
 
 LONGEST_LITERAL = 1 << 20
 """Characters of a line that are read as a Python literal; a longer one is refused."""
 MOST_COLUMNS = 2_000
-PANIC = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
 
 Record = dict[str, Any]
 
@@ -97,20 +98,20 @@ def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]
         return events, "maps each user to a list of events"
     if values and all(isinstance(value, dict) for value in values):
         raise DataError(
-            f"{file} holds one object of objects ({', '.join(list(whole)[:3])}, ...): write one object a row, in "
+            f"{file} holds one object of objects ({listed(list(whole), 3)}): write one object a row, in "
             "pandas with to_json(orient='records', lines=True)."
         )
     if not values or not all(isinstance(value, list) for value in values):
         return None, None
     if any(isinstance(one, dict | list) for value in values for one in value):
         raise DataError(
-            f"{file} maps names to nested lists ({', '.join(list(whole)[:3])}, ...): write one object an event, as in "
+            f"{file} maps names to nested lists ({listed(list(whole), 3)}): write one object an event, as in "
             '{"user": ..., "item": ..., "time": ...}.'
         )
     usual, equal = sum(plain_name(key) in USUAL for key in whole), len(set(map(len, values))) == 1
     if usual > 1 or (usual and equal):
         if not equal:
-            lengths = ", ".join(f"{key} {len(value)}" for key, value in whole.items())
+            lengths = listed([f"{key} {len(value)}" for key, value in whole.items()], 5)
             raise DataError(f"{file} holds columns of different lengths ({lengths}): give all of them as many values.")
         rows = [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
         return rows, "holds one list a column"
@@ -231,7 +232,7 @@ def _scan(file: str, path: Path, lists: bool) -> tuple[list[str], pl.LazyFrame]:
         kinds = dict.fromkeys(_keys(file, path, error), pl.String())
     if len(kinds) > MOST_COLUMNS:
         raise DataError(
-            f"{file} has {len(kinds):,} different keys (such as {', '.join(list(kinds)[:3])}): its keys look like ids, "
+            f"{file} has {len(kinds):,} different keys (such as {listed(list(kinds)[:3])}): its keys look like ids, "
             'so write one object an event, as in {"user": ..., "item": ..., "time": ...}.'
         )
     return list(kinds), pl.scan_ndjson(path, schema=kinds)

@@ -19,20 +19,19 @@ import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lightrec.data.column_names import listed
 from lightrec.data.content import Content, open_content
 from lightrec.data.frames import pl
 from lightrec.data.json_files import looks_like_json, read_json
 from lightrec.data.nested import with_fields
 from lightrec.data.options import FORMATS, Part, ReadOptions
+from lightrec.data.panics import PANIC, quiet_panics
 from lightrec.data.separated import read_separated
 from lightrec.data.sequences import read_sequences
 from lightrec.data.sources import find_files
 from lightrec.errors import ConfigError, DataError
 
 __all__ = ["FORMATS", "ReadOptions", "Table", "as_ids"]
-
-PANIC = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
-"""Raised where polars itself fails on damaged content; it is no PolarsError."""
 
 
 class Table:
@@ -85,10 +84,11 @@ class Table:
             content = open_content(
                 self._scratch.regular(path), options.encoding, f"{options.flags}encoding", self._scratch.new
             )
-            return _part(content, options, self._scratch, before)
+            with quiet_panics():
+                return _part(content, options, self._scratch, before)
 
     def _rows(self, part: Part, columns: list[str]) -> pl.DataFrame:
-        with _sentences(part.file):
+        with _sentences(part.file), quiet_panics():
             frame = part.frame.select(columns).collect()
         if part.rows is not None and columns and len(frame) != part.rows:
             raise DataError(f"{part.file} cannot be read: {part.rows:,} rows were counted but {len(frame):,} found.")
@@ -180,8 +180,8 @@ def _require_equal(parts: Sequence[Part]) -> None:
         lacking = [name for name in first.columns if name not in part.columns]
         further = [name for name in part.columns if name not in first.columns]
         if lacking or further:
-            differences = [f"lacks {', '.join(lacking[:5])}"] * bool(lacking) + [
-                f"has {', '.join(further[:5])} besides"
+            differences = [f"lacks {listed(lacking, 5)}"] * bool(lacking) + [
+                f"has {listed(further, 5)} besides"
             ] * bool(further)
             raise DataError(
                 f"{part.file} has other columns than {first.file} (it {' and '.join(differences)}): files that are "

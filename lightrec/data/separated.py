@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lightrec.data.column_names import listed
 from lightrec.data.content import Content
 from lightrec.data.layout import (
     Layout,
@@ -21,6 +22,9 @@ from lightrec.data.layout import (
 from lightrec.data.options import Part, ReadOptions
 from lightrec.data.text_rows import pairs_are_grouped, read_rows
 from lightrec.errors import ConfigError, DataError
+
+MOST_PROPOSED = 30
+"""Columns whose names are proposed in a message."""
 
 
 def read_separated(
@@ -65,7 +69,7 @@ def _name_columns(
     header = find_header(rows)
     if options.columns:
         names = _given_names(content.file, rows[0], options)
-        replaced = f"has a header of its own ({_shown(rows[0])}), which {options.flags}columns replaces"
+        replaced = f"has a header of its own ({listed(rows[0])}), which {options.flags}columns replaces"
         return names, header is True, [replaced] if header else []
     if header is not False:
         return _with_unnamed(header_names(rows[0]), rows[1:]), True, []
@@ -79,7 +83,7 @@ def _name_columns(
 def _one_value(file: str, first: Sequence[str], flag: str) -> DataError:
     mend = f"name it with {flag}" if flag else "name the columns in a first line, with commas between them"
     return DataError(
-        f"{file} has one value in a row (the first: {_shown(first)}): if something separates several, {mend}."
+        f"{file} has one value in a row (the first: {listed(first)}): if something separates several, {mend}."
     )
 
 
@@ -89,7 +93,7 @@ def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[C
     if not lines:
         return content, separator
     what = "a line that is no row" if lines == 1 else f"{lines:,} lines that are no rows"
-    note = f"starts with {what} ({_shown(content.head.splitlines()[:1], 40)})"
+    note = f"starts with {what} ({listed(content.head.splitlines()[:1])})"
     return dataclasses.replace(_without_lines(content, lines, new_file()), notes=(*content.notes, note)), separator
 
 
@@ -120,7 +124,7 @@ def _given_names(file: str, first: Sequence[str], options: ReadOptions) -> list[
     if len(names) != len(first):
         raise ConfigError(
             f"{options.flags}columns names {len(names)} columns, but {file} has {len(first)} (its first row: "
-            f"{_shown(first)}): name each of them, or check {options.flags}separator."
+            f"{listed(first)}): name each of them, or check {options.flags}separator."
         )
     return names
 
@@ -138,12 +142,15 @@ def _assumed_names(content: Content, layout: Layout, rows: list[list[str]], opti
         )
     if not options.flags:
         raise DataError(
-            f"{content.file} has no header (its first row: {_shown(rows[0])}): add a first line with the names of its "
+            f"{content.file} has no header (its first row: {listed(rows[0])}): add a first line with the names of its "
             "columns."
         )
+    proposal = propose_names(rows, items)
+    if len(rows[0]) > MOST_PROPOSED:
+        proposal = f"user,item,... (a name for each of the {len(rows[0]):,})"
     raise DataError(
-        f"{content.file} has no header (its first row: {_shown(rows[0])}): name its columns in their order, as in "
-        f"{options.flags}columns {propose_names(rows, items)}."
+        f"{content.file} has no header (its first row: {listed(rows[0], 10)}): name its columns in their order, as in "
+        f"{options.flags}columns {proposal}."
     )
 
 
@@ -151,8 +158,3 @@ def _require_different(file: str, names: Sequence[str]) -> None:
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise DataError(f"{file} has two columns named {twice!r}: rename one of them.")
-
-
-def _shown(values: Sequence[str], limit: int = 80) -> str:
-    text = " ".join(", ".join(values).split())
-    return text if len(text) <= limit else f"{text[:limit]}..."

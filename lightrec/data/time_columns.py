@@ -202,7 +202,7 @@ def kind_of_values(column: pl.Series) -> Kind:
     if column.dtype in (pl.String, pl.Categorical, pl.Enum):
         known = known.cast(pl.String).str.strip_chars()
     sample = known.gather(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(int))) if len(known) else known
-    sample = sample.filter([not is_missing(value) for value in sample])
+    sample = sample.filter(pl.Series([not is_missing(value) for value in sample], dtype=pl.Boolean))
     if not len(sample):
         return "empty"
     if _numeric(sample):

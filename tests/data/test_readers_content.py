@@ -3,12 +3,14 @@
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 
 import polars as pl
 import pytest
 import zstandard
 
+from lightrec.data.panics import quiet_panics
 from lightrec.data.readers import ReadOptions, Table
 from lightrec.errors import ConfigError, DataError
 
@@ -182,6 +184,29 @@ def test_damaged_parquet_is_refused_or_unharmed(tmp_path, place):
     with pytest.raises(DataError, match=r"a\.parquet is damaged"):
         read = table(tmp_path / "a.parquet", bytes(cut))
         read.read(read.columns)
+
+
+def test_a_panic_of_polars_is_one_sentence_too(tmp_path, capfd):
+    frame = pl.DataFrame({"user": [f"u{n}" for n in range(50)], "item": list(range(50))})
+    frame.write_parquet(tmp_path / "whole.parquet")
+    content = (tmp_path / "whole.parquet").read_bytes()
+    outcomes = set()
+    for place in range(4, len(content), 5):
+        changed = bytearray(content)
+        changed[place] ^= 0x7F
+        try:
+            read = table(tmp_path / "a.parquet", bytes(changed))
+            outcomes.add(len(read.read(read.columns)))
+        except DataError as error:
+            assert "a.parquet" in str(error)
+    assert 50 in outcomes or outcomes == set()
+    assert "panicked" not in capfd.readouterr().err
+
+
+def test_other_output_is_not_lost(capfd):
+    with quiet_panics():
+        os.write(2, b"a warning")
+    assert capfd.readouterr().err == "a warning"
 
 
 def test_copies_go_with_the_table(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from lightrec.data.prepare import prepare
 from lightrec.data.readers import ReadOptions, Table
 from lightrec.errors import ConfigError, DataError
 
@@ -204,6 +205,15 @@ def test_one_value_a_row_asks_for_the_separator(tmp_path, content):
 def test_uneven_rows_propose_sequences(tmp_path):
     with pytest.raises(DataError, match=r"row 1 has 2 fields, the header 3.*--format sequences"):
         table(tmp_path / "a.txt", "ann,heat,ran\nbob,ran\neve,ran,jaws,heat\n")
+
+
+@pytest.mark.parametrize("name", ["i\x1e\x0b{}", "col\x1e\x0b"])
+def test_messages_hold_no_control_characters_and_no_thousand_names(tmp_path, name):
+    first = ",".join(name.format(n) + "x" * (n % 7) + "y" * (n // 7) for n in range(300))
+    (tmp_path / "a.csv").write_text(first + "\n" + first.replace("c", "d") + "x\n")
+    with pytest.raises(DataError, match=r"\\x1e\\x0b.*300") as caught:
+        prepare(tmp_path / "a.csv", tmp_path / "d")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1500
 
 
 def test_a_column_without_a_name_is_called_by_its_place(tmp_path):
