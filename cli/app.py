@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -165,7 +166,7 @@ def main() -> None:
     except MemoryError:
         _refuse("The memory does not suffice: close other programs, or ask for less.")
     except OSError as error:
-        _refuse(_disk_failure(error) or _sentence_of(error))
+        _refuse(_output_failure(error) or _disk_failure(error) or _sentence_of(error))
     except (KeyboardInterrupt, _Interruption):
         typer.secho(_stopped(), err=True)
         sys.exit(130)
@@ -174,6 +175,16 @@ def main() -> None:
         if sentence is None:
             raise
         _refuse(sentence)
+
+
+def _output_failure(error: OSError) -> str | None:
+    """What to say where it was standard output that could not be written; None for all else."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    printing = frame.f_globals.get("__name__", "").partition(".")[0] in ("rich", "typer", "click")
+    if error.filename is not None or not printing:
+        return None
+    _drop_output()
+    return f"Standard output cannot be written ({error.strerror}): send it elsewhere."
 
 
 def _stopped() -> str:

@@ -122,7 +122,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: if it cannot be written; what was there before stays.
     """
-    target = path.resolve()
+    target = _resolved(path)
     with writing(path):
         _refuse_device(target)
     with writing(path), _beside(target, wait=True) as beside:
@@ -130,6 +130,14 @@ def new_file(path: Path) -> Iterator[Path]:
         _sync(beside)
         beside.replace(target)
         _sync(target.parent)
+
+
+def _resolved(path: Path) -> Path:
+    """``path`` without symbolic links; links in a circle are an OSError in every version of Python."""
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
 
 
 def _refuse_device(target: Path) -> None:
@@ -146,7 +154,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: if it cannot be written, or another process is writing it.
     """
-    target = path.resolve()
+    target = _resolved(path)
     with writing(path), _beside(target, wait=False) as beside:
         beside.mkdir()
         yield beside
@@ -159,7 +167,7 @@ def restore(path: Path) -> None:
     """Put back a folder that a writer had moved aside when it was killed; there is rarely anything to do."""
     if path.exists():
         return
-    target = path.resolve()
+    target = _resolved(path)
     if not target.parent.is_dir() or not _moved_aside(target):
         return
     # What may not be written stays as it is: whoever reads says that there is nothing.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import string
 import sys
@@ -104,6 +105,7 @@ class SafeConsole(Console):
     """
 
     def __init__(self, **options: Any):
+        _drop_odd_width()  # it is read here
         super().__init__(**{"markup": False, "emoji": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
@@ -128,12 +130,24 @@ class SafeConsole(Console):
 CLOSED = "Standard output was closed before everything was written: give the command's whole output a reader."
 
 
+LEAST_COLUMNS = 20
+"""A narrower terminal shows nothing of a table; a width of 0 means that nobody knows it."""
+
+
 def prepare_streams() -> None:
-    """Let standard output and standard error spell what their encoding lacks, instead of failing."""
+    """Let standard output and standard error spell what their encoding lacks, and be no narrower than can be read."""
+    _drop_odd_width()
     codecs.register_error(PLAIN, _spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)
+
+
+def _drop_odd_width() -> None:
+    columns = os.environ.get("COLUMNS")
+    usable = columns is not None and re.fullmatch(r"[0-9]{1,5}", columns) and int(columns) >= LEAST_COLUMNS
+    if columns is not None and not usable:
+        del os.environ["COLUMNS"]
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

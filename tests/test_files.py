@@ -337,3 +337,12 @@ def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(WriteError, match="device or a pipe"):
         write_text(tmp_path / "pipe", "x")
     assert (tmp_path / "pipe").is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_links_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises((WriteError, OSError), match=r"loop"):
+        write_text(tmp_path / "loop", "x")
+    with pytest.raises(OSError, match=r"loop"):
+        restore(tmp_path / "loop")

@@ -121,7 +121,11 @@ def test_a_full_standard_output_is_one_sentence(words):
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([sys.executable, "-m", "lightrec", *words], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"Error: ") and done.stderr.count(b"\n") == 1 and b"No space left" in done.stderr
+    assert (
+        done.stderr.startswith(b"Error: ")
+        and done.stderr.count(b"\n") == 1
+        and b"Standard output cannot be written (No space" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("words", [["--version"], ["doctor"], ["doctor", "--json"]])
@@ -139,3 +143,11 @@ def test_no_standard_output_at_all_is_no_error():
     command = shlex.join([sys.executable, "-m", "lightrec", "doctor"])
     done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-5", "x", "", "9" * 5000])
+def test_a_width_that_makes_no_sense_hides_nothing(bundle, columns):
+    code, out, err = lightrec("recommend", bundle, "--nonsense", COLUMNS=columns)
+    assert code == 2 and b"--nonsense" in err
+    code, out, err = lightrec("recommend", bundle, COLUMNS=columns)
+    assert (code, err) == (0, b"") and "Amélie ✓ 🎬" in out.decode()
