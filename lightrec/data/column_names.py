@@ -13,7 +13,8 @@ USERS = (
     *("customerid", "customer", "customernumber", "customerno", "custid", "clientid", "client", "memberid", "member"),
     *("visitorid", "visitor", "fullvisitorid", "accountid", "personid", "playerid", "buyerid", "shopperid"),
     *("reviewerid", "reviewer", "raterid", "readerid", "listenerid", "viewerid", "subscriberid", "cookieid"),
-    *("anonymousid", "deviceid", "profileid", "steamid", "msno", "whoid"),
+    *("userpseudoid", "domainuserid", "idvisitor", "householdkey", "householdid", "anonymousid", "deviceid"),
+    *("profileid", "steamid", "msno"),
 )
 """Names of users, most telling first."""
 
@@ -25,12 +26,13 @@ BASKETS = ("orderid", "basketid", "cartid", "invoiceno", "invoice", "invoicenumb
 
 ITEMS = (
     *("itemid", "item", "iid", "itemuuid", "itemnumber", "itemno", "iditem"),
-    *("parentasin", "asin", "productid", "productcode", "product", "prodid", "stockcode", "sku", "skuid", "articleid"),
-    *("goodsid", "aid", "movieid", "movie", "filmid", "showid", "videoid", "bookid", "isbn", "isbn13", "newsid"),
-    *("trackid", "songid", "musicbrainztrackid", "trackuri", "artistid", "musicbrainzartistid", "albumid"),
-    *("gameid", "appid", "businessid", "placeid", "venueid", "poiid", "locationid", "hotelid", "restaurantid"),
-    *("recipeid", "courseid", "jobid", "postid", "contentid", "documentid", "docid", "adid", "offerid", "listingid"),
-    *("animeid", "beerid", "podcastid", "materialid", "track", "song", "artist", "book", "game", "video", "article"),
+    *("parentasin", "asin", "productid", "productcode", "product", "prodid", "productsku", "stockcode", "sku"),
+    *("skuid", "articleid", "goodsid", "aid", "movieid", "movie", "filmid", "showid", "videoid", "bookid", "isbn"),
+    *("isbn13", "newsid", "trackid", "songid", "musicbrainztrackid", "trackuri", "artistid", "musicbrainzartistid"),
+    *("albumid", "gameid", "appid", "businessid", "placeid", "venueid", "poiid", "locationid", "hotelid", "cityid"),
+    *("restaurantid", "recipeid", "courseid", "jobid", "postid", "contentid", "documentid", "docid", "adid"),
+    *("offerid", "listingid", "animeid", "beerid", "podcastid", "materialid"),
+    *("track", "song", "artist", "book", "game", "video", "article"),
 )
 """Names of items, most telling first."""
 
@@ -47,7 +49,7 @@ SAME_THING = {
     **dict.fromkeys(("gameid", "game"), "game"),
     **dict.fromkeys(("videoid", "video"), "video"),
     **dict.fromkeys(("articleid", "article"), "article"),
-    **dict.fromkeys(("sku", "skuid"), "sku"),
+    **dict.fromkeys(("sku", "skuid", "productsku"), "sku"),
 }
 """Names of items that mean one thing: of those the first is taken."""
 
@@ -70,6 +72,21 @@ OTHER_TIME_WORDS = {
     *("playtime", "watch", "elapsed", "avg", "average", "total", "count", "n", "num", "times", "runtime", "reading"),
 }
 """Words that make it another time than that of the event, or a length of time."""
+
+OTHER_TIME_PARTS = (
+    *("birth", "release", "signup", "regist", "updated", "lastupdate", "updatetime", "updatedate", "modified", "expir"),
+    *("shipdate", "shipp", "deliver", "duration", "timespent", "playtime", "watchtime", "dwell", "elapsed", "timezone"),
+    *("lifetime", "runtime", "candidate", "validate"),
+)
+"""The same within names that are written as one word, such as releasedate."""
+
+ITEM_WORDS = {
+    *("item", "product", "track", "movie", "film", "book", "game", "video", "article", "sku", "asin", "song", "ad"),
+}
+USER_WORDS = {
+    *("user", "customer", "client", "member", "visitor", "account", "person", "email", "player", "uuid", "buyer"),
+}
+"""Words of columns that are proposed where none is recognised."""
 
 ORDER_NAMES = (
     *("ordernumber", "addtocartorder", "position", "pos", "rank", "step", "seq", "sequence", "sequenceid", "seqno"),
@@ -120,6 +137,11 @@ def words(name: str) -> list[str]:
     """The words of a column's name: ``InvoiceDate`` and ``invoice_date`` are "invoice" and "date"."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return re.findall(r"[^\W\d_]+", spaced.casefold())
+
+
+def is_other_time(name: str) -> bool:
+    """Whether a name speaks of another time than the event's, or of a length of time: updated_at, playtime."""
+    return bool(OTHER_TIME_WORDS & set(words(name))) or any(part in plain(name) for part in OTHER_TIME_PARTS)
 
 
 def base(name: str, usual: Collection[str]) -> str:

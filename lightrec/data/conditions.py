@@ -10,7 +10,7 @@ from typing import Any
 
 from lightrec.data.frames import pl
 from lightrec.data.ids import NO_ID
-from lightrec.data.times import parse_times
+from lightrec.data.times import Times, parse_times
 from lightrec.errors import ConfigError, DataError
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -103,7 +103,7 @@ def _as_numbers(known: pl.Series, named: Sequence[str]) -> pl.Series | None:
 def _compare(condition: Condition, values: pl.Series, text: pl.Series, missing: pl.Series, file: str) -> pl.Series:
     compare = COMPARISONS[condition.comparison]
     if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
-        bound = parse_times(pl.Series("value", [condition.value]), f"--where {condition.text!r}")
+        bound = _bound(condition)
         times = parse_times(values.fill_null(strategy="zero"), file)
         return pl.Series(compare(times.seconds, bound.seconds[0])) & ~missing
     number = _number(condition.value)
@@ -122,6 +122,16 @@ def _compare(condition: Condition, values: pl.Series, text: pl.Series, missing: 
         )
     left, right = (text, condition.value) if number is None else (numbers, number)
     return compare(left, right).fill_null(False) & ~missing
+
+
+def _bound(condition: Condition) -> Times:
+    try:
+        return parse_times(pl.Series([condition.value]), "")
+    except DataError:
+        raise DataError(
+            f"--where {condition.text!r} compares times with {condition.value!r}, which is none: write one such as "
+            "2024-05-01 or 2024-05-01T12:30:00Z."
+        ) from None
 
 
 def _number(value: str) -> float | None:

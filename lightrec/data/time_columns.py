@@ -14,13 +14,13 @@ from lightrec.data.column_names import (
     ITEMS,
     KINDS,
     ORDER_NAMES,
-    OTHER_TIME_WORDS,
     RATINGS,
     SESSIONS,
     TIME_WORDS,
     TIMES,
     TITLES,
     USERS,
+    is_other_time,
     named,
     plain,
     words,
@@ -88,7 +88,7 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
         return _with_clock(dated[0], kinds, dated[1:])
     told = [column for column in likely if kinds[column] == "dates"]
     parts = [column for column in numeric if CALENDAR_PARTS & set(words(column))]
-    events = [column for column in told if not OTHER_TIME_WORDS & set(words(column)) and column not in parts]
+    events = [column for column in told if not is_other_time(column) and column not in parts]
     if len(events) == 1:
         return _with_clock(events[0], kinds, [])
     numbered = [column for column in usual if kinds[column] not in ("clock", "empty")]
@@ -145,7 +145,7 @@ def _counts_rows(column: pl.Series) -> bool:
 
 def _may_order(column: str, kind: Kind) -> bool:
     """Whether a column with the name of a time may tell the order of events: it is not empty, nor a length of time."""
-    return kind != "empty" and not OTHER_TIME_WORDS & set(words(column))
+    return kind != "empty" and not is_other_time(column)
 
 
 def _looks_like_time(column: str) -> bool:
@@ -156,14 +156,14 @@ def _looks_like_time(column: str) -> bool:
 def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> TimeChoice:
     """The choice of ``column``, with the column of the time of day if there is one."""
     clocks = [name for name, kind in kinds.items() if kind == "clock" or (kind == "small" and plain(name) in CLOCKS)]
-    clocks = [name for name in clocks if not OTHER_TIME_WORDS & set(words(name))]
+    clocks = [name for name in clocks if not is_other_time(name)]
     clocks = [name for name in clocks if kinds[name] == "clock"] or clocks
     doubtful = [
         name
         for name, kind in kinds.items()
         if name in clocks or (kind == "small" and plain(name).endswith(("time", "clock", "timestamp")))
     ]
-    doubtful = [name for name in doubtful if not OTHER_TIME_WORDS & set(words(name)) and name != column]
+    doubtful = [name for name in doubtful if not is_other_time(name) and name != column]
     clock = clocks[0] if len(clocks) == 1 else None
     return TimeChoice(column, clock, () if clock else tuple(doubtful), _others(column, others))
 

@@ -67,6 +67,11 @@ def test_numbers_are_not_compared_with_text():
         rows(pl.Series("at", ["1714521600", "5"]), "at>=2024-01-01")
 
 
+def test_times_are_compared_with_times():
+    with pytest.raises(DataError, match=r"--where 'at>=soon' compares times with 'soon'"):
+        rows(pl.Series("at", [datetime(2024, 1, 2)]), "at>=soon")
+
+
 def test_lists_are_not_compared():
     with pytest.raises(DataError, match="--where cannot compare"):
         rows(pl.Series("event", [["a"]]), "event=a")
