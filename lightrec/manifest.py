@@ -51,6 +51,8 @@ SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
 """Everything but the model and what is mapped: checked each time a bundle is loaded."""
 LARGEST_COUNT = 2**31 - 1
 """Item indices are 32-bit integers in some files, and no other size of a model is larger."""
+LARGEST_SIZE = 2**20
+"""No student reads more items of a history, or is wider."""
 LONGEST_WORD = 1000
 """Characters of a name or version in a manifest."""
 
@@ -263,8 +265,12 @@ def _is_word(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_WORD and value.isprintable()
 
 
-def _is_size(value: Any) -> bool:
+def _is_number_of_items(value: Any) -> bool:
     return is_count(value, 1, LARGEST_COUNT)
+
+
+def _is_size(value: Any) -> bool:
+    return is_count(value, 1, LARGEST_SIZE)
 
 
 def _is_object(value: Any) -> bool:
@@ -285,13 +291,15 @@ LARGEST_FILE = 2**53
 """Bytes; the largest whole number that JSON's readers agree on."""
 MOST_FILES = 1000
 """Files of a model, and models of a bundle."""
-SIZE = (_is_size, f"a whole number from 1 to {LARGEST_COUNT}")
+NUMBER = (_is_number_of_items, f"a whole number from 1 to {LARGEST_COUNT}")
+SIZE = (_is_size, f"a whole number from 1 to {LARGEST_SIZE}")
 WORD = (_is_word, f"a line of text of 1 to {LONGEST_WORD} characters")
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_type": WORD,
     "lightrec_version": WORD,
     "created": WORD,
-    **dict.fromkeys(("n_items", "max_length", "k_limit", "hidden_size"), SIZE),
+    **dict.fromkeys(("n_items", "k_limit"), NUMBER),
+    **dict.fromkeys(("max_length", "hidden_size"), SIZE),
     "models": (lambda value: isinstance(value, list) and 0 < len(value) <= MOST_FILES, "a list of models"),
     **dict.fromkeys(("gate", "training", "files"), (_is_object, "an object")),
     **dict.fromkeys(("history_lengths", "text_projection"), (_is_object_or_null, "an object or null")),

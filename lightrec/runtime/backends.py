@@ -133,6 +133,8 @@ class OnnxRuntimeBackend(Backend):
 def _require_providers(asked: Sequence[str] | None) -> list[str]:
     import onnxruntime
 
+    if isinstance(asked, str):
+        raise ConfigError(f"providers is the string {asked!r}: give a list, such as [{asked!r}].")
     providers, found = list(asked or ["CPUExecutionProvider"]), onnxruntime.get_available_providers()
     unknown = [name for name in providers if name not in found]
     if unknown:
@@ -162,7 +164,7 @@ def choose_model(path: str | Path, manifest: Manifest, backend: str | None, prec
         ConfigError: if ``backend`` is no backend of lightrec.
         BundleError: if the bundle holds no such model; the message lists those it holds.
     """
-    if backend is not None and (not isinstance(backend, str) or backend not in BACKENDS):
+    if backend is not None and backend not in BACKENDS:
         raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
     fitting = [
         model
@@ -170,7 +172,7 @@ def choose_model(path: str | Path, manifest: Manifest, backend: str | None, prec
         if model.backend in BACKENDS and backend in (None, model.backend) and precision in (None, model.precision)
     ]
     if not fitting:
-        asked = " ".join(word for word in (precision, "model for", backend or "any backend known here") if word)
+        asked = " ".join(str(word) for word in (precision, "model for", backend or "any backend known here") if word)
         held = ", ".join(f"{model.backend} {model.precision}" for model in manifest.models)
         raise BundleError(f"The bundle {path} holds no {asked}: it holds {held}.")
     return next((model for model in fitting if model.backend == OnnxRuntimeBackend.name), fitting[0])
@@ -210,13 +212,14 @@ def open_backend(
         MissingExtraError: if the backend is not installed.
     """
     record = record or choose_model(path, manifest, meant_backend(backend, device, compute, providers), precision)
-    if threads is not None and not is_count(threads, 1, MOST_THREADS):
+    threads = 1 if threads is None else int(threads) if isinstance(threads, np.integer) else threads
+    if not is_count(threads, 1, MOST_THREADS):
         raise ConfigError(f"threads is {threads!r}: it must be a whole number from 1 to {MOST_THREADS}.")
     file = Path(path) / record.files[0]
     if not file.is_file():
         raise BundleError(f"{file} is missing: copy or export the bundle again.")
     kept = _kept_models() if cache and record.backend == OpenVinoBackend.name else None
-    settings = Settings(threads or 1, manifest.max_length, device, compute or "f32", providers, kept)
+    settings = Settings(threads, manifest.max_length, device, compute or "f32", providers, kept)
     try:
         return BACKENDS[record.backend](record, file, settings)
     except LightrecError:
@@ -235,6 +238,8 @@ def meant_backend(
     backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None
 ) -> str | None:
     """The backend that is named, or whose options are given; None where neither is."""
+    if backend is not None and not isinstance(backend, str):
+        raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
     named = [(backend, backend), ("openvino", device), ("openvino", compute), ("onnxruntime", providers)]
     meant = {name for name, option in named if option is not None}
     if len(meant) > 1:

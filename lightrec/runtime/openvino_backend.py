@@ -107,7 +107,7 @@ def require_device(core: Core, device: str, compute: str) -> str:
     Raises:
         ConfigError: if it is not here, or does not compute in ``compute``; the message lists what there is.
     """
-    name, found = device.upper(), core.available_devices
+    name, found = str(device).upper(), core.available_devices
     if not any(name in (known, known.split(".")[0]) for known in found):
         raise ConfigError(f"OpenVINO finds no device {device} here: choose from {', '.join(found)}.")
     if compute not in COMPUTE:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +32,7 @@ from lightrec.files import sha256_file
 from lightrec.runtime.backend import Inputs
 from lightrec.runtime.backends import Backend, choose_model, meant_backend, open_backend
 from lightrec.runtime.failures import wrong_answer
-from lightrec.runtime.ids import each_of, id_list, item_id, unknown_sentence, whole_number
+from lightrec.runtime.ids import each_of, id_list, item_id, shown, unknown_sentence, whole_number
 from lightrec.runtime.parts import identities
 from lightrec.runtime.source import Source, reload
 
@@ -118,7 +119,7 @@ class Recommender:
     @classmethod
     def load(
         cls,
-        bundle: str | Path,
+        bundle: str | os.PathLike[str],
         backend: str | None = None,
         threads: int | None = None,
         precision: str | None = None,
@@ -153,11 +154,15 @@ class Recommender:
 
         Raises:
             BundleError: if the bundle cannot be read, is damaged or replaced meanwhile, or holds no such model.
+            DataError: if an id in ``block`` is not known.
             ConfigError: if a device or provider is not here (the message lists those that are), or an option belongs
                 to another backend.
             MissingExtraError: if the backend is not installed.
         """
-        known = identities([Path(bundle) / MANIFEST])
+        if not isinstance(bundle, str | os.PathLike) or "\0" in str(bundle):
+            raise ConfigError(f"bundle is {shown(bundle)}: give the path of a folder.")
+        bundle = Path(bundle)
+        known = identities([bundle / MANIFEST])
         manifest = read_manifest(bundle)
         record = choose_model(bundle, manifest, meant_backend(backend, device, compute, providers), precision)
         verify_hashes(bundle, only=_checked_files(manifest, record, verify))
@@ -169,8 +174,8 @@ class Recommender:
             raise BundleError(f"The bundle {bundle} was replaced while it was being loaded: load it again.")
         recommender = cls(manifest, catalogue, model, block)
         recommender._source = Source(
-            Path(bundle).absolute(),
-            sha256_file(Path(bundle) / MANIFEST),
+            bundle.absolute(),
+            sha256_file(bundle / MANIFEST),
             {"backend": record.backend, "precision": record.precision, "threads": threads, "verify": verify, **options},
         )
         return recommender

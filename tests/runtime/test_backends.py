@@ -51,8 +51,33 @@ def test_a_backend_must_be_known_and_in_the_bundle(both_runtimes, tmp_path):
         Recommender.load(both_runtimes, backend="tensorrt")
     with pytest.raises(BundleError, match="holds no model for openvino: it holds onnxruntime fp32"):
         Recommender.load(write_bundle(tmp_path / "bundle"), backend="openvino")
-    with pytest.raises(ConfigError, match="threads is 0"):
-        Recommender.load(both_runtimes, threads=0)
+    assert Recommender.load(both_runtimes, threads=np.int64(2)).recommend(["a"], 1)[0].id == "b"
+    for threads in (0, -1, True, 1.5, "2", 10**9):
+        with pytest.raises(ConfigError, match=f"threads is {threads!r}: it must be a whole number from 1 to"):
+            Recommender.load(both_runtimes, threads=threads)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backend": 5},
+        {"backend": []},
+        {"precision": 5},
+        {"device": 5},
+        {"compute": 5},
+        {"providers": "CPUExecutionProvider"},
+    ],
+    ids=repr,
+)
+def test_options_of_another_kind_are_one_sentence(both_runtimes, options):
+    with pytest.raises((ConfigError, BundleError), match=r"choose|no 5 model|give a list"):
+        Recommender.load(both_runtimes, **options)
+
+
+@pytest.mark.parametrize("bundle", [None, 5, b"bundle", ["bundle"], "no\0where"])
+def test_a_bundle_is_named_by_its_path(bundle):
+    with pytest.raises(ConfigError, match="give the path of a folder"):
+        Recommender.load(bundle)
 
 
 def test_a_missing_openvino_is_named_with_its_extra(both_runtimes, monkeypatch):
