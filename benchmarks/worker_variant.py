@@ -16,7 +16,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from lightrec.benchmarks.turns import Call, chunks, own_channel, peak_bytes, resident_bytes, say, serve
-from lightrec.runtime.recommender import NOTHING, Recommender, Request
+from lightrec.runtime.answers import NOTHING, Request
+from lightrec.runtime.recommender import Recommender
 
 LOADS = 3
 """Times that a variant is loaded; the median counts. One load more goes before, to import the runtime."""

@@ -18,7 +18,7 @@ from lightrec.errors import DataError
 from lightrec.runtime.ids import finite, item_id, shown
 
 if TYPE_CHECKING:
-    from lightrec.runtime.recommender import Ranking, Request
+    from lightrec.runtime.answers import Ranking, Request
 
 Rank = Callable[[Sequence["Request"], int], list["Ranking"]]
 """What ranks requests without looking at their boosts."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +27,7 @@ from lightrec.bundle import (
 )
 from lightrec.errors import BundleError, ConfigError, DataError
 from lightrec.files import sha256_file
+from lightrec.runtime.answers import NOTHING, Ranking, Recommendation, Recommendations, Request, all_finite, rankings
 from lightrec.runtime.backend import Inputs
 from lightrec.runtime.backends import Backend, choose_model, meant_backend, open_backend
 from lightrec.runtime.failures import wrong_answer
@@ -39,6 +38,8 @@ from lightrec.runtime.source import Source, reload
 if TYPE_CHECKING:
     from lightrec.runtime.session import Session
 
+__all__ = ["Ranking", "Recommendation", "Recommendations", "Recommender", "Request"]
+
 USERS_AT_ONCE = 32
 """Batches are cut into runs of so many users: more gain nothing, and have histories of less like length."""
 
@@ -47,50 +48,6 @@ CHECKED_BYTES = 2 * 2**20
 
 SCORES_AT_ONCE = 2**24
 """Batches are cut so that no run of the graph holds more scores than this (64 MiB)."""
-
-
-class Recommendation(NamedTuple):
-    """One recommended item."""
-
-    id: str
-    """The item's own id."""
-    score: float | None
-    """The model's score (a logit: comparable within one answer); None where popularity answered."""
-    title: str | None
-    """The item's title, if the bundle has one."""
-
-
-class Recommendations(list[Recommendation]):
-    """An answer: a list of :class:`Recommendation`, best first, and what there is to know about it."""
-
-    def __init__(self, items: Iterable[Recommendation] = (), unknown: Iterable[str] = (), fallback: bool = False):
-        super().__init__(items)
-        self.unknown: tuple[str, ...] = tuple(unknown)
-        """Ids among history, exclude, candidates and boosts that the bundle does not know; they were skipped."""
-        self.fallback = fallback
-        """True if the history held no known item, so that the most popular items are returned."""
-
-
-@dataclasses.dataclass(slots=True)
-class Request:
-    """One user's request in item indices."""
-
-    history: np.ndarray
-    """int64, oldest first; all of it, also what the model does not read."""
-    exclude: np.ndarray
-    """int64, further items never to return."""
-    candidates: np.ndarray | None = None
-    """int64, the only items that may be returned; None for all."""
-    unknown: tuple[str, ...] = ()
-    """Ids that the bundle does not know."""
-    boosts: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    """What is added to the scores of some items."""
-
-
-Ranking = tuple[np.ndarray, Sequence[float | None]]
-"""Item indices, best first, and their scores."""
-
-NOTHING = np.empty(0, dtype=np.int64)
 
 
 class Recommender:
@@ -391,7 +348,7 @@ class Recommender:
         if not places:
             return
         sound = min(places) >= 0 and max(places) < self.n_items and len(set(places)) == len(places)
-        if not sound or not (scores[0] is None or _finite(scores)):  # type: ignore[arg-type]
+        if not sound or not (scores[0] is None or all_finite(scores)):  # type: ignore[arg-type]
             raise wrong_answer(Path(self.backend.record.files[0]), "items or scores that cannot be")
 
     def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
@@ -531,20 +488,6 @@ def _checked_files(manifest: Manifest, record: ModelRecord, verify: bool | None)
     if verify is None:
         return {*SMALL_FILES, *mapped} if small else SMALL_FILES
     return None if verify else SMALL_FILES
-
-
-def rankings(items: np.ndarray, scores: np.ndarray) -> Iterator[Ranking]:
-    """The rows of a graph's answer without the items -1 that fill them up."""
-    for row, row_scores in zip(items, scores, strict=True):
-        if row.size and row[-1] < 0:
-            real = row >= 0
-            row, row_scores = row[real], row_scores[real]
-        yield row, row_scores.tolist()
-
-
-def _finite(scores: Sequence[float]) -> bool:
-    """Whether all of them are; the sum is fast, and too large where large boosts were added."""
-    return math.isfinite(sum(scores)) or all(map(math.isfinite, scores))
 
 
 def _pad(rows: Sequence[np.ndarray], value: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lightrec.runtime.answers import Ranking, Recommendations, Request, rankings
 from lightrec.runtime.ids import id_list, whole_number
-from lightrec.runtime.recommender import Ranking, Recommendations, Recommender, Request, rankings
+from lightrec.runtime.recommender import Recommender
 
 if TYPE_CHECKING:
     from lightrec.runtime.parts import Past
