@@ -85,7 +85,7 @@ def finish(folder: Path, manifest: Manifest, graphs: Sequence[Backend], counts: 
         counts: int ``[N]``, how often the golden cases draw each item.
     """
     cases = golden_cases(graphs[0], counts, manifest.max_length, manifest.k_limit)
-    write_golden(folder, cases, tolerance(cases, manifest.models[0].precision, graphs[1:]))
+    write_golden(folder, cases, tolerance(cases, manifest.models[0].precision, graphs))
     manifest = write_manifest(folder, dataclasses.replace(manifest, format_version=FORMAT_VERSION))
     verify_bundle(folder).require()
     return manifest

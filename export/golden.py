@@ -8,6 +8,7 @@ import numpy as np
 
 from lightrec.bundle import GoldenCase
 from lightrec.runtime.backends import Backend
+from lightrec.runtime.verify import replay_candidates, replay_in_steps, score_difference
 
 N_CASES = 16
 """Golden cases in a bundle: the shortest history, the longest, and lengths between."""
@@ -50,22 +51,23 @@ def answer(graph: Backend, history: list[int], exclude: list[int], k: int) -> tu
     return items[0], scores[0]
 
 
-def tolerance(cases: Sequence[GoldenCase], precision: str, others: Sequence[Backend]) -> float:
+def tolerance(cases: Sequence[GoldenCase], precision: str, graphs: Sequence[Backend]) -> float:
     """How far scores may lie from the recorded ones.
 
     Args:
         cases: the golden cases.
         precision: see :data:`TOLERANCE`.
-        others: further models of the same bundle. The same cases serve all of them, so the tolerance is at least
-            four times their largest difference here.
+        graphs: the models of the bundle, the one that answered the cases first. The same cases serve all of them, and
+            their graphs for sessions and candidates, so the tolerance is at least four times their largest difference
+            here.
     """
     largest = max((abs(score) for case in cases for score in case.scores), default=0.0)
-    apart = [
-        abs(ours - theirs)
-        for graph in others
-        for case in cases
-        for ours, theirs in zip(
-            case.scores, answer(graph, case.history, case.exclude, case.k)[1].tolist(), strict=False
-        )
-    ]
+    apart = [score_difference(case, scores) for graph in graphs for case in cases for scores in _scores(graph, case)]
     return max(TOLERANCE[precision] * max(1.0, largest), 4 * max(apart, default=0.0))
+
+
+def _scores(graph: Backend, case: GoldenCase) -> list[np.ndarray]:
+    """What every way to ask a model gives: at once, in steps, and as candidates."""
+    parts = graph.parts
+    found = [answer(graph, case.history, case.exclude, case.k)[1]]
+    return found if parts is None else [*found, replay_in_steps(parts, case)[1], replay_candidates(parts, case)[1]]

@@ -135,7 +135,7 @@ def export_bundle(
         order = np.argsort(-counts, kind="stable")
         write_catalogue(folder, Catalogue(dataset.item_ids, order, dataset.item_titles if titles else None))
         cases = golden_cases(graphs[0], counts, manifest.max_length, manifest.k_limit)
-        write_golden(folder, cases, tolerance(cases, models[0].precision, graphs[1:]))
+        write_golden(folder, cases, tolerance(cases, models[0].precision, graphs))
         manifest = write_manifest(folder, manifest)
         verify_bundle(folder).require()
         Recommender.load(folder).recommend(dataset.item_ids[:1])

@@ -132,9 +132,9 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
         backend = open_backend(path, manifest, record=model)
         checks = [_judged(model, cases, [_replay(backend, case) for case in cases], tolerance)]
         if backend.parts is not None:
-            in_steps = [_replay_in_steps(backend.parts, case) for case in cases]
+            in_steps = [replay_in_steps(backend.parts, case) for case in cases]
             checks.append(_judged(model, cases, in_steps, tolerance, "in steps, "))
-            candidates = [_replay_candidates(backend.parts, case) for case in cases]
+            candidates = [replay_candidates(backend.parts, case) for case in cases]
             checks.append(_judged(model, cases, candidates, tolerance, "as candidates, "))
     except BundleError as error:
         return ModelCheck(model.backend, model.precision, "failed", 0, None, str(error))
@@ -244,7 +244,7 @@ def _replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]
     return items[0], scores[0]
 
 
-def _replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
+def replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
     """The answer of a session to which the history came item by item."""
     history = np.array(case.history, dtype=np.int64)
     past = parts.start()
@@ -255,7 +255,7 @@ def _replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.nda
     return items[0], scores[0]
 
 
-def _replay_candidates(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
+def replay_candidates(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
     """The recorded items with the scores that the graph for few candidates gives them, in their recorded order."""
     history, items = np.array(case.history, dtype=np.int64), np.array(case.items, dtype=np.int64)
     if not len(items):
