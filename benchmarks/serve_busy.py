@@ -1,9 +1,10 @@
-"""What becomes of requests at a share of the service's capacity while other programs want the same cores.
+"""What becomes of requests at a share of the service's capacity while it is stopped again and again.
 
 ``python -m lightrec.benchmarks.serve_busy bundle --data prepared --out rows.jsonl`` measures how many requests a second
-the service answers when it is asked without pause, and then asks it at a share of that rate, beside 0, 2 or 4 programs
-that only compute, with a queue that is bounded by time and with one of 64 requests. All settings take turns, round by
-round, so that what else the machine does meets them alike. Client and service share the machine's cores.
+the service answers when it is asked without pause, and then asks it at a share of that rate. Meanwhile the service is
+stopped for some milliseconds of every second, as where the system lets other programs run, with a queue that is bounded
+by time and with one of 64 requests. All settings take turns, round by round, so that what else the machine does meets
+them alike. Client and service share the machine's cores.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import subprocess
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,22 +31,28 @@ from lightrec.bundle import read_manifest
 from lightrec.errors import LightrecError
 from lightrec.extras import require_extra
 
-SPIN = "while True: pass"
-"""A program that takes all of a core that it can get."""
-CONNECTIONS = 512
+CONNECTIONS = 1000
 """More than wait at any time: a request that finds none free would wait in the client, and not be refused."""
 
 
 @contextlib.contextmanager
-def others(number: int) -> Iterator[None]:
-    """So many programs that only compute."""
-    programs = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(number)]
+def stopping(process: int, milliseconds: int) -> Iterator[None]:
+    """Stop ``process`` for so many milliseconds of every second."""
+    over = threading.Event()
+
+    def stop_and_go() -> None:
+        while milliseconds and not over.wait(1 - milliseconds / 1000):
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(milliseconds / 1000)
+            os.kill(process, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
     try:
         yield
     finally:
-        for program in programs:
-            program.kill()
-            program.wait()
+        over.set()
+        thread.join()
 
 
 async def capacity(port: int, bodies: Sequence[bytes], seconds: float) -> float:
@@ -74,23 +83,22 @@ async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: floa
 
 
 def measure(given: argparse.Namespace) -> list[Row]:
-    """One row of kind ``serve-busy`` for each number of other programs and each queue."""
+    """One row of kind ``serve-busy`` for each length of stops and each queue."""
     manifest = read_manifest(given.bundle)
     traffic, bodies = requests(given, manifest)
     flags = {queue: [f"--workers={given.workers}", f"--queue={queue}", "--timeout=1"] for queue in given.queues}
-    points: dict[tuple[int, int], list[Row]] = {
-        setting: [] for setting in itertools.product(given.others, given.queues)
-    }
+    points: dict[tuple[int, int], list[Row]] = {setting: [] for setting in itertools.product(given.stops, given.queues)}
     rates = []
     with contextlib.ExitStack() as stack:
-        ports = {queue: stack.enter_context(serving(given.bundle, flags[queue])) for queue in given.queues}
+        services = {queue: stack.enter_context(serving(given.bundle, flags[queue])) for queue in given.queues}
         for number in range(given.rounds):
-            rates.append(asyncio.run(capacity(ports[given.queues[-1]], bodies, given.seconds)))
-            for programs, queue in points:
-                with others(programs):
-                    rate = given.share * float(np.median(rates))
-                    point = asyncio.run(at_rate(ports[queue], bodies, rate, given.seconds, given.seed + number))
-                points[programs, queue].append(point)
+            rates.append(asyncio.run(capacity(services[given.queues[-1]][0], bodies, given.seconds)))
+            for milliseconds, queue in points:
+                port, process = services[queue]
+                rate = given.share * rates[-1]
+                with stopping(process, milliseconds):
+                    point = asyncio.run(at_rate(port, bodies, rate, given.seconds, given.seed + number))
+                points[milliseconds, queue].append(point)
     same = {
         "kind": "serve-busy",
         "bundle": given.bundle.name,
@@ -108,7 +116,7 @@ def measure(given: argparse.Namespace) -> list[Row]:
         **software(),
     }
     return [
-        {**same, "others": programs, "queue": queue, "rounds": found} for (programs, queue), found in points.items()
+        {**same, "stopped_ms": stopped, "queue": queue, "rounds": found} for (stopped, queue), found in points.items()
     ]
 
 
@@ -122,9 +130,8 @@ def line(row: Row) -> str:
         for status, times in point["errors"].items():
             causes[status] = causes.get(status, 0) + times
     p99 = f"p99 {np.median(late):,.0f} ms" if late else "no answer"
-    return (
-        f"{row['others']} other programs, queue of {row['queue']:,}: {spread} without an answer {causes or ''}, {p99}"
-    )
+    setting = f"stopped for {row['stopped_ms']} ms a second, queue of {row['queue']:,}"
+    return f"{setting}: {spread} without an answer {causes or ''}, {p99}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="prepared data set with the histories; made up if left out")
     parser.add_argument("--out", type=Path, help="JSON lines file to add the rows to")
     parser.add_argument("--share", type=float, default=0.7, help="of the rate at which it answers without pause")
-    parser.add_argument("--others", type=_counts, default=[0, 2, 4], help="programs beside it, such as 0,2,4")
+    parser.add_argument("--stops", type=_counts, default=[0, 100, 250], help="milliseconds of every second")
     parser.add_argument("--queues", type=_counts, default=[64, 1000], help="as of --queue, such as 64,1000")
     parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")

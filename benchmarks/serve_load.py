@@ -138,8 +138,8 @@ async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) 
 
 
 @contextlib.contextmanager
-def serving(bundle: Path, options: Sequence[str]) -> Iterator[int]:
-    """``lightrec serve`` in a process of its own; the port."""
+def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """``lightrec serve`` in a process of its own: its port, and the process's number."""
     command = [sys.executable, "-m", "lightrec", "serve", str(bundle), "--port", "0", *options]
     process = children.start(command, stdout=subprocess.PIPE)
     try:
@@ -148,7 +148,7 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[int]:
             said = process.stdout.readline()
         if "/recommend" not in said:
             raise BundleError(f"{bundle} is not served: see the sentence above.")
-        yield int(said.split("/recommend")[0].rsplit(":", 1)[1])
+        yield int(said.split("/recommend")[0].rsplit(":", 1)[1]), process.pid
     finally:
         process.terminate()
         children.end(process, children.GRACE)
@@ -159,7 +159,7 @@ def measure(given: argparse.Namespace) -> Row:
     manifest = read_manifest(given.bundle)
     traffic, bodies = requests(given, manifest)
     options = [f"--workers={given.workers}", f"--queue={given.queue}", f"--timeout={given.timeout}"]
-    with serving(given.bundle, options) as port:
+    with serving(given.bundle, options) as (port, _):
         curve = asyncio.run(search(port, bodies, given))
     best = best_rate(curve, given.p99_ms)
     return {

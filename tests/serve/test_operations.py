@@ -185,6 +185,18 @@ def test_half_sent_requests_beyond_the_limit_of_files_lock_nobody_out(server):
         connection.close()
 
 
+def test_half_sent_requests_do_not_keep_it_from_ending(bundle):
+    server = Server(bundle)
+    half = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+    for connection in half[:3]:
+        connection.sendall(b"POST /recommend HTTP/1.1\r\nHost:")
+    half[3].sendall(b"POST /recommend HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+    assert server.ask("/health/live")[0] == 200
+    assert server.stop() == 0
+    for connection in half:
+        connection.close()
+
+
 def test_connections_leave_files_free(monkeypatch):
     monkeypatch.setattr(open_files, "_open_files", lambda: 20)
     monkeypatch.setattr(open_files, "_raised_limit", lambda _: 252)
