@@ -32,7 +32,7 @@ class ServeSettings:
     workers: int = 1
     """Requests that are computed at one time, each by one thread."""
     queue: int = 1000
-    """Requests that may wait for a worker; more are refused with 503. So is any while the first waits for too long."""
+    """Requests that may wait for a worker; more are refused with 503, and those that wait for half of the timeout."""
     timeout: float = 1.0
     """Seconds from a request's arrival to 504; also for its body to arrive (408)."""
     max_body: int = 1_000_000
@@ -79,7 +79,7 @@ class Service:
         """Put ``question`` to the bundle and ``render`` what it found, in a worker; returns what ``render`` does.
 
         Raises:
-            QueueFullError: if too many requests wait.
+            QueueFullError: if too many requests wait, or this one did for too long.
             TimeoutError: if the answer takes too long.
         """
         recommender = self.recommender
