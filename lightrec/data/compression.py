@@ -27,7 +27,7 @@ def decompress(path: Path, new_file: Callable[[], Path]) -> Path:
     """The path itself, or that of a decompressed copy.
 
     Raises:
-        DataError: if the content is cut short or damaged, or there is no room for the copy.
+        DataError: if the content is cut short or damaged.
         MissingExtraError: if it is compressed with Zstandard and no library for it is installed.
     """
     with path.open("rb") as stream:
@@ -39,8 +39,10 @@ def decompress(path: Path, new_file: Callable[[], Path]) -> Path:
     try:
         with path.open("rb") as source, copy.open("wb") as target:
             for chunk in _decompressed(source, compression, path.name):
-                write_copy(target, chunk, path.name)
+                target.write(chunk)
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, such as a full disk
+            raise
         raise DataError(
             f"{path.name} breaks off or is damaged: its {compression} compression cannot be read to the end "
             f"({' '.join(str(error).split())}), so fetch or write it again."
@@ -78,14 +80,3 @@ def _zstandard(source: IO[bytes], file: str) -> Iterator[bytes]:
         raise ValueError(str(error)) from None
     if frame is not None:
         raise EOFError("the last frame is not complete")
-
-
-def write_copy(target: IO[bytes], chunk: bytes, file: str) -> None:
-    """Write a part of a copy of ``file``; no room for it is a :class:`DataError` that says where."""
-    try:
-        target.write(chunk)
-    except OSError as error:
-        raise DataError(
-            f"There is no room to decompress or convert {file} ({error.strerror} in {Path(target.name).parent}): "
-            "make room, or set TMPDIR to a folder on a larger disk."
-        ) from None

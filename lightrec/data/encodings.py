@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightrec.data.compression import CHUNK, write_copy
+from lightrec.data.compression import CHUNK
 from lightrec.errors import ConfigError, DataError
 
 MARKS: tuple[tuple[bytes, str], ...] = (
@@ -125,7 +125,7 @@ def write_utf8(path: Path, codec: str, flag: str, file: str, copy: Path) -> Path
         with path.open(encoding=codec, newline=None) as source, copy.open("wb") as target:
             while text := source.read(CHUNK):
                 text, first = text.removeprefix("\ufeff") if first else text, False
-                write_copy(target, text.encode("utf-8"), file)
+                target.write(text.encode("utf-8"))
                 line += text.count("\n")
     except (UnicodeError, ValueError):
         raise DataError(

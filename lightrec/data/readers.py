@@ -11,6 +11,7 @@ are counted from 1, without the header and blank lines.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import shutil
 import stat
@@ -80,7 +81,7 @@ class Table:
         return frame
 
     def _part(self, path: Path, options: ReadOptions, before: Sequence[str]) -> Part:
-        with _sentences(path.name):
+        with self._scratch.sentences(path.name):
             content = open_content(
                 self._scratch.regular(path), options.encoding, f"{options.flags}encoding", self._scratch.new
             )
@@ -88,7 +89,7 @@ class Table:
                 return _part(content, options, self._scratch, before)
 
     def _rows(self, part: Part, columns: list[str]) -> pl.DataFrame:
-        with _sentences(part.file), quiet_panics():
+        with self._scratch.sentences(part.file), quiet_panics():
             frame = part.frame.select(columns).collect()
         if part.rows is not None and columns and len(frame) != part.rows:
             raise DataError(f"{part.file} cannot be read: {part.rows:,} rows were counted but {len(frame):,} found.")
@@ -108,6 +109,22 @@ class _Scratch:
             self._folder = Path(tempfile.mkdtemp(prefix="lightrec-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder / str(next(self._numbers))
+
+    @contextlib.contextmanager
+    def sentences(self, file: str) -> Iterator[None]:
+        """Say in one sentence what polars or the system found wrong with a file or its copy."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DataError(
+                    f"There is no room to decompress or convert {file} ({error.strerror} in {self.new().parent}): make "
+                    "room, or set TMPDIR to a folder on a larger disk."
+                ) from None
+            raise DataError(f"{file} cannot be read: {error.strerror or error}.") from None
+        except (pl.exceptions.PolarsError, PANIC, MemoryError) as error:
+            found = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{file} is damaged or cannot be read ({found}): fetch or write it again.") from None
 
     def regular(self, path: Path) -> Path:
         """The path itself, or a copy of what a pipe gives."""
@@ -152,18 +169,6 @@ def _columnar(content: Content, options: ReadOptions) -> Part:
     names = frame.collect_schema().names()
     frame, names, notes = with_fields(frame, names, options)
     return Part(content.file, frame, names, (*content.notes, *notes))
-
-
-@contextlib.contextmanager
-def _sentences(file: str) -> Iterator[None]:
-    """Say in one sentence what polars or the system found wrong with a file."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from None
-    except (pl.exceptions.PolarsError, PANIC, MemoryError) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{file} is damaged or cannot be read ({found}): fetch or write it again.") from None
 
 
 def _name(paths: str | Path | Sequence[str | Path], files: Sequence[Path]) -> str:

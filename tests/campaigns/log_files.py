@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import zstandard
 
+from lightrec.data.dataset import Dataset
 from lightrec.data.readers import ReadOptions
 
 Sequences = dict[str, list[str]]
@@ -79,6 +80,14 @@ def make_log(choices: random.Random, awkward: bool) -> Log:
 def write_log(log: Log, folder: Path, choices: random.Random) -> Written:
     """The log in a random way of writing."""
     return choices.choice((_separated, _separated, _json, _sequences, _lists, _columnar, _parts))(log, folder, choices)
+
+
+def histories(dataset: Dataset) -> Sequences:
+    """Each user's item ids, oldest first."""
+    return {
+        user: [dataset.item_ids[item] for item in dataset.sequence(place)]
+        for place, user in enumerate(dataset.user_ids)
+    }
 
 
 def holds(log: Log, text: str) -> bool:

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 from campaigns.campaign import Campaign, Outcome
-from campaigns.log_files import Log, Sequences, Written, make_log, write_log
+from campaigns.log_files import Log, Written, histories, make_log, write_log
 
-from lightrec.data.dataset import Dataset
 from lightrec.data.prepare import prepare
 from lightrec.errors import LightrecError
 
@@ -53,17 +52,10 @@ def _outcome(log: Log, written: Written, damage: str | None, out: Path) -> Outco
         return Outcome.refused(kind, str(error))
     if time.monotonic() - started > LONGEST:
         return Outcome.other(kind, f"it took more than {LONGEST} s")
-    read = _histories(dataset)
+    read = histories(dataset)
     if read == log.sequences:
         return Outcome.right(kind)
     return Outcome.other(kind, f"read as {read} instead of {log.sequences}")
-
-
-def _histories(dataset: Dataset) -> Sequences:
-    return {
-        user: [dataset.item_ids[item] for item in dataset.sequence(place)]
-        for place, user in enumerate(dataset.user_ids)
-    }
 
 
 def _damage(written: Written, choices: random.Random) -> str:

@@ -4,7 +4,9 @@ import bz2
 import gzip
 import lzma
 import os
+import sys
 import zipfile
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,7 +14,7 @@ import zstandard
 
 from lightrec.data.panics import quiet_panics
 from lightrec.data.readers import ReadOptions, Table
-from lightrec.errors import ConfigError, DataError
+from lightrec.errors import ConfigError, DataError, MissingExtraError
 
 CSV = "user,item,title\na,b,Café\nc,d,Seven\n"
 ROWS = [("a", "b", "Café"), ("c", "d", "Seven")]
@@ -207,6 +209,22 @@ def test_other_output_is_not_lost(capfd):
     with quiet_panics():
         os.write(2, b"a warning")
     assert capfd.readouterr().err == "a warning"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which the system lacks")
+@pytest.mark.parametrize(
+    "content", [gzip.compress(CSV.encode()), CSV.encode("utf-16"), b'u,i\n"a",b\n', b'[{"user": 1}]', b"sep=;\na;b\n"]
+)
+def test_a_full_disk_is_said(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("lightrec.data.readers._Scratch.new", lambda self: Path("/dev/full"))
+    with pytest.raises(DataError, match=r"no room to decompress or convert a\.csv \(No space.*TMPDIR"):
+        table(tmp_path / "a.csv", content)
+
+
+def test_without_its_library_zstandard_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(MissingExtraError, match=r"a\.csv needs zstandard.*lightrec\[data\]"):
+        table(tmp_path / "a.csv", COMPRESSORS["zstd"](CSV.encode()))
 
 
 def test_copies_go_with_the_table(tmp_path, monkeypatch):
