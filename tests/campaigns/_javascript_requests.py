@@ -101,7 +101,7 @@ def boost(random: Random, ids: list[str], wrong: float) -> Written:
     if random.random() < 0.5:
         source = f"new Map([{', '.join(f'[{json.dumps(name)}, {amount}]' for name, amount in pairs)}])"
     else:  # an object lists names that are whole numbers before the others
-        found = dict(sorted(found.items(), key=lambda pair: pair[0] != "7"))
+        found = dict(sorted(found.items(), key=lambda pair: int(pair[0]) if pair[0].isdecimal() else 99))
         source = f"{{ {', '.join(f'{json.dumps(name)}: {amount}' for name, amount in pairs)} }}"
     return source, WRONG if any(amount is WRONG for amount in found.values()) else found
 

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import queue
 import shutil
-import subprocess
-import threading
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from campaigns import _bundle_mutations as mutations
 from campaigns import _javascript_requests as make
-from campaigns import bundles
+from campaigns._fixture_bundles import IDS, student, write_bundles
 from campaigns._javascript_requests import WRONG
+from campaigns._processes import AnsweringProcess
 from campaigns.campaign import Campaign, Outcome
 
 from lightrec import Recommender
 
-SECONDS = 60
-"""After which a call counts as hanging; it takes a few hundredths of one."""
-MOST_LINES = 400
-"""Node starts anew after so many: what is loaded stays in its memory."""
-HISTORIES = [["i03"], ["i01", "i02"], bundles.IDS[:4], bundles.IDS[:9], ["x"], bundles.IDS[5:15]]
+HISTORIES = [IDS[3:4], IDS[1:3], IDS[:4], IDS[:9], ["x"], IDS[5:15]]
 K = 5
 
 
@@ -37,10 +32,10 @@ class JavascriptCampaign(Campaign):
     def prepare(self, folder: Path) -> None:
         """A bundle with the graphs for sessions, and Node with lightrec.js."""
         self.folder = folder
-        # Written by the campaign of bundles, whose process also answers for Python: a crash ends only that one.
-        self.bundle = bundles._write_bundles(folder / "bundles")["onnx"][0]
-        self.python = bundles._Worker()
-        self.node = _Node(folder / "project")
+        self.bundle = write_bundles(folder / "bundles", student())["onnx"][0]
+        self.node = _node(folder / "project")
+        # Python answers in a process of its own, too: a crash ends only that one.
+        self.python = AnsweringProcess([sys.executable, str(Path(__file__).with_name("_bundle_worker.py"))])
         self.recommender = Recommender.load(self.bundle)
         self.ids = list(self.recommender.item_ids)
         self.untouched = self._of_python(self.bundle)
@@ -63,7 +58,7 @@ class JavascriptCampaign(Campaign):
         if hashed:
             mutations.rehash(copy)
         kind = f"bundle: {change}{', right hashes' if hashed else ''}"
-        found = self.node.ask(copy, [_asked(history) for history in HISTORIES] + [_played(one) for one in HISTORIES])
+        found = self._in_node(copy, [_asked(history) for history in HISTORIES] + [_played(one) for one in HISTORIES])
         errors = [found["load"], *(one.get("error") for one in found["told"])]
         for own, message in filter(None, errors):
             outcome = Outcome.refused(kind, message) if own else Outcome.other(kind, message)
@@ -82,7 +77,8 @@ class JavascriptCampaign(Campaign):
     def _of_python(self, bundle: Path) -> list[list[Any]] | None:
         """Python's answers to all histories, then in sessions; None if it refuses the bundle."""
         task = {"bundle": str(bundle), "backend": "onnxruntime", "histories": HISTORIES, "k": K}
-        result, answers = self.python.ask({**task, "candidates": bundles.IDS[12:18]})["recommend"]
+        found = self.python.ask({**task, "candidates": IDS[12:18]})
+        result, answers = found["recommend"] if isinstance(found, dict) else (found, [])
         asked = 4 * len(HISTORIES)  # for each history plain, with candidates, with a boost, in a session
         return None if result != "answered" else answers[0:asked:4] + answers[3:asked:4]
 
@@ -122,64 +118,29 @@ class JavascriptCampaign(Campaign):
         return Outcome.right("session of right and wrong steps" if wrong else "session")
 
     def _kept(self, calls: list[str]) -> list[dict[str, Any]]:
-        found = self.node.ask(self.bundle, calls, kept=True)
+        found = self._in_node(self.bundle, calls, kept=True)
         assert found["load"] is None, found
-        return found["told"]
+        told: list[dict[str, Any]] = found["told"]
+        return told
+
+    def _in_node(self, bundle: Path, calls: list[str], kept: bool = False) -> dict[str, Any]:
+        """What came of the calls; where Node hung or ended, an error that is not lightrec's."""
+        found = self.node.ask({"bundle": str(bundle), "calls": calls, "kept": kept})
+        return found if isinstance(found, dict) else {"load": [False, f"Node has {found}"], "told": []}
 
 
-class _Node:
-    """Node with lightrec.js; replaced when it ends, takes too long, or has done enough."""
+def _node(project: Path) -> AnsweringProcess:
+    """Node with lightrec.js and ONNX Runtime."""
+    from node_packages import node_modules
 
-    def __init__(self, project: Path) -> None:
-        from node_packages import node_modules
+    from lightrec.web import FOLDER
 
-        from lightrec.web import FOLDER
-
-        project.mkdir()
-        (project / "node_modules").symlink_to(node_modules())
-        (project / "package.json").write_text('{"type": "module"}')
-        shutil.copy(FOLDER / "lightrec.js", project)
-        shutil.copy(Path(__file__).with_name("_node_runner.mjs"), project / "runner.mjs")
-        self.project = project
-        self._start()
-
-    def _start(self) -> None:
-        self.asked = 0
-        options: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(["node", "runner.mjs"], cwd=self.project, encoding="utf-8", **options)
-        self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, args=(self.process, self.lines), daemon=True).start()
-
-    @staticmethod
-    def _read(process: Any, lines: queue.Queue[str]) -> None:
-        for line in process.stdout:
-            lines.put(line)
-        lines.put("")
-
-    def ask(self, bundle: Path, calls: list[str], kept: bool = False) -> dict[str, Any]:
-        """What came of the calls; where Node ended or hung, an error that is not lightrec's."""
-        if self.asked == MOST_LINES:
-            self.stop()
-            self._start()
-        self.asked += 1
-        self.process.stdin.write(json.dumps({"bundle": str(bundle), "calls": calls, "kept": kept}) + "\n")
-        self.process.stdin.flush()
-        try:
-            line = self.lines.get(timeout=SECONDS)
-        except queue.Empty:
-            line, ended = "", "Node hangs"
-        else:
-            ended = "Node has ended"
-        if line:
-            return json.loads(line)
-        self.stop()
-        self._start()
-        return {"load": [False, ended], "told": []}
-
-    def stop(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
+    project.mkdir()
+    (project / "node_modules").symlink_to(node_modules())
+    (project / "package.json").write_text('{"type": "module"}')
+    shutil.copy(FOLDER / "lightrec.js", project)
+    shutil.copy(Path(__file__).with_name("_node_runner.mjs"), project / "runner.mjs")
+    return AnsweringProcess(["node", "runner.mjs"], folder=project)
 
 
 def _asked(history: list[str]) -> str:
