@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -128,4 +129,4 @@ def distill(
 
     settings = make_settings(DistillSettings, context)
     record = run_distill(data, out, settings)
-    print_run(record, out, json, f"lightrec export {out} --out bundle")
+    print_run(record, out, json, shlex.join(["lightrec", "export", str(out), "--out", "bundle"]))

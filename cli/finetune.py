@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -87,4 +88,5 @@ def finetune(
 
     settings = make_settings(FinetuneSettings, context)
     record = run_finetune(data, out, settings)
-    print_run(record, out, json, f"lightrec distill {data} --teacher {out} --out runs/student")
+    again = shlex.join(["lightrec", "distill", str(data), "--teacher", str(out), "--out", "runs/student"])
+    print_run(record, out, json, again)

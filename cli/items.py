@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +77,8 @@ def fit_command(
         before=facts["warm_ndcg@10_before"],
     )
     console.print(told)
-    console.print(f"  next:  lightrec export {run} --out bundle", style="dim", highlight=False, soft_wrap=True)
+    again = shlex.join(["lightrec", "export", str(run), "--out", "bundle"])
+    console.print(f"  next:  {again}", style="dim", highlight=False, soft_wrap=True)
 
 
 @app.command("add")

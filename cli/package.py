@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,8 +81,8 @@ def _package_for_server(
         return
     folder = written.path.absolute()
     start = {
-        Place.TRITON: f"tritonserver --model-repository={folder}",
-        Place.OVMS: f"ovms --config_path {folder / 'config.json'} --rest_port 8000",
+        Place.TRITON: shlex.join(["tritonserver", f"--model-repository={folder}"]),
+        Place.OVMS: shlex.join(["ovms", "--config_path", str(folder / "config.json"), "--rest_port", "8000"]),
     }
     console.print(f"{written.path}: the model {written.name} ({written.precision}), {len(written.files)} files.")
     console.print(f"Serve it:  {start[place]}", soft_wrap=True)
@@ -92,5 +93,5 @@ def _print_package(written: WebPackage) -> None:
         f"{written.path}: {written.own_bytes / 1e6:.2f} MB of bundle ({written.precision}), library and page, and "
         f"{written.runtime_bytes / 1e6:.1f} MB of ONNX Runtime."
     )
-    look = f"Look at it:  python -m http.server --directory {written.path}  and open http://localhost:8000"
-    console.print(look, soft_wrap=True)
+    serve = shlex.join(["python", "-m", "http.server", "--directory", str(written.path)])
+    console.print(f"Look at it:  {serve}  and open http://localhost:8000", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -38,4 +39,5 @@ def teacher_scores(
         return
     words = "[bold green]✓[/] {out}: {rows:,} rows at {positions:,} positions"
     console.print(styled(words, out=out, rows=written["rows"], positions=written["positions"]))
-    console.print(f"  next:  lightrec distill {data} --teacher-scores {out} --out runs/student", style="dim")
+    again = shlex.join(["lightrec", "distill", str(data), "--teacher-scores", str(out), "--out", "runs/student"])
+    console.print(f"  next:  {again}", style="dim", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -92,4 +93,4 @@ def train(
 
     settings = make_settings(StudentSettings, context)
     record = run_train(data, out, settings)
-    print_run(record, out, json, f"lightrec evaluate {out} {data}")
+    print_run(record, out, json, shlex.join(["lightrec", "evaluate", str(out), str(data)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 import typer
@@ -85,5 +86,7 @@ def tune(
     words = "[bold green]✓[/] {out}: validation NDCG@10 [bold]{ndcg:.4f}[/], best of {trials} trials ({chosen})"
     told = styled(words, out=out, ndcg=best["ndcg@10"], trials=found["trials"], chosen=chosen)
     console.print(told, soft_wrap=True)
-    again = f"lightrec {command} {data} --config {out}/best.toml --seed 1 --out {out}-1"
+    again = shlex.join(
+        ["lightrec", command, str(data), "--config", f"{out}/best.toml", "--seed", "1", "--out", f"{out}-1"]
+    )
     console.print(f"  next:  {again}", style="dim", highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Every option of every command against values that nobody should give it: one sentence that names it, exit code 2."""
 
 import re
+import sys
 import typing
 
 import pytest
@@ -100,3 +101,77 @@ def test_memories_that_make_no_sense_are_refused(text):
 def test_catalogues_that_make_no_sense_are_refused(text):
     with pytest.raises(ConfigError, match="--catalogue-sizes holds"):
         Plan(catalogue_sizes=parse_sizes(text))
+
+
+def strange_paths(folder):
+    """Paths that exist and are something else than expected, and paths that cannot exist."""
+    (folder / "file").write_bytes(bytes(range(256)))
+    (folder / "empty").touch()
+    (folder / "folder").mkdir()
+    (folder / "loop").symlink_to(folder / "loop")
+    return [
+        "",
+        "x" * 300,
+        "a\nb [/b]\x1b[2J",
+        "file",
+        "file/below",
+        "empty",
+        "folder",
+        "loop",
+        "é 🎬 \udcff",
+        "a/" * 2100,
+    ]
+
+
+def places():
+    """Every option and argument of every command that is a path."""
+    return [
+        pytest.param(words, parameter, id=f"{' '.join(words)} {parameter.opts[0]}")
+        for words in sorted(leaves())
+        for parameter in command(words).params
+        if kind(parameter) == "Path"
+    ]
+
+
+def state(folder):
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file names that are bytes")
+@pytest.mark.parametrize(("words", "parameter"), places())
+def test_strange_paths_are_one_sentence_and_change_nothing(words, parameter, lightrec, tmp_path):
+    paths = strange_paths(tmp_path)
+    before = state(tmp_path)
+    for path in paths:
+        rest = required(words, (parameter,))
+        own = [path] if parameter.param_type_name == "argument" else [f"{parameter.opts[0]}={path}"]
+        code, err = lightrec(*words, *(own + rest if parameter.param_type_name == "argument" else rest + own))
+        assert code == 2, (path, err)
+        assert "Traceback" not in err and "\x1b" not in err and len(err) < 3000
+        assert err.startswith("Error: ") is False or err.count("\n") == 1
+        assert state(tmp_path) == before, path
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe\x00seed", "UTF-8"),
+        ("seed = 1".encode("utf-16"), "UTF-8"),
+        (b"seed = = 1", "not valid TOML"),
+        (b"seed = " + b"[" * 50_000, "TOML|nested"),
+        (b'seed = "x"\nepochs = [1]\nlearning_rate = true\n[dropout]\nx = 1979-05-27', "seed.*epochs.*learning_rate"),
+        (b"epoks = 3", "epoks.*epochs"),
+        (b"learning_rate = nan", "learning_rate"),
+        (b"epochs = 99999999999999999999", "epochs"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_one_sentence(content, words, lightrec, tmp_path):
+    config = tmp_path / "settings [b] é.toml"
+    if content is not None:
+        config.write_bytes(content)
+    code, err = lightrec("train", "nowhere", "--out", "out", "--config", config)
+    assert code == 2 and err.startswith("Error: ") and err.count("\n") == 1
+    assert re.search(words, err) and "settings [b]" in err
+    assert not (tmp_path / "out").exists()
