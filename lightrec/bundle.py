@@ -339,8 +339,15 @@ def retitle_bundle(source: str | Path, target: str | Path, titles: Mapping[str, 
 
 
 def deployed_bytes(path: str | Path) -> int:
-    """Size of all that a device needs: the manifest and every file but :data:`OPTIONAL_FILES`."""
+    """Size of all that a device needs: the manifest and every file but :data:`OPTIONAL_FILES`.
+
+    Raises:
+        BundleIntegrityError: if one of these files is missing.
+    """
     names = [name for name in read_manifest(path).files if name not in OPTIONAL_FILES]
+    missing = [name for name in names if not (Path(path) / name).is_file()]
+    if missing:
+        raise BundleIntegrityError(f"The bundle {path} lacks {', '.join(missing)}: copy or export it again.")
     return sum((Path(path) / name).stat().st_size for name in (MANIFEST, *names))
 
 

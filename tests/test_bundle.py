@@ -234,6 +234,9 @@ def test_a_copy_never_replaces_another_folder_or_itself(bundle, tmp_path):
 def test_deployed_bytes_count_everything_but_the_titles(bundle):
     names = ["manifest.json", "model.onnx", "items.json.gz", "popularity.npy", "golden.json"]
     assert deployed_bytes(bundle) == sum((bundle / name).stat().st_size for name in names)
+    (bundle / "popularity.npy").unlink()
+    with pytest.raises(BundleIntegrityError, match=r"lacks popularity\.npy"):
+        deployed_bytes(bundle)
 
 
 def test_a_catalogue_reads_back_and_must_fit_the_manifest(bundle):

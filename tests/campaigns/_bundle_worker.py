@@ -1,18 +1,19 @@
 """Uses bundles as a user would, one for each line of standard input: a crash or a hang ends only this process.
 
-A line is a JSON object with ``bundle``, ``backend`` and ``histories``; the answer is a JSON object with ``recommend``
-and ``verify``: each is ``["answered", ...]``, ``["refused", sentence]`` or ``["escaped", traceback]``.
+A line is a JSON object with ``bundle``, ``backend`` and ``histories``; the answer is a JSON object with ``recommend``,
+``verify`` and ``rewrite``: each is ``["answered", ...]``, ``["refused", sentence]`` or ``["escaped", traceback]``.
 """
 
 import contextlib
 import json
 import resource
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
 from lightrec import Recommender
-from lightrec.bundle import read_golden
+from lightrec.bundle import copy_bundle, deployed_bytes, events_by_rank, read_golden, retitle_bundle
 from lightrec.errors import LightrecError
 from lightrec.runtime.verify import verify_bundle
 
@@ -47,6 +48,16 @@ def verify(task):
     return [check.status for check in report.models]
 
 
+def rewrite(task):
+    """Copy the bundle, and write it with another title; what is written must verify where the bundle did."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = copy_bundle(task["bundle"], Path(folder) / "copied")
+        retitled = retitle_bundle(task["bundle"], Path(folder) / "retitled", {task["candidates"][0]: "Another title"})
+        deployed_bytes(task["bundle"])
+        events_by_rank(copied)
+        return [copied.n_items, retitled.n_items]
+
+
 def tried(use, task):
     """What came of it."""
     try:
@@ -62,4 +73,5 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps({"recommend": tried(recommend, asked), "verify": tried(verify, asked)}), flush=True)
+        ways = {"recommend": recommend, "verify": verify, "rewrite": rewrite}
+        print(json.dumps({name: tried(way, asked) for name, way in ways.items()}), flush=True)

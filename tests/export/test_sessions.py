@@ -4,6 +4,7 @@ import io
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,6 +234,35 @@ def test_a_step_graph_that_cannot_be_loaded_is_one_sentence(sasrec_bundle, tmp_p
         session.recommend()
     [check, _] = verify_bundle(bundle).models
     assert check.status == "failed" and "step.onnx" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("part", "output", "way"),
+    [
+        ("candidates", 0, "as candidates, golden case 0"),
+        ("score", 1, "in steps, golden case 0"),
+        ("step", 0, "in steps"),
+    ],
+)
+def test_verify_asks_every_graph_beside_the_model(sasrec_bundle, tmp_path, part, output, way):
+    bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    model = onnx.load(bundle / f"{part}.onnx", load_external_data=False)
+    name = model.graph.output[output].name
+    for node in model.graph.node:
+        for place, out in enumerate(node.output):
+            node.output[place] = "before" if out == name else out
+    model.graph.node.append(onnx.helper.make_node("Neg", ["before"], [name]))
+    (bundle / f"{part}.onnx").write_bytes(model.SerializeToString())
+    write_manifest(bundle, read_manifest(bundle))
+    [check, _] = verify_bundle(bundle).models
+    assert check.status == "failed" and way in check.detail
+
+
+def test_verify_says_which_graphs_were_left_out(sasrec_bundle, tmp_path):
+    bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    (bundle / "score.onnx").unlink()
+    [check, _] = verify_bundle(bundle).models
+    assert check.status == "passed" and "graphs for sessions and candidates are not here" in check.detail
 
 
 def test_parts_store_no_weight_again(sasrec_bundle):
