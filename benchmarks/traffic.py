@@ -12,7 +12,11 @@ import numpy as np
 from lightrec.bundle import Catalogue, Manifest, events_by_rank
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, make_split
+from lightrec.errors import BundleError
 from lightrec.evaluation.provenance import Provenance, check_data, choose_split
+
+LONGEST = 1_000_000
+"""Items of a made-up history; a manifest that tells of longer ones is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +105,14 @@ def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed
 
 def _lengths(distribution: Mapping[str, Any], cases: int, rng: np.random.Generator) -> np.ndarray:
     """Lengths drawn from quantiles ``{"p0": ..., "p50": ..., ...}``, straight lines between them."""
-    points = sorted((float(name[1:]), value) for name, value in distribution.items() if name[:1] == "p")
-    percents, values = np.array(points, dtype=np.float64).T
+    try:
+        points = sorted((float(name[1:]), float(value)) for name, value in distribution.items() if name[:1] == "p")
+        percents, values = np.array(points, dtype=np.float64).T
+    except (TypeError, ValueError):
+        percents = values = np.full(1, np.nan)
+    if not (np.isfinite(percents).all() and (values >= 0).all() and (values <= LONGEST).all()):
+        raise BundleError(
+            f"The manifest's history_lengths are not quantiles from 0 to {LONGEST:,} items such as p50: export again."
+        )
     drawn = np.interp(100 * rng.random(cases), percents, values)
     return np.maximum(1, np.rint(drawn)).astype(np.int64)

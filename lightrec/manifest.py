@@ -281,6 +281,15 @@ def _is_object_or_null(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
+def _is_training(value: Any) -> bool:
+    """Whether what is read of the origin is there in its form; everything else is only shown."""
+    if not isinstance(value, dict) or not all(isinstance(value.get(name, {}), dict) for name in ("dataset", "config")):
+        return False
+    split, checksum = value.get("split"), value.get("dataset", {}).get("checksum")
+    named = split is None or (isinstance(split, dict) and isinstance(split.get("name"), str))
+    return named and (checksum is None or isinstance(checksum, str))
+
+
 def _is_entries(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
@@ -301,7 +310,8 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("n_items", "k_limit"), NUMBER),
     **dict.fromkeys(("max_length", "hidden_size"), SIZE),
     "models": (lambda value: isinstance(value, list) and 0 < len(value) <= MOST_FILES, "a list of models"),
-    **dict.fromkeys(("gate", "training", "files"), (_is_object, "an object")),
+    **dict.fromkeys(("gate", "files"), (_is_object, "an object")),
+    "training": (_is_training, "an object, with a dataset, a config and a split that are objects, where they are told"),
     **dict.fromkeys(("history_lengths", "text_projection"), (_is_object_or_null, "an object or null")),
     **dict.fromkeys(("additions", "removals"), (_is_entries, "a list of objects")),
 }

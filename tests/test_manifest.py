@@ -24,7 +24,16 @@ SIZES, WORDS = ("n_items", "max_length", "k_limit", "hidden_size"), ("model_type
 WRONG = {
     **{name: [0, -1, True, 1.0, "6", None, 2**31, [6]] for name in SIZES},
     **{name: ["", 5, None, "a\nb", "\x1b[2J", "x" * 1001, "\ud800"] for name in WORDS},
-    **{name: [None, [], "x", 1] for name in ("gate", "training")},
+    **{name: [None, [], "x", 1] for name in ("gate",)},
+    "training": [
+        None,
+        [],
+        {"dataset": None},
+        {"config": 5},
+        {"split": "last"},
+        {"split": {}},
+        {"dataset": {"checksum": 5}},
+    ],
     "files": [None, [], "x", {}],
     **{name: [[], "x", 1, False] for name in ("history_lengths", "text_projection")},
     **{name: [None, {}, "ab", [1], [None]] for name in ("additions", "removals")},

@@ -7,7 +7,7 @@ from mini_bundle import write_bundle
 from lightrec.benchmarks.traffic import real_traffic, synthetic_traffic
 from lightrec.bundle import read_catalogue, read_manifest
 from lightrec.data.splits import leave_one_out
-from lightrec.errors import ModelError
+from lightrec.errors import BundleError, ModelError
 
 
 def test_real_histories_are_those_of_the_test_cases(tiny_dataset, chain_bundle, manifest, catalogue):
@@ -49,6 +49,13 @@ def test_made_up_histories_follow_popularity_and_lengths(manifest, catalogue):
     assert order == pytest.approx(zipf, abs=0.01)
     assert "distributed as in the manifest" in traffic.source
     assert traffic.cases is None
+
+
+@pytest.mark.parametrize("lengths", [{}, {"p": 1}, {"p50": None}, {"p50": [1]}, {"p50": 1e9}, {"p50": -1}, {"pnan": 5}])
+def test_a_distribution_that_is_none_is_one_sentence(manifest, catalogue, lengths):
+    known = dataclasses.replace(manifest, history_lengths=lengths)
+    with pytest.raises(BundleError, match="history_lengths are not quantiles"):
+        synthetic_traffic(known, catalogue, cases=10, seed=1)
 
 
 def test_made_up_histories_have_the_popularity_that_the_manifest_tells(manifest, catalogue):
