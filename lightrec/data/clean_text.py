@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lightrec.data.cells import as_text
 from lightrec.data.frames import pl
 from lightrec.data.ids import NO_ID
 
@@ -51,13 +52,17 @@ def join_texts(parts: list[pl.Series]) -> pl.Series:
 
 def _plain(column: pl.Series) -> pl.Series:
     """A column as text: lists joined by spaces, HTML undone."""
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
     if isinstance(column.dtype, pl.List):
         while isinstance(column.dtype.inner, pl.List):  # type: ignore[attr-defined]
             column = column.list.eval(pl.element().list.explode())
         if isinstance(column.dtype.inner, pl.Struct):  # type: ignore[attr-defined]
             column = column.list.eval(pl.element().struct.field("name"))
         column = column.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
-    text = column.cast(pl.String)
+    text = as_text(column)
+    if text is None:
+        raise ValueError(f"type {column.dtype} is no text")  # the reader of items has refused it
     text = _where(text, r"^\s*[\[(]", _joined_list)
     return _where(text, r"[&<]", without_html)
 

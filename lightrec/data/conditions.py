@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lightrec.data.cells import as_text
 from lightrec.data.frames import pl
 from lightrec.data.ids import NO_ID
 from lightrec.data.times import Times, parse_times
@@ -64,9 +65,10 @@ def rows_that_hold(condition: Condition, values: pl.Series, file: str) -> pl.Ser
     Raises:
         DataError: if it holds for no row, naming the values there are, or numbers are compared with what is no number.
     """
-    if isinstance(values.dtype, pl.Struct | pl.List | pl.Array):
+    text = as_text(values)
+    if text is None:
         raise DataError(f"Column {values.name!r} of {file} holds {values.dtype}, which --where cannot compare.")
-    text = values.cast(pl.String, strict=False).str.strip_chars()
+    text = text.str.strip_chars()
     missing = text.fill_null("").is_in(MISSING)
     if condition.comparison in COMPARISONS:
         holds = _compare(condition, values, text, missing, file)

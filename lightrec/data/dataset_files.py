@@ -43,7 +43,7 @@ def read_description(path: Path) -> dict[str, Any]:
         require_shallow(description, file)
     except BundleError:
         raise damaged(file) from None
-    if not isinstance(description, dict):
+    if not isinstance(description, dict) or not _is_unicode(description):
         raise damaged(file)
     version = description.get("format_version")
     if is_count(version, FORMAT_VERSION + 1, 10**6):
@@ -95,6 +95,8 @@ def read_texts(path: Path, name: str, description: dict[str, Any]) -> list[Any]:
     count = description["users" if name == "user_ids" else "items"]
     kinds = {str} if ids else {str, type(None)}
     if not isinstance(values, list) or len(values) != count or not {type(value) for value in values} <= kinds:
+        raise damaged(file)
+    if not _is_unicode(values):
         raise damaged(file)
     if ids and len(set(values)) != count:
         raise damaged(file)
@@ -154,6 +156,15 @@ def _is_sound(description: dict[str, Any]) -> bool:
         and description.get("checksum") == checksum(files, order_only)
         and description.get(OWN_DIGEST) in (None, own_digest(description))
     )
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether the strings of JSON can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _digest(file: Path) -> str | None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lightrec.data.cells import as_text
 from lightrec.data.column_names import KINDS, RATINGS, named
 from lightrec.data.events import Log
 from lightrec.data.frames import pl
@@ -116,9 +117,10 @@ def _read(table: Table, columns: Sequence[str], rows: int) -> Iterator[pl.Series
 
 
 def _told(values: pl.Series, hints: bool) -> tuple[str, int]:
-    if isinstance(values.dtype, pl.Struct | pl.List | pl.Array | pl.Binary | pl.Object):
+    text = as_text(values)
+    if text is None:
         return f"holds {str(values.dtype)[:40]}", values.count()
-    text = values.cast(pl.String, strict=False).str.strip_chars()
+    text = text.str.strip_chars()
     known = text.filter(text.is_not_null() & ~text.is_in(["", *NO_ID]))
     if not len(known):
         return "empty", 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lightrec.data.cells import is_text
 from lightrec.data.column_names import (
     BASKETS,
     CLOCKS,
@@ -215,9 +216,9 @@ def kind_of_values(column: pl.Series) -> Kind:
 
 
 def _numeric(column: pl.Series) -> bool:
-    if column.dtype.is_temporal() or column.dtype.is_nested():
-        return False
-    return column.dtype.is_numeric() or bool(column.cast(pl.Float64, strict=False).count() * 2 > column.count())
+    if column.dtype.is_numeric() or not is_text(column):
+        return column.dtype.is_numeric()
+    return bool(column.cast(pl.String).cast(pl.Float64, strict=False).count() * 2 > column.count())
 
 
 def _kind_of_numbers(sample: pl.Series) -> Kind:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from lightrec.data.cells import as_text
 from lightrec.data.column_names import CLOCKS, plain
 from lightrec.data.frames import pl
 from lightrec.data.time_format import read_by_format
@@ -84,11 +85,14 @@ def with_clock(dates: Times, clock: pl.Series, file: str, rows: np.ndarray | Non
     """
     source = TimeColumn(clock, file, rows)
     per_unit = CLOCKS.get(plain(clock.name))
-    numbers = clock.cast(pl.Float64, strict=False) if clock.dtype != pl.Time else None
-    if per_unit is not None and numbers is not None and not numbers.has_nulls():
+    text = as_text(clock)
+    if text is None or isinstance(clock.dtype, pl.Duration):
+        raise DataError(f"Column {clock.name!r} of {file} has type {clock.dtype}, which holds no times of day.")
+    numbers = text.cast(pl.Float64, strict=False)
+    if per_unit is not None and not numbers.has_nulls():
         nanos = np.round(numbers.to_numpy() * per_unit * 1e9).astype(np.int64)
     else:
-        read = read_clock(clock.cast(pl.String).str.strip_chars())
+        read = read_clock(text.str.strip_chars())
         source.refuse(
             read["seconds"].is_null(),
             "a time of day is written 13:45 or 13:45:10, or name another "

@@ -121,6 +121,7 @@ HOSTILE = {
     "numbers": {"item_ids.json": b"[1, 2, 3]"},
     "one too many": {"item_texts.json": b'["a", "b", "c", "d"]'},
     "ids that repeat": {"item_ids.json": b'["x", "x", "y"]'},
+    "half a character": {"item_titles.json": b'["\\ud800", null, null]'},
     "NaN": {"item_titles.json": b"[NaN, null, null]"},
     "not UTF-8": {"item_titles.json": b'["\xff", null, null]'},
     "users as text": {"users": "2"},
