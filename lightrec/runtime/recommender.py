@@ -26,7 +26,7 @@ from lightrec.bundle import (
     verify_hashes,
 )
 from lightrec.errors import BundleError, ConfigError, DataError
-from lightrec.files import sha256_file
+from lightrec.files import restore, sha256_file
 from lightrec.runtime.answers import NOTHING, Ranking, Recommendation, Recommendations, Request, all_finite, rankings
 from lightrec.runtime.backend import Inputs
 from lightrec.runtime.backends import Backend, choose_model, meant_backend, open_backend
@@ -119,6 +119,7 @@ class Recommender:
         if not isinstance(bundle, str | os.PathLike) or "\0" in str(bundle):
             raise ConfigError(f"bundle is {shown(bundle)}: give the path of a folder.")
         bundle = Path(bundle)
+        restore(bundle)
         known = identities([bundle / MANIFEST])
         manifest = read_manifest(bundle)
         record = choose_model(bundle, manifest, meant_backend(backend, device, compute, providers), precision)

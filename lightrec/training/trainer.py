@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.integrations import INTEGRATION_TO_CALLBACK, integration_utils
 from transformers.trainer_callback import PrinterCallback, TrainerControl
 from transformers.utils import logging as transformers_logging
 
 from lightrec.data.splits import Cases, Split
-from lightrec.errors import DataError, DivergedError, ModelError
+from lightrec.errors import ConfigError, DataError, DivergedError, ModelError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
@@ -42,6 +43,9 @@ from lightrec.training.tasks import NextItemTask
 from lightrec.training.windows import Collator, Windows
 
 METRIC = "ndcg@10"
+
+NAMED_OTHERWISE = {"comet_ml": "comet", "azure_ml": "azureml"}
+"""Trackers whose packages transformers asks for by another name."""
 
 
 class SequenceTrainer(Trainer):
@@ -201,7 +205,7 @@ def fit(
 
     Raises:
         DataError: if there is nothing to train or validate on.
-        ConfigError: if bf16 is asked for where the hardware has none.
+        ConfigError: if bf16 is asked for where the hardware has none, or a tracker is unknown or not installed.
         DivergedError: if training diverges.
         ModelError: if the best weights were damaged meanwhile.
     """
@@ -212,6 +216,7 @@ def fit(
             "cases: the data is too small or the split unfit; see  lightrec data describe."
         )
     transformers_logging.set_verbosity_error()
+    _check_trackers(settings.report_to)
     started = time.monotonic()
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
@@ -284,6 +289,19 @@ def fit(
         "processes": processes.count(),
     }
     return history, facts
+
+
+def _check_trackers(names: str) -> None:
+    """Refuse trackers that Trainer does not know, or whose package is missing, before anything is written."""
+    if names in ("none", "all"):
+        return
+    for name in names.split(","):
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ConfigError(f"--report-to {names}: {name!r} is not known; give none, all, or some of {known}.")
+        is_there = getattr(integration_utils, f"is_{NAMED_OTHERWISE.get(name, name)}_available", None)
+        if is_there is not None and not is_there():
+            raise ConfigError(f"--report-to {names}: the package of {name} is not installed; install it, or give none.")
 
 
 def validation_cases(split: Split, settings: TrainingSettings) -> Cases:

@@ -25,6 +25,8 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightrec.files
+
 TIMEOUT = 300.0
 OPERATIONS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 
@@ -67,10 +69,10 @@ class Commands:
             env=environment,
         )
 
-    def run(self, *words: str, fault: tuple[str, float] | None = None) -> Ended:
-        """Run ``lightrec`` with ``words``."""
+    def run(self, *words: str, fault: tuple[str, float] | None = None, exchange: bool = True) -> Ended:
+        """Run ``lightrec`` with ``words``; without ``exchange`` as on a file system that cannot exchange folders."""
         assert self.server.stdin is not None and self.server.stdout is not None
-        self.server.stdin.write(json.dumps({"words": words, "fault": fault}) + "\n")
+        self.server.stdin.write(json.dumps({"words": words, "fault": fault, "exchange": exchange}) + "\n")
         self.server.stdin.flush()
         return Ended(**json.loads(self.server.stdout.readline()))
 
@@ -82,9 +84,8 @@ class Commands:
 
     def close(self) -> None:
         """End the program."""
-        assert self.server.stdin is not None
-        self.server.stdin.close()
-        self.server.wait(10)
+        self.server.kill()
+        self.server.communicate()
 
 
 def serve(folder: Path) -> None:
@@ -104,15 +105,17 @@ def serve(folder: Path) -> None:
     os.chdir(folder)
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(_forked(main, request["words"], request["fault"])), flush=True)
+        print(json.dumps(_forked(main, **request)), flush=True)
 
 
-def _forked(main: Any, words: list[str], fault: tuple[str, float] | None) -> dict[str, Any]:
+def _forked(main: Any, words: list[str], fault: tuple[str, float] | None, exchange: bool) -> dict[str, Any]:
     said, said_there = os.pipe()
     with tempfile.TemporaryFile() as counted:
         child = os.fork()
         if child == 0:
             os.close(said)
+            if not exchange:
+                lightrec.files._exchange = lambda one, other: False
             _be_the_command(main, words, fault, said_there, counted.fileno())
         os.close(said_there)
         text = _read(said, child, fault)
@@ -146,6 +149,7 @@ def _be_the_command(main: Any, words: list[str], fault: tuple[str, float] | None
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(said, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.argv = ["lightrec", *words]
     count = _inject(*(fault or ("none", 0)))
     code: Any = 1

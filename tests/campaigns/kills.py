@@ -29,15 +29,16 @@ class Kills(Campaign):
     def attempt(self, random: random.Random) -> Outcome:
         case = self.cases.draw(random)
         writer, out = case.writer, self.folder / case.writer.out
+        exchange = random.random() < 0.5
         faults = [self.fault(case, random) for _ in range(random.choice([1, 1, 2, 3]))]
-        kind = f"{writer.name}: {faults[0][0]}"
+        kind = f"{writer.name}: {faults[0][0]}{'' if exchange else ', no exchange'}"
         for fault in faults:
-            ended = self.commands.run(*writer.words, fault=fault)
+            ended = self.commands.run(*writer.words, fault=fault, exchange=exchange)
             if ended.code not in (0, -9):
                 return Outcome.other(kind, f"{faults}: {ended}")
             if not case.is_whole(digest(out)) and not self.is_moved_aside(out):
                 return Outcome.other(kind, f"{faults}: the output is neither the old nor the new")
-        again = self.commands.run(*writer.words)
+        again = self.commands.run(*writer.words, exchange=exchange)
         if again.code or digest(out) != case.new:
             return Outcome.other(kind, f"{faults}: given again, {again}")
         if left := leftovers(self.folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -116,6 +117,14 @@ train(sys.argv[1], sys.argv[2], StudentSettings(**eval(sys.argv[4])), Silent())
         words = [sys.executable, "-c", code, str(tiny_dataset.path), str(out), str(renames), given]
         assert subprocess.run(words, env={**os.environ}, check=False).returncode == -signal.SIGKILL
         assert train(tiny_dataset.path, out, TINY, Silent())["files"] == read_json(finished / "run.json")["files"]
+
+
+@pytest.mark.parametrize("tracker", ["abacus", "", "none,wandb", "mlflow", "comet_ml", "azure_ml"])
+def test_a_tracker_that_is_not_there_is_refused_before_anything_is_written(tiny_dataset, tmp_path, tracker):
+    settings = dataclasses.replace(TINY, report_to=tracker)
+    with pytest.raises(ConfigError, match="--report-to"):
+        train(tiny_dataset.path, tmp_path / "run", settings, Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoints_left_in_a_finished_run_are_removed(tiny_dataset, run):
