@@ -27,7 +27,7 @@ from typing import Any
 
 from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.errors import DataError
-from lightrec.files import new_file
+from lightrec.files import json_text, new_file
 from lightrec.runtime.doctor import diagnose
 
 NEEDED = {
@@ -53,7 +53,7 @@ def software() -> dict[str, str | None]:
 
 def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Add rows to a JSON lines file, which is made if need be; it is replaced as a whole, under its lock."""
-    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
+    lines = "".join(json_text(row) + "\n" for row in rows).encode()
     with new_file(path) as beside:
         before = path.read_bytes() if path.exists() else b""
         between = b"\n" if before and not before.endswith(b"\n") else b""

@@ -103,14 +103,28 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         WriteError: if it cannot be written; what was there before stays.
     """
-    content = text.encode("utf-8")
+    content = text.encode("utf-8", errors="backslashreplace")  # of paths that are no text
     with new_file(path) as beside:
         beside.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented UTF-8 JSON, atomically; non-finite numbers are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """``value`` as JSON that UTF-8 can hold: paths that are no text are written with JSON's own escapes.
+
+    Raises:
+        ValueError: if a number in it is not finite.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, ensure_ascii=True, allow_nan=False)
+    return text
 
 
 @contextlib.contextmanager

@@ -346,3 +346,11 @@ def test_links_in_a_circle_are_refused(tmp_path):
         write_text(tmp_path / "loop", "x")
     with pytest.raises(OSError, match=r"loop"):
         restore(tmp_path / "loop")
+
+
+@pytest.mark.parametrize("text", ["n\udcff", "é 🎬", "a\nb"])
+def test_names_that_are_no_text_are_written_and_read_back(text, tmp_path):
+    write_json(tmp_path / "x.json", {text: [text]})
+    assert read_json(tmp_path / "x.json") == {text: [text]}
+    write_text(tmp_path / "x.txt", text)
+    assert (tmp_path / "x.txt").read_text(encoding="utf-8") == text.replace("\udcff", r"\udcff")
