@@ -51,7 +51,7 @@ def read_rows(
         copy = new_file()
         complaint, rows = _write_anew(content, layout.separator, len(names), header, copy)
         if complaint is None:
-            return _tidy(_scan(copy, ",", names, quoted=True)), rows
+            return _tidy(_scan(copy, ",", names, quoted=True) if rows else _no_rows(names)), rows
         if layout.separator == "," or '"' in content.head:
             raise _unreadable(content, complaint, layout, names, flag)
     return _plain_frame(content, layout, names, header, flag)
@@ -68,11 +68,17 @@ def _plain_frame(
         )
     if header and again is not None:
         raise _repeated(content.file, again)
+    if lines == header:
+        return _no_rows(names), 0
     if not blank and len(layout.separator) == 1 and layout.separator != " ":
         frame = _scan(content.path, layout.separator, names, quoted=False, skip=int(header))
     else:
         frame = _split(_lines(content.path).slice(int(header)), layout.separator, names)
     return _tidy(frame), lines - header
+
+
+def _no_rows(names: Sequence[str]) -> pl.LazyFrame:
+    return pl.LazyFrame(schema=dict.fromkeys(names, pl.String))
 
 
 def _scan(path: Path, separator: str, names: Sequence[str], quoted: bool, skip: int = 0) -> pl.LazyFrame:
