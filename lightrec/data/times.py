@@ -13,10 +13,12 @@ from lightrec.data.frames import pl
 from lightrec.data.time_format import read_by_format
 from lightrec.data.time_numbers import DIGIT_FORMS, UNITS, digits_form, read_digits, unit_of, units_by_size
 from lightrec.data.time_texts import read_clock, read_written
-from lightrec.data.unreadable_times import TimeColumn, mend_missing, mend_text
+from lightrec.data.unreadable_times import MISSING, TimeColumn, mend_missing, mend_text
 from lightrec.errors import DataError
 
 LARGEST = 2**62
+ZONED = r"(?i)\d{2}\s*(?:z|utc?|gmt)|:\d{2}\S*\s*[+\-−]\d"
+"""What a time with a zone contains."""
 EARLIEST = 631_152_000
 """Seconds at the start of 1990: hardly a log is older."""
 DAY = 86_400
@@ -63,7 +65,7 @@ def parse_times(column: pl.Series, file: str, time_format: str | None = None, ro
     if column.dtype.is_numeric():
         values = column
     elif column.dtype in TEXT_TYPES:
-        values = column.cast(pl.String).str.strip_chars()
+        values = _without_missing(column.cast(pl.String).str.strip_chars())
     else:
         raise DataError(f"Column {column.name!r} of {file} has type {column.dtype}, which holds no times.")
     numbers = _numbers(values)
@@ -120,7 +122,21 @@ def _from_text(text: pl.Series, source: TimeColumn) -> Times:
     unread = read["seconds"].is_null()
     if unread.any():
         source.refuse(unread, mend_text(source.values.name, text, unread))
-    return _joined(read, "ISO 8601")
+    return dataclasses.replace(_joined(read, "ISO 8601"), notes=_zones(text, source))
+
+
+def _without_missing(text: pl.Series) -> pl.Series:
+    """Null for every text that says that there is no time."""
+    known = ~text.str.to_lowercase().is_in(MISSING)
+    return text.alias("text").to_frame().select(pl.when(known).then(pl.col("text")).alias(text.name))[text.name]
+
+
+def _zones(text: pl.Series, source: TimeColumn) -> tuple[str, ...]:
+    """The note on a column of which some times have a zone and others none."""
+    zoned = int(text.str.contains(ZONED).sum())
+    if zoned in (0, len(text)):
+        return ()
+    return (f"{len(text) - zoned:,} times in column {source.values.name!r} have no zone and are read as UTC.",)
 
 
 def _from_format(values: pl.Series, source: TimeColumn, form: str) -> Times:

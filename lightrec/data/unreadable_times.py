@@ -56,7 +56,7 @@ MISSING = ("", "na", "n/a", "nan", "nat", "none", "null", "\\n", "<na>", "0000-0
 def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
     """How to mend the first unread text of a column."""
     value = text[int(unread.arg_true()[0])]
-    if is_missing(value):
+    if value is None or is_missing(value):
         return mend_missing(name)
     formats = _fitting_formats(text.filter(unread), value)
     if formats:

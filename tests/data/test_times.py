@@ -98,6 +98,8 @@ def test_typed_columns_of_parquet_are_taken_as_they_are():
         ([1, None], "Row 2"),
         (["2024-05-01", "NaT"], r"Row 2 of a\.csv has no time.*--where 't!='"),
         (["2024-05-01", "\\N"], "Row 2 of a.csv has no time"),
+        (["1714521600", "N/A"], "Row 2 of a.csv has no time"),
+        (["N/A", "NaT"], "Row 1 of a.csv has no time"),
         (["2024-05-01", "2024-05-01 10:00 Europe/Berlin"], "Row 2 .*zone is a name.*offset"),
         (["2024-05-01 25:00"], "Row 1"),
         (["2024-05-01 13:00 PM"], "Row 1"),
@@ -169,6 +171,13 @@ def test_days_and_months_in_figures_are_refused_with_the_formats_that_fit(values
     assert all(form in str(refusal.value) for form in formats)
     form = re.findall(r'--time-format "(.+?)"', str(refusal.value))[0]
     assert len(parse_times(pl.Series("t", values), "a.csv", form).seconds) == len(values)
+
+
+def test_times_with_and_without_a_zone_are_said():
+    mixed = ["2024-05-01T00:00:00", "2024-05-01T00:00:00+05:00", "2024-05-01 00:00:00 UTC", "2024-05-01"]
+    assert "2 times in column 't' have no zone and are read as UTC" in parse_times(pl.Series("t", mixed), "a").notes[0]
+    for same in (mixed[1:3], [mixed[0], mixed[3]]):
+        assert parse_times(pl.Series("t", same), "a").notes == ()
 
 
 def test_two_units_in_one_column_are_refused():
