@@ -110,7 +110,7 @@ def _number(error: BaseException) -> int | None:
 
 def _belongs(named: str, path: Path) -> bool:
     """Whether a file is ``path``, below it, around it, or what is written beside it."""
-    found, target = Path(named).resolve(), path.resolve()
+    found, target = _resolved(Path(named)), _resolved(path)
     beside = f".{target.name}."
     return (
         found.is_relative_to(target)
@@ -119,9 +119,14 @@ def _belongs(named: str, path: Path) -> bool:
     )
 
 
+def _resolved(path: Path) -> Path:
+    """``path`` without symbolic links, as far as they do not lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def _try_to_write(path: Path) -> OSError | None:
     """What the operating system says to a small file in or beside ``path``; None if it takes it."""
-    place = path.resolve()
+    place = _resolved(path)
     folder = next((folder for folder in (place, *place.parents) if folder.is_dir()), None)
     if folder is None:
         return None

@@ -51,10 +51,10 @@ def test_numbers_that_json_lacks_are_refused_and_the_old_file_stays(tmp_path, va
     assert names(tmp_path) == ["x.json"]
 
 
-def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path):
+def test_a_value_that_cannot_be_written_leaves_the_old_one(tmp_path):
     write_text(tmp_path / "x", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "x", "new \ud800")
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x", math.nan)
     assert (tmp_path / "x").read_text() == "old"
     assert names(tmp_path) == ["x"]
 
