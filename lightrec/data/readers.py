@@ -116,7 +116,7 @@ class _Scratch:
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):  # Windows has no quotas
                 raise DataError(
                     f"There is no room to decompress or convert {file} ({error.strerror} in {self.new().parent}): make "
                     "room, or set TMPDIR to a folder on a larger disk."
