@@ -943,7 +943,10 @@ async function notImported(url, error) {
 /** Why ONNX Runtime does not start: mostly because of its .wasm file. */
 async function notStarted(ort, error) {
   const [url, problem] = [addresses.get(ort), "ONNX Runtime cannot start"];
-  if (!url) return `${problem} (${reasonOf(error)}): serve its .wasm file, and say where by ort.env.wasm.wasmPaths.`;
+  if (!url) {
+    const page = /found 3c/.test(error.message) ? "got a web page for its .wasm file" : reasonOf(error); // 3c is "<"
+    return `${problem} (${page}): serve that file, and say where by ort.env.wasm.wasmPaths = { wasm: address }.`;
+  }
   try {
     const bytes = await bodyOf(await fetched(url, false, RUNTIME_MEND), MOST_CONTENT, url);
     if (isPage(bytes)) return `${problem}: ${pageInPlace(url, RUNTIME_MEND)}`;

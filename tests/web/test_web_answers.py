@@ -312,6 +312,19 @@ def test_wasm_that_is_cut_short(ask):
     assert "SITE/onnxruntime-web/ort-wasm-simd-threaded.wasm is no WebAssembly" in ask(change)["message"]
 
 
+def test_wasm_of_ones_own_onnxruntime_that_is_a_page_is_named(open_page, start, site):
+    page = open_page(start(site, both(missing(".wasm"), single_page)).url + "mine.html", "body")
+    message = page.evaluate(
+        """async () => {
+            const ort = await import("/onnxruntime-web/ort.wasm.bundle.min.mjs");
+            const { Recommender } = await import("/lightrec.js");
+            return Recommender.load("bundle", { ort }).catch((error) => `${error.name}: ${error.message}`);
+        }"""
+    )
+    assert message.startswith("LightrecError: ONNX Runtime cannot start (got a web page for its .wasm file)")
+    assert "ort.env.wasm.wasmPaths" in message
+
+
 def test_onnxruntime_at_another_address(ask, site, expected):
     (site / "static").mkdir()
     shutil.move(site / "onnxruntime-web", site / "static" / "ort")

@@ -202,7 +202,9 @@ def test_the_command_reports_every_file(bundle, runtime_files, tmp_path):
     arguments += ["--onnxruntime-web", str(runtime_files)]
     answer = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     assert set(answer["files"]) == files(tmp_path / "web")
-    assert "http.server" in CliRunner().invoke(app, arguments).output
+    assert f"http.server --directory {tmp_path / 'web'}  and" in CliRunner().invoke(app, arguments).output
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "my web")
+    assert f"http.server --directory '{tmp_path / 'my web'}'  and" in CliRunner().invoke(app, arguments).output
 
 
 def test_another_place_is_refused(bundle, tmp_path):
