@@ -39,7 +39,7 @@ def options(*kinds):
 
 def required(words, but=()):
     """Words for whatever else the command insists on; none of the paths is there."""
-    found = []
+    found = ["--data", "nowhere"] if words == ("demo",) else []  # without, it would fetch some
     for parameter in command(words).params:
         if parameter.required and parameter not in but:
             value = "web" if "--for" in parameter.opts else "nowhere"
