@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ Ports = Mapping[str, tuple[str, int]]
 INTEGERS, FLOATS = "tensor(int64)", "tensor(float)"
 REQUEST: Ports = {"history": (INTEGERS, 2), "length": (INTEGERS, 1), "exclude": (INTEGERS, 2), "k": (INTEGERS, 1)}
 RANKING: Ports = {"items": (INTEGERS, 2), "scores": (FLOATS, 2)}
+LARGEST_PAST = 2**24
+"""Numbers that a student remembers of one item, at most."""
 INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
 """Inputs and outputs of an inference graph."""
 
@@ -47,9 +50,40 @@ def require_interface(session: InferenceSession, file: Path, interface: tuple[Po
             raise wrong_port(file, side, wrong[0])
 
 
+def require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
+    """The same for a graph beside the model: "step", "score" or "candidates".
+
+    Raises:
+        BundleError: naming the first that is wrong.
+    """
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = session.get_outputs()
+    if part == "score":
+        require_interface(session, file, ({**REQUEST, "state": (FLOATS, 2)}, RANKING))
+    elif part == "candidates":
+        names = ("history", "length") if len(inputs) > 2 else ()
+        ports = {"state": (FLOATS, 2), "candidates": (INTEGERS, 2), **{name: REQUEST[name] for name in names}}
+        require_interface(session, file, (ports, {"scores": (FLOATS, 2)}))
+    else:
+        past = [value for name, value in inputs.items() if name != "items"]
+        if "items" not in inputs or not _fits(inputs["items"], INTEGERS, 2):
+            raise wrong_port(file, "input", "items")
+        wrong = [value.name for value in past if value.type != FLOATS or not _is_small(value)]
+        if wrong:
+            raise wrong_port(file, "input", wrong[0])
+        if len(outputs) != len(inputs) or not all(value.type == FLOATS and _is_small(value) for value in outputs):
+            raise wrong_port(file, "output", outputs[0].name if outputs else "state")
+
+
 def wrong_port(file: Path, side: str, name: str) -> BundleError:
     """The error to raise where an "input" or "output" of a graph is not as the format has it."""
     return BundleError(f"{file} has another {side} {name!r} than the format: copy or export the bundle again.")
+
+
+def _is_small(value: NodeArg) -> bool:
+    """Whether the dimensions of an array are known, but for those that are free, and are those of a student."""
+    sizes = [size for size in value.shape or (0,) if isinstance(size, int)]
+    return all(size > 0 for size in sizes) and math.prod(sizes) <= LARGEST_PAST
 
 
 def _fits(value: NodeArg, kind: str, dimensions: int) -> bool:

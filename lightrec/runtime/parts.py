@@ -11,6 +11,7 @@ import numpy as np
 
 from lightrec.errors import BundleError
 from lightrec.runtime.failures import cannot_load, cannot_run, require_answer, wrong_answer
+from lightrec.runtime.interface import require_part_interface
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
@@ -123,6 +124,7 @@ class Parts:
                 graph = open_late(self._files[part], self._known, self._open_graph)
                 if graph is None:
                     return None
+                require_part_interface(graph, self._files[part], part)
                 self._graphs[part] = graph
             return self._graphs[part]
 

@@ -258,6 +258,40 @@ def test_verify_asks_every_graph_beside_the_model(sasrec_bundle, tmp_path, part,
     assert check.status == "failed" and way in check.detail
 
 
+def renamed(graph, side, number, name):
+    port = getattr(graph, side)[number]
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, known in enumerate(names):
+                names[place] = name if known == port.name else known
+    port.name = name
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("step", lambda graph: graph.output.pop(), "another output"),
+        ("step", lambda graph: renamed(graph, "input", 0, "things"), "another input 'items'"),
+        ("score", lambda graph: renamed(graph, "output", 1, "points"), "another output 'points'"),
+        ("score", lambda graph: renamed(graph, "input", 0, "past"), "another input"),
+        ("candidates", lambda graph: renamed(graph, "input", 1, "some"), "another input 'candidates'"),
+        (
+            "step",
+            lambda graph: graph.input.append(onnx.helper.make_tensor_value_info("more", 1, [1, 10**12])),
+            "another input 'more'",
+        ),
+    ],
+)
+def test_graphs_beside_the_model_have_the_inputs_of_the_format(sasrec_bundle, tmp_path, part, change, message):
+    bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
+    model = onnx.load(bundle / f"{part}.onnx", load_external_data=False)
+    change(model.graph)
+    (bundle / f"{part}.onnx").write_bytes(model.SerializeToString())
+    write_manifest(bundle, read_manifest(bundle))
+    [check, _] = verify_bundle(bundle).models
+    assert check.status == "failed" and f"{part}.onnx has {message}" in check.detail
+
+
 def test_verify_says_which_graphs_were_left_out(sasrec_bundle, tmp_path):
     bundle = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
     (bundle / "score.onnx").unlink()
