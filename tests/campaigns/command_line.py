@@ -68,7 +68,7 @@ class CommandLineCampaign(Campaign):
     """Usual command lines with one to three strange things in them."""
 
     runner: subprocess.Popen[str] | None = None
-    name = "command line"
+    name = "command-line"
     promise = (
         "Every command line succeeds or is refused with exit code 2 and one sentence, on every console and machine; "
         "inputs stay as they are."

@@ -36,7 +36,7 @@ JUNK: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**30, "", "x", [], {}, [[]], 
 class DataSetCampaign(Campaign):
     """A small data set is damaged byte by byte, or crafted with right checksums, and used by a command."""
 
-    name = "data_sets"
+    name = "data-sets"
     promise = "Any prepared data set answers as it was written or is refused with one sentence."
 
     def prepare(self, folder: Path) -> None:

@@ -107,8 +107,8 @@ def test_validation_and_successive_targets(tiny_dataset: Dataset, capsys: pytest
     [
         (["svd", "DATA"], "svd is no folder and no baseline"),
         (["popularity", "DATA", "--targets", "successive"], "add --split temporal"),
-        (["popularity", "DATA", "--split", "temporal", "--quantile", "1.5"], "between 0 and 1"),
-        (["popularity", "DATA", "--k", "0"], "list lengths of 1 and more"),
+        (["popularity", "DATA", "--split", "temporal", "--quantile", "1.5"], "--quantile is 1.5"),
+        (["popularity", "DATA", "--k", "0"], "--k is 0"),
         (["popularity", "DATA", "--out", "."], "name a JSON file"),
         (["RUN", "DATA", "--tune"], "no baseline is named"),
         (["popularity", "missing"], "not a prepared data set"),
