@@ -27,6 +27,7 @@ from lightrec.data.column_names import (
     words,
 )
 from lightrec.data.columns import require_named
+from lightrec.data.finer_times import find_finer
 from lightrec.data.frames import pl
 from lightrec.data.time_numbers import digits_form, units_by_size
 from lightrec.data.time_texts import read_written
@@ -42,6 +43,10 @@ CALENDAR_PARTS = {"year", "month", "day", "week", "hour"}
 """Words of columns that hold a part of a date: the year is often that of the item."""
 NO_TIMES = ("id", "code", "number", "price", "amount", "hash")
 """How the names of large numbers end that are no times."""
+KNOWN = (*USERS, *SESSIONS, *ITEMS, *BASKETS, *TITLES, *KINDS, *RATINGS)
+"""Names of columns that are no times."""
+HOURS_AND_MINUTES = ("hourmin", "hourminute", "hhmm", "hhmmss")
+"""How the names of times of day as digits end."""
 CLOCK = r"^\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([AaPp]\.?[Mm]\.?)?$"
 Kind = Literal["dates", "clock", "small", "other", "empty"]
 """Dates, times of day, small numbers, anything else, nothing at all."""
@@ -65,7 +70,8 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
     """Decide which columns say when.
 
     A column with a usual name comes first, then one whose name has a word such as "date" and whose values are dates,
-    then the only one whose values are dates.
+    then the only one whose values are dates. A column of days gives way to one that tells the same days and the time
+    of day too.
 
     Args:
         table: the interactions.
@@ -81,17 +87,18 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
     columns = [column for column in table.columns if column not in taken]
     usual = named(TIMES, columns)
     likely = [column for column in columns if column not in usual and _looks_like_time(column)]
-    if len(usual) == 1 and not likely and plain(usual[0]) != "time":  # the usual case: nothing to look at
-        return TimeChoice(usual[0])
+    if len(usual) == 1 and not likely and not plain(usual[0]).endswith(("time", "date")):
+        return TimeChoice(usual[0])  # the usual case: nothing to look at
     kinds, numeric = _look_at(table, [*usual, *likely])
     dated = [column for column in usual if kinds[column] == "dates"]
-    if dated:
-        return _with_clock(dated[0], kinds, dated[1:])
     told = [column for column in likely if kinds[column] == "dates"]
     parts = [column for column in numeric if CALENDAR_PARTS & set(words(column))]
     events = [column for column in told if not is_other_time(column) and column not in parts]
-    if len(events) == 1:
-        return _with_clock(events[0], kinds, [])
+    if not dated and len(events) > 1:
+        days = [column for column in events if find_finer(table, column, [one for one in events if one != column])]
+        events = days[:1] if len(events) == len(days) + 1 else events  # the only one that is no day is found again
+    if dated or len(events) == 1:
+        return _of_dates(table, dated or events, told, kinds, columns)
     numbered = [column for column in usual if kinds[column] not in ("clock", "empty")]
     if numbered and not events:
         return TimeChoice(numbered[0], notes=_others(numbered[0], numbered[1:]))
@@ -102,6 +109,23 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
     if told:
         raise _unclear(table, [column for column in likely if column in told or _may_order(column, kinds[column])])
     return _by_values(table, columns, kinds)
+
+
+def _of_dates(
+    table: Table, events: Sequence[str], told: Sequence[str], kinds: dict[str, Kind], columns: Sequence[str]
+) -> TimeChoice:
+    """The first of ``events``, or a finer column that agrees with it, with notes on the other columns of dates."""
+    day = events[0]
+    other_times = [column for column in told if column not in events]
+    rest = [column for column in columns if column != day and column not in (*told, *named(KNOWN, columns))]
+    finer = find_finer(
+        table, day, [column for column in (*events[1:], *told, *rest) if column != day and not is_other_time(column)]
+    )
+    others = [column for column in (*events[1:], *other_times) if column != finer]
+    if finer is None:
+        return _with_clock(day, kinds, others)
+    note = f"The time is taken from {finer!r}, which is finer than {day!r} and agrees with it (another: --time-column)."
+    return TimeChoice(finer, notes=(note, *_others(finer, others)))
 
 
 def _look_at(table: Table, columns: Sequence[str]) -> tuple[dict[str, Kind], list[str]]:
@@ -118,8 +142,7 @@ def _look_at(table: Table, columns: Sequence[str]) -> tuple[dict[str, Kind], lis
 
 def _by_values(table: Table, columns: Sequence[str], kinds: dict[str, Kind]) -> TimeChoice:
     """The only column whose values are dates, if no other may be the order of the events."""
-    known = (*USERS, *SESSIONS, *ITEMS, *BASKETS, *TITLES, *KINDS, *RATINGS)
-    rest = [column for column in columns if column not in kinds and column not in named(known, columns)]
+    rest = [column for column in columns if column not in kinds and column not in named(KNOWN, columns)]
     values = {column: table.read([column])[column] for column in rest}
     told = {column: kind_of_values(values[column]) for column in rest}
     dated = [column for column in rest if told[column] == "dates" and not plain(column).endswith(NO_TIMES)]
@@ -151,7 +174,11 @@ def _may_order(column: str, kind: Kind) -> bool:
 
 def _looks_like_time(column: str) -> bool:
     name = plain(column)
-    return bool(TIME_WORDS & set(words(column))) or name in CLOCKS or name.endswith(("date", "time", "timestamp"))
+    return (
+        bool(TIME_WORDS & set(words(column)))
+        or name in CLOCKS
+        or name.endswith(("date", "time", "timestamp", *HOURS_AND_MINUTES))
+    )
 
 
 def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> TimeChoice:
@@ -162,7 +189,8 @@ def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> T
     doubtful = [
         name
         for name, kind in kinds.items()
-        if name in clocks or (kind == "small" and plain(name).endswith(("time", "clock", "timestamp")))
+        if name in clocks
+        or (kind == "small" and plain(name).endswith(("time", "clock", "timestamp", *HOURS_AND_MINUTES)))
     ]
     doubtful = [name for name in doubtful if not is_other_time(name) and name != column]
     clock = clocks[0] if len(clocks) == 1 else None

@@ -167,3 +167,46 @@ def test_a_time_of_day_that_cannot_be_read_names_its_row(prepared):
 def test_one_column_is_not_two_things(prepared):
     with pytest.raises(DataError, match="cannot be two things"):
         prepared(flag="item_id")
+
+
+NOON_AND_ONE = ["2024-05-01 13:00:00", "2024-05-01 12:00:00"]
+SAME_DAY = ["2024-05-01", "2024-05-01"]
+
+
+@pytest.mark.parametrize("finer", ["time_ms", "server_time", "unix", "visit"])
+@pytest.mark.parametrize("day", ["date", "event_date", "order_date"])
+def test_a_finer_time_of_the_same_days_is_taken(prepared, day, finer):
+    values = NOON_AND_ONE if finer in ("server_time", "visit") else [1_714_568_400_000, 1_714_564_800_000]
+    dataset = prepared(**{day: SAME_DAY, finer: values})
+    assert order(dataset) == ["old", "new"] and dataset.timestamps.tolist() == [1_714_564_800, 1_714_568_400]
+    notes = " ".join(dataset.description["source"]["reading"])
+    assert repr(finer) in notes and repr(day) in notes and "--time-column" in notes
+
+
+def test_days_as_digits_and_times_of_day_as_digits(prepared):
+    columns = {"date": ["20240501"] * 2, "hourmin": [1300, 1200]}
+    with pytest.raises(DataError, match=r"hourmin.*--time-column"):
+        prepared(**columns)
+    dataset = prepared(**columns, time_ms=[1_714_568_400_000, 1_714_564_800_000])
+    assert order(dataset) == ["old", "new"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"received_at": ["2024-05-09 13:00:00", "2024-05-08 12:00:00"]},
+        {"received_at": ["2024-05-01 13:00:00", ""]},
+        {"updated_at": NOON_AND_ONE},
+    ],
+)
+def test_a_finer_time_of_other_days_or_with_gaps_is_not_taken(prepared, other):
+    dataset = prepared(date=SAME_DAY, **other)
+    assert dataset.timestamps.tolist() == [1_714_521_600] * 2
+    assert repr(next(iter(other))) in " ".join(dataset.description["source"]["reading"])
+
+
+@pytest.mark.parametrize(("taken", "other"), [("order_date", "delivery_date"), ("created_at", "updated_at")])
+def test_another_time_is_named_with_the_one_that_is_taken(prepared, taken, other):
+    dataset = prepared(**{other: DATES[::-1], taken: DATES})
+    assert order(dataset) == ["old", "new"]
+    assert any(repr(taken) in note and repr(other) in note for note in dataset.description["source"]["reading"])
