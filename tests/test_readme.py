@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from campaigns.run import find_campaigns
 from command_lines import lightrec_lines, parsed, shell_lines
 from mini_bundle import write_bundle
 
@@ -55,12 +56,20 @@ def test_every_linked_file_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/teachers.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/teachers.md", "docs/reliability.md"])
 def test_every_table_comes_from_the_stored_rows(file):
     from lightrec.benchmarks.readme_tables import fill_tables
 
     text = (ROOT / file).read_text(encoding="utf-8")
     assert "<!-- table:" in text and fill_tables(text, ROOT / "benchmarks" / "results") == text
+
+
+def test_every_test_that_the_promises_name_exists():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    assert {name for name in re.findall(r"test_\w+\.py", text)} - files == set()
+    campaigns = set(re.findall(r"`([a-z-]+)`", " ".join(re.findall(r"campaigns? [^;|.]*", text))))
+    assert campaigns == {campaign.name for campaign in find_campaigns().values()}
 
 
 def test_the_python_code_runs_in_order(tmp_path):
