@@ -85,7 +85,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _is_row(row: dict[str, Any]) -> bool:
     """Whether a row has a kind, and what no row of that kind is without."""
     kind = row.get("kind")
-    needed = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
+    needed: dict[str, Any] = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
     return all(isinstance(row.get(name), wanted) for name, wanted in needed.items())
 
 

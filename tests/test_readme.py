@@ -67,7 +67,7 @@ def test_every_table_comes_from_the_stored_rows(file):
 def test_every_test_that_the_promises_name_exists():
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     files = {path.name for path in (ROOT / "tests").rglob("*.py")}
-    assert {name for name in re.findall(r"test_\w+\.py", text)} - files == set()
+    assert set(re.findall(r"test_\w+\.py", text)) - files == set()
     campaigns = set(re.findall(r"`([a-z-]+)`", " ".join(re.findall(r"campaigns? [^;|.]*", text))))
     assert campaigns == {campaign.name for campaign in find_campaigns().values()}
 

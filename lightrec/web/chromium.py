@@ -143,7 +143,8 @@ def _opened(command: str, server: _Server, scratch: Path, sandbox: bool) -> tupl
     log = scratch / "log"
     with log.open("wb") as file, _running(words, file, scratch) as process:
         posted = _posted(server, process)
-    return posted and json.loads(posted), log.read_text(encoding="utf-8", errors="replace")
+    answer = None if posted is None else json.loads(posted)
+    return answer, log.read_text(encoding="utf-8", errors="replace")
 
 
 def _posted(server: _Server, process: subprocess.Popen[bytes]) -> bytes | None:
