@@ -30,7 +30,7 @@ from lightrec.errors import DataError
 from lightrec.files import json_text, new_file
 from lightrec.runtime.doctor import diagnose
 
-NEEDED = {
+NEEDED: dict[str, dict[str, type]] = {
     "speed": {"variant": str, "bundle": str, "data": dict, "latency_ms": dict},
     "quality": {"label": str, "metrics": dict},
     "absent": {"variant": str, "reason": str},
@@ -85,7 +85,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _is_row(row: dict[str, Any]) -> bool:
     """Whether a row has a kind, and what no row of that kind is without."""
     kind = row.get("kind")
-    needed: dict[str, Any] = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
+    needed: dict[str, type] = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
     return all(isinstance(row.get(name), wanted) for name, wanted in needed.items())
 
 
