@@ -11,9 +11,13 @@ from lightrec.errors import DataError
 
 NO_ID = (
     *("NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "NaT", "None", "none", "null", "NULL", "Null", "\\N"),
-    *('""', "''"),
+    *('""', "''", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!"),
 )
 """Texts that programs write where there is no id."""
+ROUNDED = r"^\d([.,]\d+)?[eE]\+\d{2,}$"
+"""How spreadsheets write a number that is too long for its cell: 1.23457E+12."""
+PAST_EXACT = r"^\d{15}0+$"
+"""Spreadsheets keep 15 digits of a number and make zeros of the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,7 @@ def read_ids(column: pl.Series, file: str, *, keep: bool = False) -> Ids:
         keep: keep texts such as "None" and "NA" as ids; empty ones are never ids.
 
     Raises:
-        DataError: if the column is of a type that holds no ids.
+        DataError: if the column is of a type that holds no ids, or a spreadsheet has rounded them.
     """
     notes = []
     if column.dtype.is_float():
@@ -51,11 +55,28 @@ def read_ids(column: pl.Series, file: str, *, keep: bool = False) -> Ids:
         notes.append(f"Spaces around {changed:,} ids in column {column.name!r} of {file} were left out.")
     missing = ["", *(() if keep else NO_ID)]
     values = pl.DataFrame({"id": trimmed}).select(pl.when(~pl.col("id").is_in(missing)).then(pl.col("id")).alias("id"))
+    if column.dtype == pl.String and not keep:
+        _refuse_rounded(values["id"], column.name, file)
+    if values["id"].n_unique() > 2 and values["id"].str.contains(PAST_EXACT).all():
+        notes.append(
+            f"Every id in column {column.name!r} of {file} has zeros after its 15th digit, as spreadsheets write ids "
+            "that they have rounded: export the column as text if different ids became one."
+        )
     if column.dtype == pl.String and _all_floats(values["id"]):
         notes.append(
             f"Every id in column {column.name!r} of {file} ends in .0, as floats do: they are kept as they are."
         )
     return Ids(values["id"].alias(column.name), tuple(notes))
+
+
+def _refuse_rounded(ids: pl.Series, name: str, file: str) -> None:
+    rounded = ids.filter(ids.str.contains(ROUNDED).fill_null(False))
+    if len(rounded):
+        raise DataError(
+            f"Column {name!r} of {file} holds {rounded[0]!r} ({len(rounded):,} such rows), a number that a "
+            "spreadsheet has rounded, so that different ids became one: format the column as text before the ids are "
+            "entered or imported, and save the file again; if these are real ids, keep them with --keep-na-ids."
+        )
 
 
 def note_missing(column: pl.Series, file: str, what: str) -> str:

@@ -264,6 +264,8 @@ def _keys(file: str, path: Path, error: BaseException) -> list[str]:
 
 
 def _why_invalid(line: str) -> str:
+    if line.startswith("\ufeff"):
+        return "not valid JSON: it starts with a byte order mark, as files that were joined do, so remove it there"
     constant = next((one for one in ("NaN", "Infinity") if one in line), None)
     return "not valid JSON" + (f" (write null in place of {constant})" if constant else "")
 

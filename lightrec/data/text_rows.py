@@ -110,8 +110,9 @@ def _split(lines: pl.LazyFrame, separator: str, names: Sequence[str]) -> pl.Lazy
 
 
 def _tidy(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Without spaces around values; an empty value is null."""
-    text = pl.all().str.strip_chars()
+    """Without spaces around values, nor the mark of a file that was joined to another; an empty value is null."""
+    first, *others = frame.collect_schema().names()
+    text = [pl.col(first).str.strip_chars_start(MARK).str.strip_chars(), pl.col(others).str.strip_chars()]
     return frame.select(text).select(pl.when(pl.all() != "").then(pl.all()))
 
 
@@ -173,15 +174,15 @@ def _try_dialect(
     ):
         writer = csv.writer(target, lineterminator="\n")
         try:
-            for rows in _batches(csv.reader(source, delimiter=separator, strict=True, **dialect)):
+            lines = (line.removeprefix(MARK) for line in source)
+            for rows in _batches(csv.reader(lines, delimiter=separator, strict=True, **dialect)):
                 if set(map(len, rows)) != {width}:
                     place = next(place for place, row in enumerate(rows) if len(row) != width)
                     what = "the header" if header else "the first row"
                     return f"{_row(done + place, header)} has {len(rows[place])} fields, {what} {width}", 0
                 first = first or rows[0]
-                again = next((row for row in (first, [MARK + first[0], *first[1:]]) if row in rows[not done :]), None)
-                if header and again is not None:
-                    raise _repeated(file, done + rows.index(again, not done))
+                if header and first in rows[not done :]:
+                    raise _repeated(file, done + rows.index(first, not done))
                 writer.writerows(rows[1:] if header and not done else rows)
                 done += len(rows)
         except csv.Error:

@@ -43,6 +43,20 @@ def test_what_was_decided_is_said():
     assert "e.csv has no user in column 'u' of 4 rows (" in told and "NA 2" in told and "empty 2" in told
 
 
+@pytest.mark.parametrize("text", ["1.23457E+12", "1,23457E+12", "1E+15", "1.2e+10"])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(text):
+    column = pl.Series("customer", ["7", text, text])
+    with pytest.raises(DataError, match=r"'customer' of a\.csv holds .*2 such rows.*as text.*--keep-na-ids"):
+        read_ids(column, "a.csv")
+    assert read_ids(column, "a.csv", keep=True).values.to_list() == ["7", text, text]
+
+
+def test_ids_whose_last_digits_a_spreadsheet_has_made_zeros_are_noted():
+    rounded = [f"{number}0" for number in (123456789012345, 123456789012346, 123456789012347)]
+    assert "15th digit" in read_ids(pl.Series("u", rounded), "a").notes[0]
+    assert read_ids(pl.Series("u", [*rounded, "1234567890123451"]), "a").notes == ()
+
+
 @pytest.mark.parametrize("values", [[1.5], [2.0**53], [True], [[1]], [{"a": 1}], [b"\xff"], [Decimal("1.5")]])
 def test_types_and_numbers_that_are_no_ids_are_refused(values):
     with pytest.raises(DataError, match=r"Column 'u' of a has type"):

@@ -318,3 +318,11 @@ def test_names_with_wildcards_are_plain_names(tmp_path):
         assert rows(table(tmp_path / name, text(","))) == ROWS
         assert rows(table(tmp_path / name, text("::"))) == ROWS
         assert rows(table(tmp_path / name, '{"user": 1}\n')) == [("1",)]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_mark_of_a_joined_file_is_no_part_of_an_id(tmp_path, quote):
+    line = f"{quote}7{quote},{quote}a{quote},978300760\n"
+    joined = "\ufeff" + line + line + "\ufeff" + line
+    read = table(tmp_path / "a.csv", joined, ReadOptions(columns=("user", "item", "time")))
+    assert rows(read) == [("7", "a", "978300760")] * 3
