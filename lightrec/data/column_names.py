@@ -14,7 +14,7 @@ USERS = (
     *("visitorid", "visitor", "fullvisitorid", "accountid", "personid", "playerid", "buyerid", "shopperid"),
     *("reviewerid", "reviewer", "raterid", "readerid", "listenerid", "viewerid", "subscriberid", "cookieid"),
     *("userpseudoid", "domainuserid", "idvisitor", "householdkey", "householdid", "anonymousid", "deviceid"),
-    *("profileid", "steamid", "msno"),
+    *("profileid", "steamid", "msno", "distinctid"),
 )
 """Names of users, most telling first."""
 
@@ -31,7 +31,7 @@ ITEMS = (
     *("isbn13", "newsid", "trackid", "songid", "musicbrainztrackid", "trackuri", "artistid", "musicbrainzartistid"),
     *("albumid", "gameid", "appid", "businessid", "placeid", "venueid", "poiid", "locationid", "hotelid", "cityid"),
     *("restaurantid", "recipeid", "courseid", "jobid", "postid", "contentid", "documentid", "docid", "adid"),
-    *("offerid", "listingid", "animeid", "beerid", "podcastid", "materialid"),
+    *("offerid", "listingid", "animeid", "beerid", "podcastid", "episodeid", "materialid"),
     *("track", "song", "artist", "book", "game", "video", "article"),
 )
 """Names of items, most telling first."""
@@ -82,11 +82,25 @@ OTHER_TIME_PARTS = (
 
 ITEM_WORDS = {
     *("item", "product", "track", "movie", "film", "book", "game", "video", "article", "sku", "asin", "song", "ad"),
+    *("episode", "podcast", "venue", "place", "poi", "hotel", "recipe", "course", "news", "question", "feed", "photo"),
+    *("post", "job", "restaurant", "repo", "artist", "album", "hero", "url", "page", "content", "mbid"),
 }
 USER_WORDS = {
-    *("user", "customer", "client", "member", "visitor", "account", "person", "email", "player", "uuid", "buyer"),
+    *("user", "customer", "client", "member", "visitor", "account", "person", "email", "player", "buyer"),
+    *("listener", "viewer", "reader", "reviewer", "shopper", "subscriber", "actor", "login", "uuid"),
 }
 """Words of columns that are proposed where none is recognised."""
+
+FOREIGN_USERS = (
+    *("kunde", "benutzer", "nutzer", "utilisateur", "acheteur", "usuario", "usuário", "cliente", "utente", "klant"),
+    *("gebruiker", "klient", "użytkownik", "kullanıcı", "müşteri", "kund", "bruker", "пользовател", "клиент"),
+    *("покупател", "用户", "客户", "会员", "会員", "顧客", "ユーザ", "사용자", "고객"),
+)
+FOREIGN_ITEMS = (
+    *("artikel", "produkt", "produit", "producto", "artículo", "articulo", "prodotto", "produto", "ürün", "товар"),
+    *("продукт", "商品", "产品", "物品", "製品", "상품", "제품"),
+)
+"""Parts of names in other languages, proposed in the same way."""
 
 ORDER_NAMES = (
     *("ordernumber", "addtocartorder", "position", "pos", "rank", "step", "seq", "sequence", "sequenceid", "seqno"),

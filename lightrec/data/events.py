@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lightrec.data.columns import ColumnFlags, choose_item, choose_user
+from lightrec.data.columns import ColumnFlags
 from lightrec.data.conditions import Condition, parse_condition, rows_that_hold
 from lightrec.data.frames import pl
 from lightrec.data.ids import note_missing, number, read_ids
 from lightrec.data.readers import Table
+from lightrec.data.roles import choose_roles
 from lightrec.data.shapes import one_event_a_row
-from lightrec.data.time_columns import TimeChoice, choose_time
+from lightrec.data.time_columns import TimeChoice
 from lightrec.data.times import Times, parse_times, with_clock
 from lightrec.errors import DataError
 
@@ -91,11 +92,7 @@ def read_events(table: Table, options: EventOptions) -> Log:
         DataError: for a column that is missing or unclear, and for values that cannot be read.
         ConfigError: for a condition or a format of times that is none.
     """
-    flags = options.flags
-    user = choose_user(flags.user, table.columns, table.file)
-    item = choose_item(flags.item, table.columns, table.file)
-    time = choose_time(table, flags.time, [user.column, item.column], options.order_only)
-    _require_distinct(user.column, item.column, time.column, table.file)
+    user, item, time = choose_roles(table, options.flags, options.order_only)
     conditions = [parse_condition(text, table.columns, table.file) for text in options.where]
     columns = [user.column, item.column, time.column, time.clock, *(each.column for each in conditions)]
     frame = table.read([column for column in columns if column is not None])
@@ -111,7 +108,10 @@ def read_events(table: Table, options: EventOptions) -> Log:
         if missing.any():
             notes.append(note_missing(chosen[ids.values.name].filter(missing), table.file, what))
     if not known.any():
-        raise DataError(f"No row of {table.file} has both a user ({user.column!r}) and an item ({item.column!r}).")
+        raise DataError(
+            f"No row of {table.file} has both a user ({user.column!r}) and an item ({item.column!r}): "
+            "name other columns with --user-column or --item-column."
+        )
     kept = chosen.filter(known)
     times, time = _times(kept, time, table, options)
     user_places, user_ids = number(users.values.filter(known))
@@ -161,11 +161,3 @@ def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: Event
     if choice.clock is None:
         return times, choice
     return with_clock(times, frame[choice.clock], table.file, rows), choice
-
-
-def _require_distinct(user: str, item: str, time: str | None, file: str) -> None:
-    if user == item or time in (user, item):
-        raise DataError(
-            f"One column of {file} cannot be two things (user {user!r}, item {item!r}, time {time!r}): "
-            "name others with --user-column, --item-column and --time-column."
-        )

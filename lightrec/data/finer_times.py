@@ -46,7 +46,9 @@ def _seconds(table: Table, column: str) -> np.ndarray | None:
     """float64: the times of a sample of rows, NaN where there is none; None if some cannot be read as dates."""
     values = table.read([column])[column]
     sample = values.gather(np.unique(np.linspace(0, len(values) - 1, SAMPLE).astype(int)))
-    given = pl.Series([not is_missing(value) for value in sample], dtype=pl.Boolean)
+    given = sample.is_not_null()
+    if sample.dtype == pl.String:
+        given = pl.Series([not is_missing(value) for value in sample], dtype=pl.Boolean)
     try:
         times = parse_times(sample.filter(given), table.file)
     except DataError:

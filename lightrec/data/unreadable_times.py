@@ -71,6 +71,16 @@ def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
     )
 
 
+def the_format(values: pl.Series) -> str | None:
+    """The one format with day or month first that reads every text of a column; None if none or both do."""
+    if values.dtype != pl.String:
+        return None
+    texts = values.str.strip_chars()
+    texts = texts.filter(pl.Series([not is_missing(value) for value in texts], dtype=pl.Boolean))
+    formats = _fitting_formats(texts, texts[0]) if len(texts) else []
+    return formats[0] if len(formats) == 1 else None
+
+
 def mend_missing(name: str) -> str:
     """How to mend rows without a time."""
     return f"fill in the times, or leave those rows out with --where {name + '!='!r}"

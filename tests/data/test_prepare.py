@@ -261,7 +261,7 @@ def test_ids_can_be_reused_in_place(tmp_path):
         (
             "name,item_id\n a,b",
             None,
-            r"recognised as the user \(its columns: name, item_id\): name it with --user-column",
+            r"recognised as the user \(its columns: name, item_id\): name it with --user-column NAME.*--items",
         ),
         ("user_id,thing\n a,b", None, "--item-column"),
         ("user_id,item_id\n a,\n ,b", None, r"No row of e\.csv has both a user \('user_id'\)"),
