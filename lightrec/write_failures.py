@@ -70,7 +70,7 @@ def write_failure(error: BaseException, path: Path | None) -> WriteError | None:
     """
     for link in _chain(error):
         number = _number(link)
-        named = getattr(link, "filename", None)
+        named = getattr(link, "filename2", None) or getattr(link, "filename", None)  # of a copy, where it goes
         if path is not None and number in REASONS and (named is None or _belongs(str(named), path)):
             return _sentence(path, number)
         if number in ALWAYS_WRITES:

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -292,6 +293,18 @@ def test_every_failure_of_the_disk_is_a_sentence(tmp_path, number, words):
         except OSError as error:
             raise RuntimeError("the library failed") from error
     assert names(tmp_path) == []
+
+
+def test_a_copy_that_finds_no_room_names_the_destination(tmp_path, small_files):
+    """The error of a copy carries the source first."""
+    source = tmp_path / "source" / "model.onnx"
+    source.parent.mkdir()
+    with source.open("wb") as file:
+        file.truncate(90_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    with pytest.raises(WriteError, match="^[^ ]*/out cannot") as refused, new_folder(tmp_path / "out") as beside:
+        shutil.copy(source, beside / "model.onnx")
+    assert "source" not in str(refused.value)
 
 
 def test_other_errors_pass_as_they_are(tmp_path):
