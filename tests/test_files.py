@@ -302,7 +302,7 @@ def test_a_copy_that_finds_no_room_names_the_destination(tmp_path, small_files):
     with source.open("wb") as file:
         file.truncate(90_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    with pytest.raises(WriteError, match="^[^ ]*/out cannot") as refused, new_folder(tmp_path / "out") as beside:
+    with pytest.raises(WriteError, match=r"^[^ ]*/out cannot") as refused, new_folder(tmp_path / "out") as beside:
         shutil.copy(source, beside / "model.onnx")
     assert "source" not in str(refused.value)
 
