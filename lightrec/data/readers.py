@@ -26,6 +26,7 @@ from lightrec.data.frames import pl
 from lightrec.data.json_files import looks_like_json, read_json
 from lightrec.data.nested import with_fields
 from lightrec.data.options import FORMATS, Part, ReadOptions
+from lightrec.data.other_texts import refuse_other_text
 from lightrec.data.panics import PANIC, quiet_panics
 from lightrec.data.separated import read_separated
 from lightrec.data.sequences import read_sequences
@@ -139,6 +140,8 @@ class _Scratch:
 
 
 def _part(content: Content, options: ReadOptions, scratch: _Scratch, before: Sequence[str]) -> Part:
+    if content.kind == "text" and not (options.format or options.columns or options.separator):
+        refuse_other_text(content.head, content.file)
     kind = options.format or (
         content.kind if content.kind != "text" else "json" if looks_like_json(content.head) else "separated"
     )
