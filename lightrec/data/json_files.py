@@ -17,7 +17,7 @@ from typing import Any
 from lightrec.data.column_names import listed
 from lightrec.data.content import Content
 from lightrec.data.frames import pl
-from lightrec.data.layout import USUAL, plain_name
+from lightrec.data.json_records import Record, find_records
 from lightrec.data.nested import with_fields
 from lightrec.data.options import Part, ReadOptions
 from lightrec.data.panics import PANIC
@@ -26,8 +26,6 @@ from lightrec.errors import DataError
 LONGEST_LITERAL = 1 << 20
 """Characters of a line that are read as a Python literal; a longer one is refused."""
 MOST_COLUMNS = 2_000
-
-Record = dict[str, Any]
 
 
 def read_json(content: Content, options: ReadOptions, new_file: Callable[[], Path]) -> Part:
@@ -74,7 +72,7 @@ def _first_line(path: Path) -> tuple[str, bool]:
 
 def _single(content: Content, new_file: Callable[[], Path], whole: Record) -> tuple[Path, str | None]:
     """A file of one line that is one object: a row, or lists by user."""
-    records, note = _records(whole, content.file)
+    records, note = find_records(whole, content.file)
     return (content.path, None) if records is None else (_copy(content, new_file, map(_dump, records)), note)
 
 
@@ -82,40 +80,10 @@ def _spread(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str |
     """Objects that are written over several lines, one after the other; if it is one, it may hold lists by user."""
     objects = list(_objects(content, content.path.read_text(encoding="utf-8"), 0, array=False))
     if len(objects) == 1:
-        records, note = _records(json.loads(objects[0]), content.file)
+        records, note = find_records(json.loads(objects[0]), content.file)
         if records is not None:
             return _copy(content, new_file, map(_dump, records)), note
     return _copy(content, new_file, iter(objects)), "holds objects that are not written one a line"
-
-
-def _records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]:
-    """The rows in an object that is a table or maps users to their items; None if it is a row itself."""
-    values = list(whole.values())
-    if len(values) == 1 and _all(values[0], dict):
-        return values[0], f"holds its rows in {next(iter(whole))!r}"
-    if values and all(_all(value, dict) for value in values):
-        events = [{"user": key} | event for key, value in whole.items() for event in value]
-        return events, "maps each user to a list of events"
-    if values and all(isinstance(value, dict) for value in values):
-        raise DataError(
-            f"{file} holds one object of objects ({listed(list(whole), 3)}): write one object a row, in "
-            "pandas with to_json(orient='records', lines=True)."
-        )
-    if not values or not all(isinstance(value, list) for value in values):
-        return None, None
-    if any(isinstance(one, dict | list) for value in values for one in value):
-        raise DataError(
-            f"{file} maps names to nested lists ({listed(list(whole), 3)}): write one object an event, as in "
-            '{"user": ..., "item": ..., "time": ...}.'
-        )
-    usual, equal = sum(plain_name(key) in USUAL for key in whole), len(set(map(len, values))) == 1
-    if usual > 1 or (usual and equal):
-        if not equal:
-            lengths = listed([f"{key} {len(value)}" for key, value in whole.items()], 5)
-            raise DataError(f"{file} holds columns of different lengths ({lengths}): give all of them as many values.")
-        rows = [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
-        return rows, "holds one list a column"
-    return [{"user": key, "item": value} for key, value in whole.items()], "maps each user to a list of items"
 
 
 def _array(content: Content) -> Iterator[str]:
@@ -204,10 +172,6 @@ def _starts_with_object(text: str) -> bool:
 
 def _dump(value: Record) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _all(value: Any, kind: type) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, kind) for one in value)
 
 
 def _copy(content: Content, new_file: Callable[[], Path], lines: Iterator[str]) -> Path:

@@ -15,18 +15,20 @@ def with_fields(
 ) -> tuple[pl.LazyFrame, list[str], list[str]]:
     """Make columns of what is nested.
 
-    A list of objects in a log without a column of items becomes one row an object. The field ``id`` of an object in
+    A list of objects in a log without a column of items becomes one row an object, and so does a list of items within
+    these objects. The field ``id`` of an object in
     the column ``user`` becomes a further column ``user.id``.
 
     Returns:
         The frame, its column names and notes.
     """
     notes = []
-    events = _event_list(frame.collect_schema(), names) if options.is_log else None
-    if events is not None:
-        frame, note = _explode(frame, events)
+    events = _event_list(frame.collect_schema(), names) if options.is_log else []
+    while len(events) == 1:
+        frame, note = _explode(frame, events[0])
         names = frame.collect_schema().names()
         notes.append(note)
+        events = _event_list(frame.collect_schema(), names, telling=True)
     fields = {
         dotted: expression
         for name, kind in frame.collect_schema().items()
@@ -38,18 +40,17 @@ def with_fields(
     return frame, [*names, *fields], notes
 
 
-def _event_list(schema: pl.Schema, names: list[str]) -> str | None:
-    """The one column of lists of objects in a log whose items are nowhere else."""
+def _event_list(schema: pl.Schema, names: list[str], telling: bool = False) -> list[str]:
+    """The columns of lists of objects in a log whose items are nowhere else; only those with items if ``telling``."""
     if any(plain_name(name) in ITEMS and not isinstance(schema[name], pl.Struct) for name in names):
-        return None
+        return []
     lists = [name for name in names if _is_event_list(schema[name])]
-    telling = [
+    with_items = [
         name
         for name in lists
         if any(plain_name(field.name) in ITEMS for field in schema[name].inner.fields)  # type: ignore[attr-defined]
     ]
-    found = telling or lists
-    return found[0] if len(found) == 1 else None
+    return with_items if telling else with_items or lists
 
 
 def _is_event_list(kind: Any) -> bool:

@@ -185,3 +185,37 @@ def test_fields_of_objects_are_columns_too(tmp_path):
     assert rows(read, ["user.id", "user.at.city", "item"]) == [("5", "Bonn", "1"), (None, None, "2")]
     pl.DataFrame({"user": [{"id": 5}], "item": [1]}).write_parquet(tmp_path / "a.parquet")
     assert rows(Table(tmp_path / "a.parquet"), ["user.id", "item"]) == [(5, 1)]
+
+
+PAIRS = [("u", "b"), ("u", "a"), ("v", "a")]
+EVENTS = [{"user": user, "item": item} for user, item in PAIRS]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"result": {"rows": EVENTS}},
+        {"took": 1, "hits": {"total": {"value": 3}, "hits": EVENTS}},
+        {"columns": ["user", "item"], "index": [0, 1, 2], "data": [list(pair) for pair in PAIRS]},
+        {f"-K{place}": row for place, row in enumerate(EVENTS)},
+        {
+            "info": {"v": 1},
+            "lists": [
+                {"user": "u", "tracks": [{"pos": 0, "item": "b"}, {"pos": 1, "item": "a"}]},
+                {"user": "v", "tracks": [{"pos": 0, "item": "a"}]},
+            ],
+        },
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_are_found_where_programs_put_them(tmp_path, whole, indent):
+    (tmp_path / "a.json").write_text(json.dumps(whole, indent=indent))
+    read = Table(tmp_path / "a.json")
+    assert read.read(["user", "item"]).rows() == PAIRS
+    assert read.notes
+
+
+def test_lists_of_other_objects_within_events_make_no_further_rows(tmp_path):
+    order = {"user": "u", "lines": [{"what": "a", "discounts": [{"by": 1}, {"by": 2}]}, {"what": "b", "discounts": []}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(order) + "\n")
+    assert Table(tmp_path / "a.jsonl").read(["user", "what"]).rows() == [("u", "a"), ("u", "b")]
