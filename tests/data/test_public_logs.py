@@ -73,6 +73,8 @@ def public_logs() -> Iterator[PublicLog]:
     yield from shops()
     yield from media()
     yield from research()
+    yield from watched_and_heard()
+    yield from visited_and_bought()
 
 
 def movielens() -> Iterator[PublicLog]:
@@ -472,6 +474,193 @@ def research() -> Iterator[PublicLog]:
             )
         },
         "log.json",
+    )
+
+
+def watched_and_heard() -> Iterator[PublicLog]:
+    yield PublicLog(
+        "KuaiRand: a day, a time of day in digits, and milliseconds",
+        {
+            "log_standard.csv": lines(
+                lambda u, i, t: f"{u},{i},{at(t):%Y%m%d},{at(t):%H%M},{seconds(t)}000,1,0,{900 * t}",
+                header="user_id,video_id,date,hourmin,time_ms,is_click,is_like,play_time_ms",
+            )
+        },
+        "log_standard.csv",
+    )
+    yield PublicLog(
+        "KuaiRec",
+        {
+            "big_matrix.csv": lines(
+                lambda u, i, t: f"{u},{i},5838,10867,{at(t):%Y-%m-%d %H:%M:%S}.128,{at(t):%Y%m%d},{seconds(t)}.128,0.5",
+                header="user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio",
+            )
+        },
+        "big_matrix.csv",
+    )
+    playlists = [
+        {
+            "name": "Throwbacks",
+            "pid": u,
+            "modified_at": 1493424000,
+            "tracks": [
+                {
+                    "pos": pos,
+                    "track_uri": f"spotify:track:{i}",
+                    "artist_uri": "spotify:artist:0",
+                    "track_name": TITLES[i],
+                }
+                for pos, i in enumerate(items)
+            ],
+        }
+        for u, items in SEQUENCES.items()
+    ]
+    yield PublicLog(
+        "Spotify Million Playlist",
+        {"mpd.slice.0-999.json": json.dumps({"info": {"slice": "0-999"}, "playlists": playlists}, indent=4)},
+        "mpd.slice.0-999.json --user-column pid --item-column track_uri --order-only",
+        item=lambda i: f"spotify:track:{i}",
+    )
+    plays = [
+        {
+            "ts": f"{at(t):%Y-%m-%dT%H:%M:%SZ}",
+            "username": f"u{u}",
+            "ms_played": 9,
+            "spotify_track_uri": f"spotify:track:{i}",
+        }
+        for u, i, t in EVENTS
+    ]
+    yield PublicLog(
+        "Spotify, extended streaming history",
+        {"Streaming_History_Audio.json": json.dumps(plays, indent=2)},
+        "Streaming_History_Audio.json --item-column spotify_track_uri",
+        user=lambda u: f"u{u}",
+        item=lambda i: f"spotify:track:{i}",
+    )
+    yield PublicLog(
+        "LFM-2b",
+        {
+            "listening_events.tsv": lines(
+                lambda u, i, t: f"{u}\t{i}\t77\t{at(t):%Y-%m-%d %H:%M:%S}",
+                header="user_id\ttrack_id\talbum_id\ttimestamp",
+            )
+        },
+        "listening_events.tsv --item-column track_id",
+    )
+    yield PublicLog(
+        "MovieTweetings",
+        {"ratings.dat": lines(lambda u, i, t: f"{u + 1}::011161{i}::8::{seconds(t)}")},
+        "ratings.dat --columns user,item,rating,time",
+        user=lambda u: str(u + 1),
+        item=lambda i: f"011161{i}",
+    )
+    yield PublicLog(
+        "Twitch",
+        {"100k_a.csv": lines(lambda u, i, t: f"{u + 1},3384747{t},streamer{i},{t},{t + 2}")},
+        "100k_a.csv --columns user,stream,item,time,stop",
+        user=lambda u: str(u + 1),
+        item=lambda i: f"streamer{i}",
+    )
+
+
+def visited_and_bought() -> Iterator[PublicLog]:
+    yield PublicLog(
+        "Foursquare, New York and Tokyo",
+        {
+            "dataset_TSMC2014_NYC.txt": lines(
+                lambda u, i, t: (
+                    f"{u}\t49bbd6c0f96{i}\t4bf58\tCafé\t40.7\t-74.0\t-240\t{at(t):%a %b %d %H:%M:%S +0000 %Y}"
+                )
+            ).encode("latin-1")
+        },
+        "dataset_TSMC2014_NYC.txt --columns user,item,category,name,latitude,longitude,offset,time",
+        item=lambda i: f"49bbd6c0f96{i}",
+    )
+    yield PublicLog(
+        "Globo.com, clicks",
+        {
+            "clicks_hour_000.csv": lines(
+                lambda u, i, t: f"{u},150682812500{t},{seconds(0)}000,2,{157500 + i},{seconds(t)}000,4",
+                header="user_id,session_id,session_start,session_size,click_article_id,click_timestamp,click_environment",
+            )
+        },
+        "clicks_hour_000.csv --item-column click_article_id",
+        item=lambda i: str(157500 + i),
+    )
+    yield PublicLog(
+        "Adressa",
+        {
+            "one_week.jsonl": json_lines(
+                {"eventId": t, "time": seconds(t), "userId": f"cx:{u}", "id": f"{i}f9a", "activeTime": 3}
+                for u, i, t in EVENTS
+            )
+        },
+        "one_week.jsonl --item-column id",
+        user=lambda u: f"cx:{u}",
+        item=lambda i: f"{i}f9a",
+    )
+    yield PublicLog(
+        "GitHub Archive",
+        {
+            "2015-01-01-15.json.gz": gzip.compress(
+                json_lines(
+                    {
+                        "id": str(t),
+                        "type": "WatchEvent",
+                        "actor": {"id": u, "login": f"login{u}"},
+                        "repo": {"id": 70 + i, "name": f"owner/repo{i}"},
+                        "created_at": f"{at(t):%Y-%m-%dT%H:%M:%SZ}",
+                    }
+                    for u, i, t in EVENTS
+                ).encode()
+            )
+        },
+        "2015-01-01-15.json.gz --user-column actor.login --item-column repo.name",
+        user=lambda u: f"login{u}",
+        item=lambda i: f"owner/repo{i}",
+    )
+    yield PublicLog(
+        "Ta-Feng",
+        {
+            "ta_feng_all_months_merged.csv": lines(
+                lambda u, i, t: f'"{on(t):%m/%d/%Y}","0110490{u}","45-49","115","110411","471016300{i}","24","1","30"',
+                header="TRANSACTION_DT,CUSTOMER_ID,AGE_GROUP,PIN_CODE,PRODUCT_SUBCLASS,PRODUCT_ID,AMOUNT,ASSET,SALES_PRICE",
+            )
+        },
+        "ta_feng_all_months_merged.csv --time-format %m/%d/%Y",
+        user=lambda u: f"0110490{u}",
+        item=lambda i: f"471016300{i}",
+    )
+    yield PublicLog(
+        "Dunnhumby, The Complete Journey: days are numbers",
+        {
+            "transaction_data.csv": lines(
+                lambda u, i, t: f"{2375 + u},2698485{t},{t},{1004900 + i},1,1.39,364,-0.6,1631,1,0,0",
+                header="household_key,BASKET_ID,DAY,PRODUCT_ID,QUANTITY,SALES_VALUE,STORE_ID,RETAIL_DISC,TRANS_TIME,"
+                "WEEK_NO,COUPON_DISC,COUPON_MATCH_DISC",
+            )
+        },
+        "transaction_data.csv --time-column DAY",
+        user=lambda u: str(2375 + u),
+        item=lambda i: str(1004900 + i),
+    )
+    yield PublicLog(
+        "Google Analytics 4, as BigQuery exports it",
+        {
+            "events.jsonl": json_lines(
+                {
+                    "event_date": f"{at(t):%Y%m%d}",
+                    "event_timestamp": f"{seconds(t)}000000",
+                    "event_name": "view_item",
+                    "user_pseudo_id": f"{u}.123",
+                    "items": [{"item_id": f"I{i}", "item_name": TITLES[i], "price": 1.5}],
+                }
+                for u, i, t in EVENTS
+            )
+        },
+        "events.jsonl",
+        user=lambda u: f"{u}.123",
+        item=lambda i: f"I{i}",
     )
 
 
