@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Prepare, fetch and describe data sets.", no_args_is_help=True, rich_markup_mode="markdown")
 
 NameOption = Annotated[
-    str | None, typer.Option("--name", help="Name of the data set; the folder's if left out.", show_default=False)
+    str | None, typer.Option("--name", help="Name of the data set; by default that of the folder.", show_default=False)
 ]
 KCoreOption = Annotated[
     int, typer.Option("--k-core", help="Keep users and items with at least this many events; 0 keeps all.", min=0)
@@ -24,19 +24,22 @@ RepeatsOption = Annotated[
     bool, typer.Option("--drop-repeats/--keep-repeats", help="Drop an event that repeats the item just before it.")
 ]
 OrderOption = Annotated[
-    bool, typer.Option("--order-only", help="The times are positions, not times: keep their order alone.")
+    bool, typer.Option("--order-only", help="The times are positions, or there are none: only the order counts.")
 ]
 ReuseOption = Annotated[
     Path | None,
-    typer.Option("--reuse-ids", help="An earlier prepared data set whose item indices stay.", show_default=False),
+    typer.Option("--reuse-ids", help="Prepared data set whose item indices are kept.", show_default=False),
 ]
 
 
-FORMATS = "separated, json, parquet, sequences (lines of: user item item ...) or sessions (lines of: item item ...)."
+FORMATS = (
+    "Format of the file: separated, json, parquet, sequences (lines of: user item item ...) or sessions (lines of: "
+    "item item ...)."
+)
 
 
 def _column(flag: str, help: str) -> typer.models.OptionInfo:
-    return typer.Option(flag, help=help, show_default=False, rich_help_panel="Columns without a usual name")
+    return typer.Option(flag, help=help, show_default=False, rich_help_panel="Columns that are not recognised")
 
 
 def _reading(flag: str, help: str) -> typer.models.OptionInfo:
@@ -54,44 +57,51 @@ def prepare_command(
         ),
     ],
     out: OutOption,
-    items: Annotated[Path | None, typer.Option("--items", help="File of item texts.", show_default=False)] = None,
+    items: Annotated[
+        Path | None, typer.Option("--items", help="File of the items and their texts.", show_default=False)
+    ] = None,
     name: NameOption = None,
     k_core: KCoreOption = 5,
     drop_repeats: RepeatsOption = True,
     order_only: OrderOption = False,
     reuse_ids: ReuseOption = None,
-    user_column: Annotated[str | None, _column("--user-column", "Whose event.")] = None,
-    item_column: Annotated[str | None, _column("--item-column", "Which item, in both files.")] = None,
-    time_column: Annotated[str | None, _column("--time-column", "When.")] = None,
+    user_column: Annotated[str | None, _column("--user-column", "Column of the users.")] = None,
+    item_column: Annotated[str | None, _column("--item-column", "Column of the items, in both files.")] = None,
+    time_column: Annotated[str | None, _column("--time-column", "Column of the times.")] = None,
     time_format: Annotated[
         str | None,
-        _column("--time-format", 'Of the times: "%d/%m/%Y %H:%M", seconds, milliseconds, days, positions, ...'),
+        _column(
+            "--time-format", 'Format or unit of the times: "%d/%m/%Y %H:%M", seconds, milliseconds, days, positions.'
+        ),
     ] = None,
-    text_column: Annotated[list[str] | None, _column("--text-column", "The title, then more; repeatable.")] = None,
+    text_column: Annotated[
+        list[str] | None, _column("--text-column", "Column of the item texts, the title first; repeatable.")
+    ] = None,
     items_id_column: Annotated[
-        str | None, _column("--items-id-column", "Which item, in the items file, if it has another name there.")
+        str | None, _column("--items-id-column", "Column of the ids in the items file, if it has another name there.")
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             "--where",
-            help='Only rows for which this holds: "event=view|cart", "rating>=4", "time!=" (has a time); repeatable.',
+            help='Keep the rows that match: "event=view|cart", "rating>=4", "time!=" (there is a time); repeatable.',
             show_default=False,
         ),
     ] = None,
     keep_na_ids: Annotated[
-        bool, typer.Option("--keep-na-ids", help="NA, None, null, ... are real ids; otherwise such rows are left out.")
+        bool,
+        typer.Option("--keep-na-ids", help="Keep rows whose id is NA, None, null, ...; otherwise they are left out."),
     ] = False,
-    separator: Annotated[str | None, _reading("--separator", "Between values: , ; tab space :: ...")] = None,
-    encoding: Annotated[str | None, _reading("--encoding", "Of the text: utf-8, latin-1, cp1251, ...")] = None,
+    separator: Annotated[str | None, _reading("--separator", "What separates the values: , ; tab space :: ...")] = None,
+    encoding: Annotated[str | None, _reading("--encoding", "Encoding of the text: utf-8, latin-1, cp1251, ...")] = None,
     columns: Annotated[
-        str | None, _reading("--columns", "Names for a file without a header: user,item,rating,time.")
+        str | None, _reading("--columns", "Column names of a file without a header: user,item,rating,time.")
     ] = None,
     format: Annotated[str | None, _reading("--format", FORMATS)] = None,
-    items_separator: Annotated[str | None, _reading("--items-separator", "The same for the items file.")] = None,
-    items_encoding: Annotated[str | None, _reading("--items-encoding", "The same for the items file.")] = None,
+    items_separator: Annotated[str | None, _reading("--items-separator", "Separator of the items file.")] = None,
+    items_encoding: Annotated[str | None, _reading("--items-encoding", "Encoding of the items file.")] = None,
     items_columns: Annotated[
-        str | None, _reading("--items-columns", "The same for the items file: item,title,genres.")
+        str | None, _reading("--items-columns", "Column names of an items file without a header: item,title,genres.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

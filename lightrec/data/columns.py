@@ -31,15 +31,15 @@ class ColumnFlags:
     """Columns named by the user; what is left out is recognised by its usual name."""
 
     user: str | None = None
-    """Of the interactions: whose event (``--user-column``)."""
+    """Column of the users in the interactions (``--user-column``)."""
     item: str | None = None
-    """Of both files: which item (``--item-column``)."""
+    """Column of the items in both files (``--item-column``)."""
     time: str | None = None
-    """Of the interactions: when (``--time-column``)."""
+    """Column of the times in the interactions (``--time-column``)."""
     text: tuple[str, ...] = ()
-    """Of the items: the title first, then what is joined to it (``--text-column``, repeatable)."""
+    """Columns of the items' texts, the title first (``--text-column``, repeatable)."""
     items_id: str | None = None
-    """Of the items: which item, if the column has another name there (``--items-id-column``)."""
+    """Column of the ids in the items file, if it has another name there (``--items-id-column``)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ class ReadOptions:
     separator: str | None = None
     """Between the values of a row: one or more characters, or ``"tab"`` or ``"space"`` (``--separator``)."""
     encoding: str | None = None
-    """Of the text, by any name that Python knows (``--encoding``)."""
+    """Encoding of the text, by any name that Python knows (``--encoding``)."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a file without a header, in order (``--columns``)."""
     format: str | None = None
