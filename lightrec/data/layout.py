@@ -16,6 +16,8 @@ from lightrec.errors import ConfigError
 
 SAMPLE = 200
 """Lines that are looked at."""
+MOST_TITLES = 12
+"""Lines among which a header below titles is looked for."""
 SEPARATORS = ("\t", "\x01", "::", ",", ";", "|", " ")
 """Recognised by themselves; a space means a run of white space."""
 SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
@@ -74,8 +76,8 @@ def recognise_layout(head: str, separator: str | None, quotes: bool, width: int 
 def find_preamble(head: str) -> tuple[int, str | None]:
     """How many lines before the table are none of it, and the separator that one of them names.
 
-    These are ``sep=;``, as spreadsheets write it, and comments: lines that start with a hash or percent sign and a
-    space, before others that do not.
+    These are ``sep=;``, as spreadsheets write it; comments: lines that start with a hash or percent sign and a space,
+    before others that do not; and titles: lines above a header of usual names that have fewer values than it.
     """
     lines = head.split("\n")
     named = re.fullmatch(r"sep=(.)\s*", lines[0])
@@ -83,8 +85,18 @@ def find_preamble(head: str) -> tuple[int, str | None]:
         return 1, named[1]
     comments = sum(1 for _ in itertools.takewhile(lambda line: re.match(r"([#%]+(\s|$))|\s*$", line), lines))
     if comments in (0, len(lines)) or not any(line[:1] in "#%" for line in lines[:comments] if line.strip()):
-        return 0, None
+        return _titles(lines), None
     return comments, None
+
+
+def _titles(lines: Sequence[str]) -> int:
+    """How many lines of titles are above the header, as reports have them."""
+    values = [re.split(r"[,;|\t]", line.strip().strip('"')) for line in lines[:MOST_TITLES]]
+    usual = [sum(plain_name(value) in USUAL for value in row) for row in values]
+    header = next((place for place, count in enumerate(usual) if count > 1), 0)
+    filled = [sum(bool(value.strip(' "')) for value in row) for row in values]
+    titles = filled[:header]
+    return header if any(titles) and all(count < min(filled[header], 3) for count in titles) else 0
 
 
 def split_lines(head: str, layout: Layout, limit: int = SAMPLE) -> list[list[str]]:
@@ -148,6 +160,7 @@ def propose_names(rows: Sequence[Sequence[str]], items: bool) -> str:
     if rating is not None:
         names[rating] = "rating"
         free.remove(rating)
+    free = [place for place in free if not _are_numbered(columns[place])]
     ids = [place for place in free if not any(re.fullmatch(r"-?\d+\.\d+", value) for value in columns[place])]
     for place, role in zip(ids, ("user", "item"), strict=False):
         names[place] = role
@@ -236,6 +249,12 @@ def _measure(value: str) -> bool:
 def _all_match(pattern: re.Pattern[str], values: Sequence[str]) -> bool:
     given = [value for value in values if value]
     return bool(given) and all(map(pattern.fullmatch, given))
+
+
+def _are_numbered(values: Sequence[str]) -> bool:
+    """Whether values count the rows, as 1, 2, 3 do."""
+    numbers = [int(value) for value in values if re.fullmatch(r"\d{1,12}", value)]
+    return len(numbers) == len(values) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def _are_ratings(values: Sequence[str]) -> bool:

@@ -326,3 +326,30 @@ def test_the_mark_of_a_joined_file_is_no_part_of_an_id(tmp_path, quote):
     joined = "\ufeff" + line + line + "\ufeff" + line
     read = table(tmp_path / "a.csv", joined, ReadOptions(columns=("user", "item", "time")))
     assert rows(read) == [("7", "a", "978300760")] * 3
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Report of the shop,,\n",
+        "Report\n\n",
+        '"Report, weekly",,\nGenerated 2015-03-07,,\n,,\n',
+        "Orders\nfrom;2015-03-07\n",
+    ],
+)
+def test_titles_above_the_header_are_no_rows(tmp_path, above):
+    read = table(tmp_path / "a.csv", above + text(","))
+    assert read.columns == NAMES and rows(read) == ROWS
+    assert "starts with" in read.notes[0]
+
+
+def test_rows_above_a_header_are_never_left_out(tmp_path):
+    lines = "1,a,978300760\n2,b,978302109\n"
+    with pytest.raises(DataError, match=r"a\.csv has no header"):
+        table(tmp_path / "a.csv", lines + text(","))
+
+
+def test_numbers_of_rows_are_not_proposed_as_users(tmp_path):
+    lines = "".join(f"{row}\tU{row % 2}\t2019-11-11 10:00:0{row}\tN{row}\n" for row in range(1, 9))
+    with pytest.raises(DataError, match="--columns column_1,user,time,item"):
+        table(tmp_path / "a.tsv", lines)
