@@ -135,6 +135,8 @@ def _add_trials(
     """Run the trials that are missing, and keep their rows in ``rows`` and on the disk."""
     out = run.path
     settings = _with_rate(settings, Dataset.open(data))
+    if rows:  # a kill between the two files leaves best.toml older than trials.jsonl
+        _write_best(out, settings, rows)
     for number in range(len(rows), trials):
         parameters = _suggest(rows, space, settings, sampler)
         try:
@@ -146,8 +148,13 @@ def _add_trials(
         rows.append({"trial": number, "parameters": parameters, **found})
         write_text(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         _keep_best(out, rows)
-        write_text(out / "best.toml", to_toml(to_mapping(_with(settings, _best(rows)["parameters"]))))
+        _write_best(out, settings, rows)
         reporter.note(_sentence(rows[-1], trials))
+
+
+def _write_best(out: Path, settings: StudentSettings, rows: list[dict[str, Any]]) -> None:
+    """Write the settings of the best trial as a configuration file."""
+    write_text(out / "best.toml", to_toml(to_mapping(_with(settings, _best(rows)["parameters"]))))
 
 
 def _forget_if_refused(out: Path) -> None:

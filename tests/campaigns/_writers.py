@@ -257,6 +257,9 @@ def problem_of(ended: Ended) -> str | None:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Temporary files and locks anywhere in the working folder."""
-    found = (folder / "work").rglob(".*")
+    """Temporary files and locks anywhere in the working folder.
+
+    A lock beside a teacher's answers stays, empty, until they are written again, which the next command may not need.
+    """
+    found = (path for path in (folder / "work").rglob(".*") if "outputs" not in path.parts or path.suffix != ".lock")
     return [str(path.relative_to(folder)) for path in found if "lightrec-" in path.name or path.name.endswith(".lock")]

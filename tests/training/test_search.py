@@ -49,6 +49,14 @@ def test_the_best_trial_is_kept_and_its_settings_are_a_config_file(whole):
     assert again == dataclasses.replace(SMALL, **best["parameters"])
 
 
+def test_a_kill_before_the_best_settings_were_written_is_mended_by_the_same_command(tiny_dataset, whole, tmp_path):
+    out = tmp_path / "killed"
+    shutil.copytree(whole, out)
+    (out / "best.toml").write_text("hidden_size = 1\n")
+    search(tiny_dataset.path, out, SMALL, space_of(SMALL, (8, 16)), trials=3, sampler="random", reporter=Silent())
+    assert (out / "best.toml").read_text() == (whole / "best.toml").read_text()
+
+
 def test_the_first_trial_has_the_settings_and_the_others_stay_within_bounds(whole):
     first, *others = [row["parameters"] for row in rows_of(whole)]
     # The data is small: the learning rate that is left to be chosen is the highest there is.
