@@ -15,7 +15,8 @@ from lightrec.data.readers import Table
 from lightrec.data.roles import choose_roles
 from lightrec.data.shapes import one_event_a_row
 from lightrec.data.time_columns import TimeChoice
-from lightrec.data.times import Times, parse_times, with_clock
+from lightrec.data.time_numbers import units_by_size
+from lightrec.data.times import POSITIONS, Times, parse_times, with_clock
 from lightrec.errors import DataError
 
 ROW = "\0row"
@@ -128,7 +129,7 @@ def read_events(table: Table, options: EventOptions) -> Log:
         rows=len(rows),
         not_chosen=len(rows) - len(chosen),
         without_id=len(chosen) - len(kept),
-        notes=[*notes, *times.notes],
+        notes=[*notes, *times.notes, *_swapped(user_ids, user.column, times), *_swapped(item_ids, item.column, times)],
     )
 
 
@@ -161,3 +162,17 @@ def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: Event
     if choice.clock is None:
         return times, choice
     return with_clock(times, frame[choice.clock], table.file, rows), choice
+
+
+def _swapped(ids: pl.Series, column: str, times: Times) -> list[str]:
+    """The note on ids that look like times beside times that do not: the names are of other columns."""
+    numbers = ids.cast(pl.Float64, strict=False)
+    if times.unit != POSITIONS or len(ids) < 2 or numbers.has_nulls():
+        return []
+    values = numbers.to_numpy()
+    if not np.isin(units_by_size(values), (0, 1)).all() or values.max() > 1.5 * values.min():
+        return []
+    return [
+        f"The ids in column {column!r} look like times (such as {ids[0]}) and the times do not: check that every "
+        "column has the right name."
+    ]

@@ -104,6 +104,8 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
         return TimeChoice(numbered[0], notes=_others(numbered[0], numbered[1:]))
     if order_only:
         return TimeChoice(None, notes=(f"The order of the rows of {table.file} is the order of events.",))
+    if {"year", "month", "day"} <= {word for column in parts for word in words(column)}:
+        raise _in_parts(table, parts)
     if len(told) > 1:
         raise _several(table, told)
     if told:
@@ -208,6 +210,14 @@ def _several(table: Table, columns: Sequence[str]) -> DataError:
     return DataError(
         f"{table.file} has several columns that look like times ({', '.join(columns)}): choose the event's with "
         f"--time-column, or give --order-only if the order of the rows is the order of events."
+    )
+
+
+def _in_parts(table: Table, columns: Sequence[str]) -> DataError:
+    return DataError(
+        f"{table.file} has the parts of its dates in several columns ({', '.join(columns)}): write them into one, such "
+        "as 2024-05-01 13:00, name one that tells the order with --time-column, or "
+        "give --order-only if the order of the rows is the order of events."
     )
 
 

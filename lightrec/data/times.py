@@ -236,7 +236,7 @@ def _noting_odd_dates(times: Times, source: TimeColumn) -> Times:
     note = (
         f"{len(odd):,} of {len(times.seconds):,} times in column {source.values.name!r} are before 1990 or after next "
         f"year (row {source.row(place)} is read as {as_date(int(times.seconds[place]))}): if they are misread, name "
-        "their unit or form with --time-format."
+        "their unit or form with --time-format; if they mean that there is no time, leave their rows out with --where."
     )
     return dataclasses.replace(times, notes=(*times.notes, note))
 

@@ -16,6 +16,8 @@ DAY_OR_MONTH_FIRST = re.compile(
     r"(?P<half>\s?[ap]m)?$"
 )
 """A date in figures with the year last: nothing says whether the day or the month comes first."""
+GROUPED = re.compile(r"\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+,\d+")
+"""Numbers with a decimal comma, or with something between the thousands."""
 NAMED_ZONE = re.compile(r"\d.*[\s\d\[(]([A-Za-z]+/[A-Za-z_/]+|[A-Z]{2,5})[\])]?$")
 
 
@@ -63,6 +65,10 @@ def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
         return "whether the day or the month comes first is not known, so say it with " + " or ".join(
             f'--time-format "{each}"' for each in formats
         )
+    if value.startswith("##"):
+        return "the spreadsheet's column was too narrow for its values, so widen it and save the file again"
+    if GROUPED.fullmatch(value):
+        return "write the numbers with a point before the decimals and nothing between the thousands"
     if NAMED_ZONE.search(value):
         return "its zone is a name: write it as an offset such as +02:00, or as Z"
     return (

@@ -210,3 +210,25 @@ def test_another_time_is_named_with_the_one_that_is_taken(prepared, taken, other
     dataset = prepared(**{other: DATES[::-1], taken: DATES})
     assert order(dataset) == ["old", "new"]
     assert any(repr(taken) in note and repr(other) in note for note in dataset.description["source"]["reading"])
+
+
+def test_parts_of_dates_are_named_together(prepared):
+    with pytest.raises(DataError, match=r"year, month, day, hour.*into one"):
+        prepared(year=[2024, 2024], month=[5, 5], day=[1, 1], hour=[13, 12])
+
+
+def test_ids_that_look_like_times_beside_times_that_do_not_are_noted(tmp_path):
+    rows = "".join(f"{1_425_740_400 + row * 3600},{row % 2},{row % 3}\n" for row in range(4))
+    (tmp_path / "e.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    notes = prepare(tmp_path / "e.csv", tmp_path / "d", k_core=0).description["source"]["reading"]
+    assert any("'user_id' look like times" in note for note in notes) and "'item_id' look" not in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "mend"),
+    [("1,425,740,400", "thousands"), ("1425740400,5", "decimals"), ("1.425.740.400", "thousands"), ("#####", "narrow")],
+)
+def test_numbers_as_spreadsheets_write_them_are_refused_with_the_mend(tmp_path, value, mend):
+    (tmp_path / "e.csv").write_text(f"user_id;item_id;timestamp\nu;a;{value}\nu;b;{value}\n")
+    with pytest.raises(DataError, match=mend):
+        prepare(tmp_path / "e.csv", tmp_path / "d", k_core=0)
