@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -104,7 +105,8 @@ def _print_report(report: ExportReport) -> None:
         f"Compared on {report.parity[0].cases:,} validation histories; golden cases verified in every runtime.\n"
         f"A device needs {size(report.deployed_bytes)}: everything but the titles."
     )
-    console.print(f"\nNext:  lightrec bench {report.path}", soft_wrap=True, highlight=False)
+    again = shlex.join(["lightrec", "bench", str(report.path)])
+    console.print(f"\nNext:  {again}", soft_wrap=True, highlight=False)
 
 
 def size(count: int) -> str:

@@ -32,6 +32,9 @@ MARK = "lightrec-"
 LEFTOVER = re.compile(rf"\.(?P<name>.+)\.(?P<mark>{MARK})?[0-9a-f]{{8}}(?P<old>\.old)?")
 """Names of temporary files and folders; those of older versions have no mark."""
 
+MEND = "restore it from a copy, or run its command again with another --out"
+"""What to do about a damaged record of a command."""
+
 
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, in lower-case hex."""
@@ -60,7 +63,7 @@ def read_object(path: Path, types: Mapping[str, type], error: type[LightrecError
         for part in outer:
             place = place.get(part) if isinstance(place, dict) else None
         if isinstance(place, dict) and last in place and not _is(place[last], kind):
-            raise error(f"{path} is damaged: its {key!r} must be of type {kind.__name__}.")
+            raise error(f"{path} is damaged: its {key!r} must be of type {kind.__name__}; {MEND}.")
     return values
 
 
@@ -78,7 +81,7 @@ class _Object(dict[str, Any]):
     @classmethod
     def read(cls, path: Path, error: type[LightrecError]) -> _Object:
         def lacks(key: str) -> LightrecError:
-            return error(f"{path} is damaged: it has no {key!r}.")
+            return error(f"{path} is damaged: it has no {key!r}; {MEND}.")
 
         def made(pairs: dict[str, Any]) -> _Object:
             found = cls(pairs)
@@ -88,9 +91,9 @@ class _Object(dict[str, Any]):
         try:
             values = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
         except (OSError, ValueError, RecursionError):
-            raise error(f"{path} is missing, damaged or cut short: it is not JSON.") from None
+            raise error(f"{path} is missing, damaged or cut short: it is not JSON; {MEND}.") from None
         if not isinstance(values, _Object):
-            raise error(f"{path} is damaged: it holds no JSON object.")
+            raise error(f"{path} is damaged: it holds no JSON object; {MEND}.")
         return values
 
     def __missing__(self, key: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -129,10 +130,22 @@ def _add_errors(app: FastAPI) -> None:
         return problem(500, "The service met an error of its own: its log has more.")
 
 
+class _Preflights(CORSMiddleware):
+    """Starlette's, which refuses in the form of every other error."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answered = super().preflight_response(request_headers)
+        if answered.status_code == 200:
+            return answered
+        why = bytes(answered.body).decode().removeprefix("Disallowed CORS ")
+        headers = {name: value for name, value in answered.headers.items() if not name.startswith("content-")}
+        return Json({"error": f"The preflight is refused for its {why}: see --cors-origin."}, 400, headers)
+
+
 def _let_pages_in(app: FastAPI, origins: tuple[str, ...]) -> None:
     """Answer the preflights of browsers, outside everything else, so that refusals can be read by pages as well."""
     app.add_middleware(
-        CORSMiddleware,
+        _Preflights,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", HEADER_LENGTH],

@@ -186,7 +186,7 @@ def _histories(question: InferRequest, tensors: Mapping[str, Values]) -> tuple[l
     lengths = tensors.get("length", [width] * users)
     if len(lengths) != users or not all(0 <= int(length) <= width for length in lengths):
         said = f"The input 'length' holds {reprlib.repr(lengths)} for {users} histories of {width} items"
-        raise DataError(f"{said}: give one number for each.")
+        raise DataError(f"{said}: give one number for each, from 0 to {width}.")
     histories = rows(tensors["history"], shapes["history"])
     excludes = rows(tensors["exclude"], shapes["exclude"]) if "exclude" in tensors else None
     return [row[: int(length)] for row, length in zip(histories, lengths, strict=True)], excludes, k

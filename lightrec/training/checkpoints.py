@@ -76,7 +76,7 @@ def newest_whole(folder: Path, note: Callable[[str], None]) -> Path | None:
         names = "; ".join(f"{checkpoint.name} {reason}" for checkpoint, reason in skipped)
         note(f"{folder}: {names}. Training {f'goes on from {chosen.name}' if chosen else 'starts from the beginning'}.")
     for checkpoint, _ in skipped:
-        shutil.rmtree(checkpoint)
+        _remove(checkpoint)
     return chosen
 
 
@@ -85,6 +85,14 @@ def prune(folder: Path, best: int | None) -> None:
     for checkpoint in _checkpoints(folder)[:-KEPT]:
         if checkpoint.name != f"checkpoint-{best}":
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a damaged checkpoint, which may be a file or a link."""
+    if checkpoint.is_dir() and not checkpoint.is_symlink():
+        shutil.rmtree(checkpoint)
+    else:
+        checkpoint.unlink(missing_ok=True)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

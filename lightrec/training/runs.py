@@ -30,6 +30,7 @@ from lightrec.locks import locked
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import FORMAT_VERSION, OWN_DIGEST, check_files, model_files, own_digest, read_run
 from lightrec.training import processes
+from lightrec.training.checkpoints import SEAL
 from lightrec.write_failures import writing
 
 FREE_TO_CHANGE = ("device", "report_to")
@@ -99,6 +100,8 @@ def _look(path: Path, inputs: dict[str, Any]) -> Run:
         old = read_object(path / "settings.json", {"settings": dict, "facts": dict}, ModelError)
         _refuse_other_settings(path, old, inputs)
     elif path.exists() and not _is_unwritten(path):
+        if any(path.glob(f"checkpoints/checkpoint-*/{SEAL}")):
+            raise ModelError(f"{path} is a run without settings.json: restore that file, or choose another --out.")
         raise ConfigError(f"{path} exists and is not a run: choose another folder for --out.")
     record = read_run(path) if (path / "run.json").is_file() else None
     if record is not None:

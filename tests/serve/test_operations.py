@@ -85,8 +85,9 @@ def test_pages_of_the_named_origins_may_ask(server):
     assert "content-type" in headers["access-control-allow-headers"].lower()
     for body in ({"history": ["a"]}, {"history": "a"}):  # refusals can be read by the page as well
         assert server.ask("/recommend", body, Origin=ORIGIN)[1]["access-control-allow-origin"] == ORIGIN
-    status, headers, _ = server.ask("/recommend", method="OPTIONS", Origin="https://other.example", **asked)
+    status, headers, body = server.ask("/recommend", method="OPTIONS", Origin="https://other.example", **asked)
     assert status == 400 and headers["access-control-allow-origin"] is None
+    assert "origin" in body["error"] and "--cors-origin" in body["error"]
 
 
 def test_without_the_flag_no_page_may_ask(bundle):

@@ -101,6 +101,7 @@ def test_a_tensor_must_be_what_it_claims(app, change, sentence):
         ([HISTORY, {"name": "k", "datatype": "INT64", "shape": [2], "data": [1, 2]}], "'k' has the shape [2]"),
         ([HISTORY, {"name": "k", "datatype": "INT64", "shape": [1], "data": [1001]}], "1 to 1,000 items"),
         ([HISTORY, {"name": "length", "datatype": "INT64", "shape": [1], "data": [2]}], "'length' holds [2]"),
+        ([HISTORY, {"name": "length", "datatype": "INT64", "shape": [1], "data": [7]}], "from 0 to 1."),
         ([HISTORY, {"name": "length", "datatype": "INT64", "shape": [1], "data": [-1]}], "'length' holds [-1]"),
         (
             [HISTORY, {"name": "exclude", "datatype": "INT64", "shape": [2, 1], "data": [1, 2]}],

@@ -117,6 +117,14 @@ def test_after_damage_the_checkpoint_before_is_taken(tiny_dataset, whole, run, n
     assert "goes on from checkpoint-" in told[0]
 
 
+@pytest.mark.parametrize("make", [Path.touch, lambda place: place.symlink_to("nowhere")])
+def test_a_file_or_link_in_place_of_a_checkpoint_is_removed(tiny_dataset, whole, run, make):
+    place = newest(run)
+    shutil.rmtree(place)
+    make(place)
+    assert place.name in finishes_like(whole, run, tiny_dataset)[0]
+
+
 def test_a_file_of_others_in_a_checkpoint_is_not_read(tiny_dataset, whole, run):
     (newest(run) / "pytorch_model.bin").write_bytes(b"anything")
     assert "pytorch_model.bin" in finishes_like(whole, run, tiny_dataset)[0]

@@ -95,6 +95,15 @@ def test_files_of_the_users_own_are_not_taken_for_a_run(tiny_dataset, tmp_path, 
     assert (tmp_path / "run" / name).read_text() == "mine"
 
 
+def test_checkpoints_without_their_settings_are_named_and_kept(tiny_dataset, tmp_path):
+    seal = tmp_path / "run" / "checkpoints" / "checkpoint-4" / "checksums.json"
+    seal.parent.mkdir(parents=True)
+    seal.write_text("{}")
+    with pytest.raises(ModelError, match=r"run is a run without settings\.json: restore"):
+        train(tiny_dataset.path, tmp_path / "run", TINY, Silent())
+    assert seal.is_file()
+
+
 def test_a_kill_at_any_rename_leaves_a_run_that_goes_on(tiny_dataset, tmp_path, finished):
     """The first files of a run are its settings: killed at its n-th rename, the command given again finishes it."""
     code = """
@@ -143,7 +152,7 @@ DAMAGED = ["", "{", "[]", "null", '{"settings": 1, "facts": {}, "format_version"
 @pytest.mark.parametrize("name", ["settings.json", "run.json"])
 def test_a_damaged_file_of_a_run_is_named(tiny_dataset, run, name, text):
     (run / name).write_bytes(text.encode("latin-1"))
-    with pytest.raises(LightrecError, match=rf"run/{name}"):
+    with pytest.raises(LightrecError, match=rf"run/{name}.*restore it .*--out"):
         train(tiny_dataset.path, run, TINY, Silent())
     assert (run / "model.safetensors").is_file()
 
