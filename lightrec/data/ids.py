@@ -62,6 +62,13 @@ def read_ids(column: pl.Series, file: str, *, keep: bool = False) -> Ids:
             f"Every id in column {column.name!r} of {file} has zeros after its 15th digit, as spreadsheets write ids "
             "that they have rounded: export the column as text if different ids became one."
         )
+    separator = next((sign for sign in ";|," if _most_have(values["id"], sign)), None)
+    if separator is not None:
+        example = values["id"].drop_nulls()[0]
+        notes.append(
+            f"Most ids in column {column.name!r} of {file} have {separator!r} within them (such as {example}): if they "
+            "are lists of ids, write them as [a, b]."
+        )
     if column.dtype == pl.String and _all_floats(values["id"]):
         notes.append(
             f"Every id in column {column.name!r} of {file} ends in .0, as floats do: they are kept as they are."
@@ -114,6 +121,10 @@ def _as_text(column: pl.Series, file: str) -> pl.Series:
     raise DataError(
         f"Column {column.name!r} of {file} has type {kind}: ids must be text or whole numbers, so store it as such."
     )
+
+
+def _most_have(ids: pl.Series, sign: str) -> bool:
+    return bool(ids.str.contains(sign, literal=True).sum() * 2 > len(ids))
 
 
 def _all_floats(ids: pl.Series) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -69,6 +70,11 @@ def _single(columns: Sequence[str]) -> list[str]:
 
 def _not_recognised(table: Table, flags: ColumnFlags, known: dict[str, str | None], order_only: bool) -> DataError:
     missing = [role for role, column in known.items() if column is None]
+    if known["item"] is None and len(_numbered(table.columns)) * 2 > len(table.columns):
+        return DataError(
+            f"{table.file} has one column for each item ({listed(table.columns, 4)}): write one row for each event, in "
+            "pandas with melt."
+        )
     taken = [column for column in (*known.values(), flags.time) if column is not None]
     proposal = []
     for role in missing:
@@ -82,6 +88,15 @@ def _not_recognised(table: Table, flags: ColumnFlags, known: dict[str, str | Non
         f"{listed(table.columns)}): name {'it' if len(missing) == 1 else 'them'} with {' '.join(proposal)}"
         f"{_other_file(table, known)}."
     )
+
+
+def _numbered(columns: Sequence[str]) -> list[str]:
+    """The columns of the largest group whose names differ in a number at their end alone, if there are three."""
+    stems = [re.sub(r"[\W_]*\d+$", "", column) for column in columns]
+    numbered = [stem for stem, column in zip(stems, columns, strict=True) if stem != column]
+    most = max(numbered, key=numbered.count, default="")
+    group = [column for stem, column in zip(stems, columns, strict=True) if stem == most != column]
+    return group if len(group) > 2 else []
 
 
 def _likely(role: str, columns: Sequence[str]) -> list[str]:

@@ -70,3 +70,18 @@ def test_a_file_of_items_or_users_in_place_of_the_log_is_named(tmp_path):
     (tmp_path / "people.csv").write_text("user_id,age\n1,24\n2,53\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"file of users in place of the log"):
         prepare(tmp_path / "people.csv")
+
+
+@pytest.mark.parametrize("names", ["item1,item2,item3", "movie_1,movie_2,movie_3", "1,2,3"])
+def test_a_matrix_of_users_and_items_is_named(tmp_path, names):
+    (tmp_path / "matrix.csv").write_text(f"user,{names}\nu,5,0,3\nv,2,4,0\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"one column for each item .*melt|matrix\.csv has no header"):
+        prepare(tmp_path / "matrix.csv")
+
+
+@pytest.mark.parametrize("sign", [";", "|", ","])
+def test_lists_within_ids_are_noted(tmp_path, sign):
+    (tmp_path / "log.csv").write_text(f'user_id,products\nu,"a{sign}b"\nv,"c{sign}d"\n', encoding="utf-8")
+    prepare(tmp_path / "log.csv")
+    notes = Dataset.open(tmp_path / "out").description["source"]["reading"]
+    assert any("'products'" in note and "[a, b]" in note for note in notes)
