@@ -116,7 +116,7 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path, tiny_dataset):
             shutil.copytree(tiny_dataset.path, tmp_path / options["out"])
             continue
         if words[:2] == ["data", "prepare"]:
-            _write_tables(tmp_path, options["interactions"], options["items"])
+            _write_tables(tmp_path, options["interactions"][0], options["items"])
         command = [sys.executable, "-m", "lightrec", *words, *QUICK.get(words[0], [])]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
