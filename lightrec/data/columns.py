@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from lightrec.data.column_names import (
     BARE_ITEMS,
-    BASKETS,
     FURTHER_TEXT,
-    ITEM_WORDS,
     ITEMS,
     SAME_THING,
     SESSIONS,
     TITLES,
-    USER_WORDS,
     USERS,
     base,
     listed,
     named,
     plain,
-    words,
 )
 from lightrec.errors import DataError
 
@@ -62,7 +57,7 @@ def choose_user(flag: str | None, columns: Sequence[str], file: str) -> Choice:
         return Choice(require_named("user", flag, columns, file))
     found = named((*USERS, *SESSIONS), columns)
     if not found:
-        raise _not_recognised("user", columns, file, [*named(BASKETS, columns), *_with_words(USER_WORDS, columns)])
+        raise _not_recognised("user", columns, file)
     return Choice(_first("user", (*USERS, *SESSIONS), found, file), _others("user", found))
 
 
@@ -76,7 +71,7 @@ def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
         return Choice(require_named("item", flag, columns, file))
     found = named(ITEMS, columns)
     if not found:
-        raise _not_recognised("item", columns, file, _with_words(ITEM_WORDS, columns))
+        raise _not_recognised("item", columns, file)
     things = {SAME_THING.get(base(column, ITEMS), column) for column in found}
     if len(things) > 1 and SAME_THING.get(base(found[0], ITEMS)) != "item":
         raise DataError(
@@ -126,17 +121,10 @@ def require_named(role: str, name: str, columns: Sequence[str], file: str) -> st
     return name
 
 
-def _not_recognised(role: str, columns: Sequence[str], file: str, likely: Sequence[str]) -> DataError:
-    proposal = f" (such as --{role}-column {shlex.quote(likely[0])})" if likely else ""
+def _not_recognised(role: str, columns: Sequence[str], file: str) -> DataError:
     return DataError(
-        f"{file} has no column recognised as the {role} (its columns: {listed(columns)}): "
-        f"name it with --{role}-column{proposal}."
+        f"{file} has no column recognised as the {role} (its columns: {listed(columns)}): name it with --{role}-column."
     )
-
-
-def _with_words(wanted: Set[str], columns: Sequence[str]) -> list[str]:
-    """The columns whose names have one of the words."""
-    return [column for column in columns if wanted & set(words(column))]
 
 
 def _first(role: str, usual: Sequence[str], found: Sequence[str], file: str) -> str:

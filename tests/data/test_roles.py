@@ -56,6 +56,11 @@ def test_fields_of_objects_are_proposed_and_objects_are_not(tmp_path):
     assert flags == "--user-column Item.properties.distinct_id --item-column Item.properties.item_id"
 
 
+def test_baskets_are_proposed_as_users(tmp_path):
+    (tmp_path / "log.csv").write_text("order_id,product_id\no,a\no,b\np,a\n", encoding="utf-8")
+    assert follow(tmp_path / "log.csv") == ({"o": ["a", "b"], "p": ["a"]}, "--user-column order_id")
+
+
 @pytest.mark.parametrize("column", ["user_agent", "user_answer", "zip"])
 def test_what_only_describes_a_user_is_not_proposed(tmp_path, column):
     (tmp_path / "log.csv").write_text(f"{column},item_id\na,x\nb,x\n", encoding="utf-8")
