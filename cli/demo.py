@@ -45,7 +45,11 @@ def demo(
     lightrec demo --data prepared/my-shop --out demo-my-shop
     ```
     """
+    from lightrec.data.dataset import Dataset
+
     started = time.monotonic()
+    if data is not None:
+        Dataset.open(data)  # refuse what is no data set before a folder is made
     layout = Layout(out=out, data=data or out / "data")
     steps = demo_steps(layout, THOROUGH if thorough else QUICK, seeds, fetch=data is None)
     out.mkdir(parents=True, exist_ok=True)

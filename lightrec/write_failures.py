@@ -124,10 +124,17 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long
+        return False
+
+
 def _try_to_write(path: Path) -> OSError | None:
     """What the operating system says to a small file in or beside ``path``; None if it takes it."""
     place = _resolved(path)
-    folder = next((folder for folder in (place, *place.parents) if folder.is_dir()), None)
+    folder = next((folder for folder in (place, *place.parents) if _is_folder(folder)), None)
     if folder is None:
         return None
     trial = folder / f".lightrec-{uuid.uuid4().hex[:8]}"
