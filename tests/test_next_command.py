@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mini_language_model import save_gpt2
 from typer.testing import CliRunner
 
 from lightrec.cli.app import app
+from lightrec.cli.export import _print_report
+from lightrec.terminal import SafeConsole
 
 RUN = CliRunner()
 
@@ -29,3 +33,14 @@ def test_the_printed_command_trains(tmp_path, monkeypatch, with_texts):
     for command, more in zip(commands, ([], small), strict=True):
         done = RUN.invoke(app, [*shlex.split(command)[1:], *more])
         assert done.exit_code == 0, done.output
+
+
+def test_the_command_after_an_export_is_quoted(capsys, monkeypatch):
+    """Folders may have spaces and brackets in their names."""
+    model = SimpleNamespace(backend="onnxruntime", precision="fp32", files=())
+    manifest = SimpleNamespace(model_type="lightrec-sasrec", n_items=2, models=(model,), gate={"models": []})
+    parity = SimpleNamespace(cases=1, ndcg_model=0.5, ndcg_exported=0.5, ndcg_drop=0.0, top10_overlap=1.0)
+    report = SimpleNamespace(path=Path("my [b] bundle"), manifest=manifest, parity=[parity], deployed_bytes=1)
+    monkeypatch.setattr("lightrec.cli.export.console", SafeConsole(width=200))
+    _print_report(report)
+    assert "Next:  lightrec bench 'my [b] bundle'" in capsys.readouterr().out
