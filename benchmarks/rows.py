@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.benchmarks.fingerprint import fingerprint
-from lightrec.errors import DataError
+from lightrec.errors import ConfigError, DataError
 from lightrec.files import json_text, new_file
 from lightrec.runtime.doctor import diagnose
 
@@ -52,12 +52,31 @@ def software() -> dict[str, str | None]:
 
 
 def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Add rows to a JSON lines file, which is made if need be; it is replaced as a whole, under its lock."""
+    """Add rows to a JSON lines file, which is made if need be; it is replaced as a whole, under its lock.
+
+    Raises:
+        ConfigError: if the file holds something else, which stays as it is.
+    """
+    require_json_lines(path)
     lines = "".join(json_text(row) + "\n" for row in rows).encode()
     with new_file(path) as beside:
         before = path.read_bytes() if path.exists() else b""
         between = b"\n" if before and not before.endswith(b"\n") else b""
         beside.write_bytes(before + between + lines)
+
+
+def require_json_lines(path: Path) -> None:
+    """Refuse an existing file that rows cannot be added to, such as somebody's log.
+
+    Raises:
+        ConfigError: if its first line is no JSON object.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        first = file.readline().decode("utf-8-sig", errors="replace")
+    if first.strip() and not isinstance(_parsed(first), dict):
+        raise ConfigError(f"{path} exists and holds no JSON lines, so rows cannot be added to it: name another file.")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

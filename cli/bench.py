@@ -133,11 +133,14 @@ def bench(
     from lightrec.benchmarks.limits import make_limits
     from lightrec.benchmarks.remote import bench_there
     from lightrec.benchmarks.report import check_format
+    from lightrec.benchmarks.rows import require_json_lines
     from lightrec.errors import ConfigError
 
     for flag, path in (("--out", out), ("--report", report)):
         if path is not None and path.is_dir():
             raise ConfigError(f"{flag} is the folder {path}: name a file in it.")
+    if out is not None:
+        require_json_lines(out)
     if report is not None:
         check_format(report)
     if host is not None:

@@ -2,11 +2,13 @@ import json
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from lightrec.benchmarks.readme_tables import comparison_lines, comparisons_table, fill_tables, main
 from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.benchmarks.tables import absent_lines, speed_table
-from lightrec.errors import DataError
+from lightrec.cli.app import app
+from lightrec.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -213,3 +215,14 @@ def test_a_comparison_of_unequal_numbers_of_seeds_says_so():
     )
     (line,) = comparison_lines([row]).splitlines()
     assert line.endswith("40 users and 5 and 1 seed(s) resampled together: a difference.")
+
+
+@pytest.mark.parametrize("text", ["user,item,time\na,b,1\n", "[\n  {}\n]\n", "{\n", "\x00\xff", "7\n"])
+def test_rows_are_added_to_no_file_of_another_kind(tmp_path, text):
+    file = tmp_path / "log.csv"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"log\.csv exists and holds no JSON lines"):
+        append_rows(file, [{"kind": "speed"}])
+    assert file.read_text(encoding="latin-1") == text
+    done = CliRunner().invoke(app, ["bench", str(tmp_path), "--out", str(file)])
+    assert isinstance(done.exception, ConfigError) and str(file) in str(done.exception)
