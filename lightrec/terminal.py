@@ -31,7 +31,7 @@ _DANGEROUS_IN_LINES = re.compile(f"[\t\n{_CONTROLS}{_DIRECTIONS}{_OTHERS}]")
 _DANGEROUS_IN_JSON = re.compile(f"[\x7f-\x9f{_DIRECTIONS}{_OTHERS}]")
 
 PLAIN = "lightrec.plain"
-"""Name of the error handler of encodings that :func:`prepare_streams` installs."""
+"""Name of the error handler of encodings that :func:`prepare_streams` gives to the streams."""
 
 _SPELLINGS = {
     "✓": "OK", "×": "x", "→": "->", "←": "<-", "…": "...", "–": "-", "—": "-", "−": "-", "±": "+/-", "·": ".",
@@ -110,12 +110,19 @@ class SafeConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """See :meth:`rich.console.Console.render_str`."""
-        return super().render_str(_DANGEROUS.sub(_spelled, text), **options)
+        return super().render_str(self._spelled(_DANGEROUS.sub(_spelled, text)), **options)
 
     def render(self, renderable: RenderableType, options: Any = None) -> Iterable[Segment]:
         """See :meth:`rich.console.Console.render`."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=_DANGEROUS.sub(_spelled, segment.text))
+
+    def _spelled(self, text: str) -> str:
+        """``text`` as the encoding will show it, before a table measures it."""
+        try:
+            return text.encode(self.encoding, PLAIN).decode(self.encoding)
+        except LookupError:  # no codec of Python's
+            return text
 
     def status(self, status: RenderableType, **options: Any) -> Status:
         """See :meth:`rich.console.Console.status`; the spinner is one that the encoding has."""
@@ -137,7 +144,6 @@ LEAST_COLUMNS = 20
 def prepare_streams() -> None:
     """Let standard output and standard error spell what their encoding lacks, and be no narrower than can be read."""
     _drop_odd_width()
-    codecs.register_error(PLAIN, _spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)
@@ -154,6 +160,9 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     missing = error.object[error.start : error.end]
     return "".join(_SPELLINGS.get(character) or _escape(character) for character in missing), error.end
+
+
+codecs.register_error(PLAIN, _spell)
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mini_bundle import write_bundle
 from rich.table import Table
 
-from lightrec.terminal import SafeConsole, json_text, styled, visible
+from lightrec.terminal import PLAIN, SafeConsole, json_text, styled, visible
 
 TITLES = ["Amélie ✓ 🎬", "\x1b]0;owned\x07\x1b[2J", "[/b][bold red]x", "\u202egnp.exe", "\x9b31m", "line\nbreak"]
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"]
@@ -151,3 +151,16 @@ def test_a_width_that_makes_no_sense_hides_nothing(bundle, columns):
     assert code == 2 and b"--nonsense" in err
     code, out, err = lightrec("recommend", bundle, COLUMNS=columns)
     assert (code, err) == (0, b"") and "Amélie ✓ 🎬" in out.decode()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_tables_are_as_wide_as_the_encoding_spells_their_cells(encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=PLAIN)
+    table = Table("id", "title")
+    for title in ("Ταινία", "Alien", "→ é"):
+        table.add_row("1", title)
+    SafeConsole(file=stream, width=100).print(table)
+    stream.seek(0)
+    lines = stream.read().splitlines()
+    assert len(lines) == 7
+    assert len({len(line) for line in lines}) == 1
