@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -85,6 +86,8 @@ def evaluate(
 
     if out is not None and out.is_dir():
         raise ConfigError(f"--out is the folder {out}: name a JSON file, such as {out / 'evaluation.json'}.")
+    if out is not None and out.is_file() and not _is_evaluation(out):
+        raise ConfigError(f"--out {out} exists and is not an evaluation: name another file.")
     dataset = Dataset.open(data)
     sources = [_provenance(name) for name in (model, against) if name is not None]
     chosen = choose_split(sources, split, quantile)
@@ -341,3 +344,12 @@ def _slices_table(names: list[str], evaluations: list[Evaluation]) -> Table:
 
 def _label(metric: str) -> str:
     return metric.capitalize() if metric.startswith("coverage") else metric.upper()
+
+
+def _is_evaluation(file: Path) -> bool:
+    """Whether a file is empty or holds an earlier evaluation, which a new one may replace."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8") or '{"cases": 0, "targets": ""}')
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"cases", "targets"} <= set(found)

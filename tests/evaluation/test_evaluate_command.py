@@ -156,3 +156,20 @@ def test_a_run_of_other_data_is_refused(
     code, _, error = run(capsys, tmp_path, tiny_dataset.path)
     assert code == 2
     assert "trained on the data set 'other'" in error
+
+
+def test_out_replaces_an_evaluation_and_no_other_file(
+    tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    for before in ("", None):  # None: the evaluation that was just written
+        if before is not None:
+            out.write_text(before)
+        assert run(capsys, "popularity", tiny_dataset.path, "--out", out)[0] == 0
+    assert "cases" in json.loads(out.read_text())
+    for before in ("user,item\n", '{"format_version": 1}', "[]"):
+        out.write_text(before)
+        code, _, said = run(capsys, "popularity", tiny_dataset.path, "--out", out)
+        assert code == 2
+        assert "out.json exists and is not an evaluation" in said
+        assert out.read_text() == before
