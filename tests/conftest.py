@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,18 @@ def data_folder() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"LIGHTREC_DATA is {folder}, which is not a folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium, driven by playwright, whose event loop must not outlive the module: others run their own."""
+    from lightrec.web.chromium import has_sandbox
+
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if command is None:
+        pytest.skip("needs Chromium or Chrome on the PATH")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=command, chromium_sandbox=has_sandbox())
+        yield browser
+        browser.close()

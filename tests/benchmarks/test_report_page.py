@@ -1,7 +1,5 @@
 """The report as a browser shows it."""
 
-import shutil
-
 import pytest
 
 from lightrec.benchmarks.report import write_pareto, write_rows_report
@@ -15,18 +13,6 @@ OVERLAPS = """() => {
     .filter(([other, , b]) => other === svg && meet(a, b)).map(([, two]) => `${one} / ${two}`));
 }"""
 """Pairs of texts in one drawing that lie over each other, by the fonts that are really there."""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if command is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from mini_bundle import write_bundle
 from service_process import Server
@@ -16,18 +14,6 @@ ASK = """async (address) => {
   const options = { method: "POST", headers, body: '{"history": ["a"], "k": 1}' };
   try { return (await (await fetch(address, options)).json()).items[0].id; } catch (error) { return error.name; }
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if command is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

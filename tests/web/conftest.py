@@ -14,7 +14,6 @@ from node_packages import installed_by_npm, node_modules
 from lightrec.download import fetch_npm_members
 from lightrec.errors import DownloadError
 from lightrec.web import FOLDER
-from lightrec.web.chromium import has_sandbox
 from lightrec.web.package import ONNXRUNTIME_WEB, RUNTIME_FILES, TARBALL_SHA256, package_for_web
 
 TYPESCRIPT = "5.9.3"
@@ -165,19 +164,6 @@ def sites(student_bundles, onnxruntime_web, tmp_path_factory):
     """Web packages that really run, by precision; not to be changed."""
     folder = tmp_path_factory.mktemp("sites")
     return {name: package_for_web(bundle, folder / name).path for name, bundle in student_bundles.items()}
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A headless Chromium, driven by playwright."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if command is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=command, chromium_sandbox=has_sandbox())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
