@@ -95,7 +95,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(found, start=1):
         if not isinstance(row, dict) or not _is_row(row):
             raise DataError(
-                f"{word} {number} of {path} is no result row (a JSON object with a kind): remove the {word.lower()}."
+                f"{word} {number} of {path} is no result row (a JSON object with a kind): remove the "
+                f"{word.lower()}, or give a file that lightrec bench wrote."
             )
         rows.append(row)
     return rows

@@ -65,7 +65,8 @@ class VerifyReport:
 
     def require(self) -> None:
         """Raise :class:`BundleError` unless :attr:`passed`."""
-        wrong = [f"{c.backend} {c.precision}: {c.detail}" for c in self.models if c.status == "failed"]
+        failed = [check for check in self.models if check.status == "failed"]
+        wrong = [f"{check.backend} {check.precision}: {check.detail.rstrip('.')}" for check in failed]
         if wrong:
             raise BundleError(f"The bundle {self.path} does not answer as recorded ({'; '.join(wrong)}): export again.")
         if not self.passed:
