@@ -51,7 +51,7 @@ def prepare_command(
     interactions: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INTERACTIONS...",
+            metavar="INTERACTIONS",
             help="Separated text, JSON, Parquet or RecBole .inter, compressed or not; several files or a folder of "
             "parts are one log.",
             show_default=False,
