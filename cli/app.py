@@ -79,6 +79,11 @@ class _Interruption(BaseException):
     """Ctrl-C, which Typer would turn into an exit without a word, and into a usual end where commands are nested."""
 
 
+def _shortened(word: re.Match[str]) -> str:
+    """The start of a word that nobody reads to its end."""
+    return f"{word[0][:60]}..."
+
+
 @contextlib.contextmanager
 def _worded() -> Iterator[None]:
     """Give a sentence to errors that Typer would print as they are, or pass over in silence."""
@@ -90,7 +95,7 @@ def _worded() -> Iterator[None]:
         raise _Interruption from None
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage: the message quotes what was typed
-            error.message = visible(error.message)  # type: ignore[attr-defined]
+            error.message = re.sub(r"\S{300,}", _shortened, visible(error.message))  # type: ignore[attr-defined]
         raise
 
 

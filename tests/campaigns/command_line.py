@@ -266,8 +266,10 @@ def _add_path(words: list[str], random: random.Random) -> list[str]:
 
 def _add_value(words: list[str], random: random.Random) -> list[str]:
     """Any value for any option."""
-    option = random.choice(_options(words))
-    value = random.choice(VALUES)
+    options = _options(words)
+    if not options:
+        return words
+    option, value = random.choice(options), random.choice(VALUES)
     return [*words, *random.choice([[option.opts[0], value], [f"{option.opts[0]}={value}"]])]
 
 
