@@ -164,3 +164,13 @@ def test_a_packed_catalogue_is_written_again_as_a_list(bundle, tmp_path):
     write_catalogue(bundle, catalogue, packed=False)
     for name in ("items.json.gz", "titles.json.gz"):
         assert (bundle / name).read_bytes() == (tmp_path / "listed" / name).read_bytes()
+
+
+def test_an_answer_never_holds_an_id_twice(bundle):
+    offsets = np.load(bundle / "items.offsets.npy")
+    text = np.load(bundle / "items.utf8.npy")
+    text[offsets[1] : offsets[2]] = text[offsets[0] : offsets[1]]
+    np.save(bundle / "items.utf8.npy", text)
+    write_manifest(bundle, read_manifest(bundle))
+    with pytest.raises(BundleError, match="one id to several items"):
+        Recommender.load(bundle).recommend([], k=6)

@@ -57,7 +57,8 @@ class OnnxRuntimeBackend(Backend):
             options.inter_op_num_threads = 1
             options.log_severity_level = 4  # what fails is raised as well
             require_plain(file, beside)
-            return onnxruntime.InferenceSession(file, options, providers=providers)
+            # Its fallback would print to standard output and open the model once more, with the same result.
+            return onnxruntime.InferenceSession(file, options, providers=providers, enable_fallback=0)
 
         models = [file.parent / name for name in record.files]
         if record.parts and all((file.parent / name).is_file() for name in record.parts.values()):

@@ -338,7 +338,10 @@ class Recommender:
         places = items.tolist()
         self._require_items(places, scores)
         named = [None] * len(places) if titles is None else [titles[item] for item in places]
-        found = map(Recommendation, [ids[item] for item in places], scores, named)
+        chosen = [ids[item] for item in places]
+        if len(set(chosen)) != len(chosen):  # only in a damaged large catalogue, which is mapped unread
+            raise BundleError("The bundle's catalogue gives one id to several items: copy or export the bundle again.")
+        found = map(Recommendation, chosen, scores, named)
         return Recommendations(found, request.unknown, fallback=not len(request.history))
 
     def _require_items(self, places: list[int], scores: Sequence[float | None]) -> None:

@@ -6,6 +6,7 @@ A line is a JSON object with ``bundle``, ``backend`` and ``histories``; the answ
 
 import contextlib
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -71,7 +72,10 @@ def tried(use, task):
 if __name__ == "__main__":
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # A runtime's own C++ code may write to standard output: only answers may reach whoever asked.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     for line in sys.stdin:
         asked = json.loads(line)
         ways = {"recommend": recommend, "verify": verify, "rewrite": rewrite}
-        print(json.dumps({name: tried(way, asked) for name, way in ways.items()}), flush=True)
+        print(json.dumps({name: tried(way, asked) for name, way in ways.items()}), file=answers, flush=True)

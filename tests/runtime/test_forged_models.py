@@ -265,3 +265,14 @@ def test_titles_that_the_manifest_does_not_list_are_not_used(tmp_path):
             shutil.copy(file, bundle)
         assert Recommender.load(bundle).recommend(["a"], 1)[0].title is None
         verify_bundle(bundle).require()
+
+
+def test_a_model_that_cannot_be_loaded_prints_nothing(tmp_path, capfd):
+    bundle = write_bundle(tmp_path / "bundle")
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[content.index(b"history")] = 0xEE  # no UTF-8
+    (bundle / "model.onnx").write_bytes(bytes(content))
+    rehashed(bundle)
+    with pytest.raises(BundleError, match="model.onnx"):
+        Recommender.load(bundle)
+    assert capfd.readouterr() == ("", "")
