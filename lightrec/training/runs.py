@@ -24,7 +24,7 @@ from typing import Any
 
 from lightrec.config import to_mapping, to_toml
 from lightrec.data.dataset import Dataset
-from lightrec.errors import ConfigError, ModelError
+from lightrec.errors import ConfigError, ModelError, WriteError
 from lightrec.files import is_leftover, read_object, sync_tree, write_json, write_text
 from lightrec.locks import locked
 from lightrec.models.devices import resolve_device
@@ -85,10 +85,11 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator
     path = Path(path)
     inputs = {"settings": to_mapping(settings), "facts": facts}
     run = _look(path, inputs)
-    if run.finished and not run.checkpoints.exists():
+    if run.finished and not run.checkpoints.exists() and not _locks(path):
         yield run
         return
     with writing(path), _sole_writer(path):
+        _remove_locks(path)
         run = _look(path, inputs)  # another command may have finished it meanwhile
         if run.finished:
             _remove_checkpoints(run)
@@ -137,6 +138,18 @@ def _sole_writer(path: Path) -> Iterator[None]:
         for folder in made:
             with contextlib.suppress(OSError):  # it holds the run
                 folder.rmdir()
+
+
+def _locks(path: Path) -> list[Path]:
+    return list(path.glob(".*.lock"))
+
+
+def _remove_locks(path: Path) -> None:
+    """Remove the locks of files that killed commands left in the run; one that is held stays."""
+    if processes.is_main():
+        for lock in _locks(path):
+            with contextlib.suppress(WriteError), locked(lock.with_name(lock.name[1 : -len(".lock")])):
+                pass
 
 
 def finish_run(

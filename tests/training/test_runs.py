@@ -148,6 +148,13 @@ def test_checkpoints_left_in_a_finished_run_are_removed(tiny_dataset, run):
 DAMAGED = ["", "{", "[]", "null", '{"settings": 1, "facts": {}, "format_version": "1"}', "[" * 100_000, "\xff"]
 
 
+def test_locks_left_in_a_finished_run_are_removed_unless_they_are_held(tiny_dataset, run):
+    (run / ".run.json.lock").touch()
+    with locked(run / "evaluation.json"):  # by a command that writes beside the model
+        train(tiny_dataset.path, run, TINY, Silent())
+        assert [lock.name for lock in run.glob(".*.lock")] == [".evaluation.json.lock"]
+
+
 @pytest.mark.parametrize("text", DAMAGED)
 @pytest.mark.parametrize("name", ["settings.json", "run.json"])
 def test_a_damaged_file_of_a_run_is_named(tiny_dataset, run, name, text):
