@@ -143,11 +143,12 @@ def write_strings(folder: Path, name: str, strings: Iterable[str | None]) -> Pac
     return packed
 
 
-def write_ids(folder: Path, name: str, ids: Iterable[str]) -> None:
+def write_ids(folder: Path, name: str, ids: Iterable[str | None]) -> None:
     """Write different strings as :func:`id_files`.
 
     Raises:
         DataError: if one stands there twice.
+        BundleError: if one is null, which only a damaged catalogue gives.
     """
     unsorted = array("L")
     strings = write_strings(folder, name, _hashed(ids, unsorted))
@@ -179,9 +180,11 @@ def read_ids(folder: Path, name: str, n_items: int) -> PackedIds:
     return PackedIds(strings.text, strings.offsets, hashes, order)
 
 
-def _hashed(ids: Iterable[str], hashes: array[int]) -> Iterator[str]:
+def _hashed(ids: Iterable[str | None], hashes: array[int]) -> Iterator[str]:
     """The ids as they are; their hashes are appended to ``hashes``."""
-    for name in ids:
+    for index, name in enumerate(ids):
+        if name is None:  # in a damaged catalogue, which is mapped unread
+            raise BundleError(f"Item {index} of the catalogue has no id: copy or export the bundle again.")
         hashes.append(HASH(name.encode()))
         yield name
 

@@ -166,11 +166,16 @@ def test_a_packed_catalogue_is_written_again_as_a_list(bundle, tmp_path):
         assert (bundle / name).read_bytes() == (tmp_path / "listed" / name).read_bytes()
 
 
-def test_an_answer_never_holds_an_id_twice(bundle):
-    offsets = np.load(bundle / "items.offsets.npy")
-    text = np.load(bundle / "items.utf8.npy")
-    text[offsets[1] : offsets[2]] = text[offsets[0] : offsets[1]]
-    np.save(bundle / "items.utf8.npy", text)
+@pytest.mark.parametrize("text", [b"a", b"\xff"])  # the id of another item, and a null
+def test_an_answer_never_holds_an_id_twice_or_none(bundle, text):
+    offsets, texts = np.load(bundle / "items.offsets.npy"), np.load(bundle / "items.utf8.npy")
+    texts[offsets[1] : offsets[2]] = np.frombuffer(text, dtype=np.uint8)
+    np.save(bundle / "items.utf8.npy", texts)
     write_manifest(bundle, read_manifest(bundle))
-    with pytest.raises(BundleError, match="one id to several items"):
+    with pytest.raises(BundleError, match="of one id or of none"):
         Recommender.load(bundle).recommend([], k=6)
+
+
+def test_a_null_among_ids_is_refused_when_they_are_written_again(tmp_path):
+    with pytest.raises(BundleError, match="Item 1 of the catalogue has no id"):
+        packed.write_ids(tmp_path, "items", ["a", None])

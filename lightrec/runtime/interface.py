@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,22 +33,32 @@ def require_plain(file: Path, beside: Collection[str]) -> None:
         require_plain_onnx(file, beside)
 
 
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Refuse a graph whose names cannot be read: ONNX Runtime decodes them when they are first asked for."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{file} holds a name that is not UTF-8: copy or export the bundle again.") from error
+
+
 def require_interface(session: InferenceSession, file: Path, interface: tuple[Ports, Ports]) -> None:
     """Refuse a graph whose inputs and outputs are not these, in names, types and dimensions.
 
     Raises:
         BundleError: naming the first that is wrong.
     """
-    for side, found, expected in (
-        ("input", session.get_inputs(), interface[0]),
-        ("output", session.get_outputs(), interface[1]),
-    ):
-        ports = {value.name: value for value in found}
-        wrong = sorted(set(ports) ^ set(expected)) or [
-            name for name, port in expected.items() if not _fits(ports[name], *port)
-        ]
-        if wrong:
-            raise wrong_port(file, side, wrong[0])
+    with _readable(file):
+        for side, found, expected in (
+            ("input", session.get_inputs(), interface[0]),
+            ("output", session.get_outputs(), interface[1]),
+        ):
+            ports = {value.name: value for value in found}
+            wrong = sorted(set(ports) ^ set(expected)) or [
+                name for name, port in expected.items() if not _fits(ports[name], *port)
+            ]
+            if wrong:
+                raise wrong_port(file, side, wrong[0])
 
 
 def require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
@@ -56,6 +67,11 @@ def require_part_interface(session: InferenceSession, file: Path, part: str) -> 
     Raises:
         BundleError: naming the first that is wrong.
     """
+    with _readable(file):
+        _require_part_interface(session, file, part)
+
+
+def _require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = session.get_outputs()
     if part == "score":

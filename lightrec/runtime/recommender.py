@@ -339,8 +339,10 @@ class Recommender:
         self._require_items(places, scores)
         named = [None] * len(places) if titles is None else [titles[item] for item in places]
         chosen = [ids[item] for item in places]
-        if len(set(chosen)) != len(chosen):  # only in a damaged large catalogue, which is mapped unread
-            raise BundleError("The bundle's catalogue gives one id to several items: copy or export the bundle again.")
+        if (
+            len(set(chosen)) != len(chosen) or None in chosen
+        ):  # only in a damaged large catalogue, which is mapped unread
+            raise BundleError("The bundle's catalogue has items of one id or of none: copy or export the bundle again.")
         found = map(Recommendation, chosen, scores, named)
         return Recommendations(found, request.unknown, fallback=not len(request.history))
 

@@ -276,3 +276,12 @@ def test_a_model_that_cannot_be_loaded_prints_nothing(tmp_path, capfd):
     with pytest.raises(BundleError, match=r"model\.onnx"):
         Recommender.load(bundle)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_dimension_whose_name_is_not_utf8_is_refused(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    model = last_item_graph(NEXT_SCORES)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "unreadable"
+    content = model.SerializeToString().replace(b"unreadable", b"\xe5nreadable")
+    (bundle / "model.onnx").write_bytes(content)
+    refused(rehashed(bundle), r"model\.onnx")
