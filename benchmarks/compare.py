@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from lightrec.benchmarks.columns import is_wrong, labels, limits_words, value
 from lightrec.benchmarks.plan import ALL_BATCHES
+from lightrec.benchmarks.report.columns import is_wrong, labels, limits_words, value
+from lightrec.benchmarks.report.terminal_table import stands_for
 from lightrec.benchmarks.significance import Z, shift
-from lightrec.benchmarks.tables import stands_for
 from lightrec.errors import DataError
 
 Row = dict[str, Any]

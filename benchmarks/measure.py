@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lightrec.benchmarks import row_parts, scenarios
-from lightrec.benchmarks.catalogues import catalogue_rows
-from lightrec.benchmarks.contenders import Wanted, find_contenders
-from lightrec.benchmarks.energy import EnergyMeter
-from lightrec.benchmarks.lab import Lab, Running
-from lightrec.benchmarks.noise import NoiseMeter
+from lightrec.benchmarks import speed_rows
+from lightrec.benchmarks.harness import scenarios
+from lightrec.benchmarks.harness.catalogue_scaling import catalogue_rows
+from lightrec.benchmarks.harness.energy import EnergyMeter
+from lightrec.benchmarks.harness.harness import Lab, Running
+from lightrec.benchmarks.harness.noise import NoiseMeter
+from lightrec.benchmarks.harness.thread_scaling import scaling
+from lightrec.benchmarks.harness.workload import Traffic, real_traffic, synthetic_traffic
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.rows import machine, software
-from lightrec.benchmarks.scaling import scaling
-from lightrec.benchmarks.teacher import ask_teacher, compare_with_teacher
-from lightrec.benchmarks.traffic import Traffic, real_traffic, synthetic_traffic
-from lightrec.benchmarks.variants import Absent, Variant
+from lightrec.benchmarks.teacher_quality import ask_teacher, compare_with_teacher
+from lightrec.benchmarks.variants.find_variants import Wanted, find_contenders
+from lightrec.benchmarks.variants.variant import Absent, Variant
 from lightrec.bundle import read_catalogue, read_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
 
@@ -153,11 +154,11 @@ def measure_variants(
 
 def _measure(lab: Lab, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress) -> list[Row]:
     """The rows of the variants that came through the rounds, with all that is measured after them."""
-    rows = [row_parts.identity(one) | {"k": plan.k} | row_parts.times(one, running[0]) for one in running]
-    for row, kept in zip(rows, row_parts.kept(lab, running, plan), strict=True):
+    rows = [speed_rows.identity(one) | {"k": plan.k} | speed_rows.times(one, running[0]) for one in running]
+    for row, kept in zip(rows, speed_rows.kept(lab, running, plan), strict=True):
         row |= kept | {"failed": {}}
     _add_scenarios(rows, running, plan, noise, progress)
-    fresh = row_parts.fresh(lab, running, plan, progress)
+    fresh = speed_rows.fresh(lab, running, plan, progress)
     for row, one, (found, failure) in zip(rows, running, fresh, strict=True):
         row |= found
         row["failed"] |= {"cold-start": failure} if failure else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from lightrec.benchmarks.limits import Limits
+from lightrec.benchmarks.harness.worker_limits import Limits
 from lightrec.errors import ConfigError
 
 SCENARIOS = ("single-stream", "offline", "multi-stream", "server", "cold-start", "session", "soak")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightrec.benchmarks.quality import comparison_row, evaluate_run, origin, quality_row
+from lightrec.benchmarks.quality_rows import comparison_row, evaluate_run, origin, quality_row
 from lightrec.benchmarks.recipe import TEACHERS, Model, Recipe
 from lightrec.bundle import deployed_bytes
 from lightrec.data.dataset import Dataset

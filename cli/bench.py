@@ -129,11 +129,11 @@ def bench(
     """
     from lightrec.benchmarks import measure
     from lightrec.benchmarks import plan as plans
-    from lightrec.benchmarks.contenders import Wanted
-    from lightrec.benchmarks.limits import make_limits
-    from lightrec.benchmarks.remote import bench_there
-    from lightrec.benchmarks.report import check_format
+    from lightrec.benchmarks.harness.remote import bench_there
+    from lightrec.benchmarks.harness.worker_limits import make_limits
+    from lightrec.benchmarks.report.page import check_format
     from lightrec.benchmarks.rows import require_json_lines
+    from lightrec.benchmarks.variants.find_variants import Wanted
     from lightrec.errors import ConfigError
 
     for flag, path in (("--out", out), ("--report", report)):
@@ -209,9 +209,9 @@ def bench(
 
 def _tell(rows: list[dict[str, Any]], out: Path | None, report: Path | None, as_json: bool) -> None:
     """Store the rows and print them, as JSON or as the table."""
-    from lightrec.benchmarks.report import write_rows_report
+    from lightrec.benchmarks.report.page import write_rows_report
+    from lightrec.benchmarks.report.terminal_table import absent_lines, speed_table
     from lightrec.benchmarks.rows import append_rows
-    from lightrec.benchmarks.tables import absent_lines, speed_table
 
     if out is not None:
         append_rows(out, rows)

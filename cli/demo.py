@@ -58,10 +58,10 @@ def demo(
 
 
 def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
-    from lightrec.benchmarks.quality import comparison_row, comparison_sentence, quality_table
-    from lightrec.benchmarks.report import write_report
+    from lightrec.benchmarks.quality_rows import comparison_row, comparison_sentence, quality_table
+    from lightrec.benchmarks.report.page import write_report
+    from lightrec.benchmarks.report.terminal_table import speed_table
     from lightrec.benchmarks.rows import append_rows, read_rows
-    from lightrec.benchmarks.tables import speed_table
 
     quality = _quality_rows(layout, seeds)
     comparison = _compare(layout, seeds)
@@ -83,7 +83,7 @@ def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
 
 
 def _quality_rows(layout: Layout, seeds: int) -> list[dict[str, Any]]:
-    from lightrec.benchmarks.quality import origin, quality_row
+    from lightrec.benchmarks.quality_rows import origin, quality_row
     from lightrec.files import read_json
 
     shared = origin()
@@ -96,7 +96,7 @@ def _quality_rows(layout: Layout, seeds: int) -> list[dict[str, Any]]:
 
 def _compare(layout: Layout, seeds: int) -> Comparison:
     """The distilled student against the same student without a teacher, over users and seeds."""
-    from lightrec.benchmarks.quality import evaluate_run
+    from lightrec.benchmarks.quality_rows import evaluate_run
     from lightrec.data.dataset import Dataset
     from lightrec.data.splits import make_split
     from lightrec.evaluation.comparison import paired_comparison

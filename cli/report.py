@@ -31,7 +31,7 @@ def report(
     lightrec report rows.jsonl --pareto pareto.svg
     ```
     """
-    from lightrec.benchmarks.report import write_pareto, write_rows_report
+    from lightrec.benchmarks.report.page import write_pareto, write_rows_report
     from lightrec.benchmarks.rows import as_measured, read_rows
     from lightrec.errors import ConfigError
 

@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 MAPPED = {"export", "benchmarks", "cli"}
 """Folders at the top of the tree that are imported under the one name lightrec."""
 
+PROJECT = ROOT / "benchmarks" / "project"
+"""What serves this repository alone: it is not in the wheel."""
+
 SOURCES = sorted(path for name in ("lightrec", *MAPPED) for path in (ROOT / name).rglob("*.py"))
 EVERYTHING = SOURCES + sorted(path for name in ("tests", "examples") for path in (ROOT / name).rglob("*.py"))
 
@@ -171,7 +174,7 @@ def relative(path: Path) -> str:
 
 def test_the_packages_are_the_folders_that_hold_an_init():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    inits = [path for path in SOURCES if path.name == "__init__.py"]
+    inits = [path for path in SOURCES if path.name == "__init__.py" and not path.is_relative_to(PROJECT)]
     folders = [relative(path.parent).replace("/", ".") for path in inits]
     names = [folder if folder.startswith("lightrec") else f"lightrec.{folder}" for folder in folders]
     assert sorted(settings["packages"]) == sorted(names)
@@ -195,6 +198,12 @@ def test_only_the_command_line_imports_the_command_line_and_the_benchmarks():
     allowed = {room: rule.rooms | rule.deferred for room, rule in RULES.items()}
     assert [room for room in allowed if "cli" in allowed[room]] == ["__main__"]
     assert [room for room in allowed if "benchmarks" in allowed[room]] == ["cli"]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not path.is_relative_to(PROJECT)], ids=relative)
+def test_nothing_in_the_wheel_imports_what_is_not(path):
+    found = imports(parsed(path.read_text(encoding="utf-8")))
+    assert [one for one in found if one.module.startswith("lightrec.benchmarks.project")] == []
 
 
 @pytest.mark.parametrize(

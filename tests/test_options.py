@@ -7,7 +7,7 @@ import typing
 import pytest
 from command_lines import GROUP, leaves
 
-from lightrec.benchmarks.limits import parse_bytes
+from lightrec.benchmarks.harness.worker_limits import parse_bytes
 from lightrec.benchmarks.plan import Plan, parse_sizes
 from lightrec.cli.app import main
 from lightrec.cli.numbers import check_numbers

@@ -58,7 +58,7 @@ def test_every_linked_file_exists():
 
 @pytest.mark.parametrize("file", ["README.md", "docs/teachers.md", "docs/reliability.md"])
 def test_every_table_comes_from_the_stored_rows(file):
-    from lightrec.benchmarks.readme_tables import fill_tables
+    from lightrec.benchmarks.project.readme_tables import fill_tables
 
     text = (ROOT / file).read_text(encoding="utf-8")
     assert "<!-- table:" in text and fill_tables(text, ROOT / "benchmarks" / "results") == text

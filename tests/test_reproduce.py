@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lightrec.benchmarks.readme_tables import fill_tables
+from lightrec.benchmarks.project.readme_tables import fill_tables
 from lightrec.benchmarks.recipe import make_recipe, open_recipe, packaged_recipes
 from lightrec.benchmarks.reproduction import Layout
 from lightrec.benchmarks.rows import read_rows

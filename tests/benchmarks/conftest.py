@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mini_bundle import write_bundle
 
-from lightrec.benchmarks.timing import PERCENTILES
+from lightrec.benchmarks.harness.latency_statistics import PERCENTILES
 from lightrec.bundle import read_catalogue, read_manifest
 
 

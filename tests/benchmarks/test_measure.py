@@ -8,18 +8,19 @@ import sys
 import numpy as np
 import pytest
 
-from lightrec.benchmarks import catalogues, contenders
-from lightrec.benchmarks.catalogues import catalogue_rows
-from lightrec.benchmarks.contenders import Wanted
-from lightrec.benchmarks.kept import agreement, quality
-from lightrec.benchmarks.limits import Limits, usable_cores
+from lightrec.benchmarks.agreement import agreement, quality
+from lightrec.benchmarks.harness import catalogue_scaling
+from lightrec.benchmarks.harness.catalogue_scaling import catalogue_rows
+from lightrec.benchmarks.harness.worker_limits import Limits, usable_cores
+from lightrec.benchmarks.harness.workload import real_traffic
 from lightrec.benchmarks.measure import bench, measure_variants
 from lightrec.benchmarks.plan import Plan
-from lightrec.benchmarks.tables import absent_lines
-from lightrec.benchmarks.traffic import real_traffic
-from lightrec.benchmarks.turns import chunks
-from lightrec.benchmarks.variants import Variant
-from lightrec.benchmarks.worker_variant import make_calls, session_steps
+from lightrec.benchmarks.report.terminal_table import absent_lines
+from lightrec.benchmarks.variants import find_variants
+from lightrec.benchmarks.variants.find_variants import Wanted
+from lightrec.benchmarks.variants.variant import Variant
+from lightrec.benchmarks.workers.run_variant import make_calls, session_steps
+from lightrec.benchmarks.workers.worker_protocol import chunks
 from lightrec.bundle import ModelRecord, deployed_bytes, write_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
 from lightrec.runtime.doctor import diagnose
@@ -27,9 +28,9 @@ from lightrec.runtime.recommender import Recommender
 
 WORKER = """
 import json, sys, time
-from lightrec.benchmarks import turns
-from lightrec.benchmarks.turns import own_channel
-from lightrec.benchmarks.worker_variant import answer, open_variant
+from lightrec.benchmarks.workers import worker_protocol
+from lightrec.benchmarks.workers.worker_protocol import own_channel
+from lightrec.benchmarks.workers.run_variant import answer, open_variant
 from lightrec.runtime.backend import Backend
 from lightrec.runtime.recommender import Recommender
 
@@ -56,14 +57,14 @@ class Changed(Backend):
         return items, scores
 
 def fail_in(task):
-    usual = turns.TASKS[task]
+    usual = worker_protocol.TASKS[task]
     def failing(*call, **asked):
         if task != "turn" or asked["first"] > 0:  # a warm-up begins with the first input each time
             raise MemoryError
         return usual(*call, **asked)
-    turns.TASKS[task] = failing
+    worker_protocol.TASKS[task] = failing
 
-for task in turns.TASKS.keys() & kind.split():
+for task in worker_protocol.TASKS.keys() & kind.split():
     fail_in(task)
 if ("start" in kind and "first_histories" in request) or (kind == "threads" and request["threads"] > 1):
     raise MemoryError
@@ -255,9 +256,11 @@ def test_catalogues_that_fail_are_absent_and_the_others_stay(chain_bundle, manif
             raise ModelError("no room for it")
         return shutil.copytree(chain_bundle, tmp_path / str(size))
 
-    monkeypatch.setattr(catalogues, "missing_modules", lambda extra: [])
-    monkeypatch.setattr(catalogues, "_make", make)
-    monkeypatch.setattr(catalogues, "_variant", lambda bundle, _: variant("turn" if bundle.name == "300" else "good"))
+    monkeypatch.setattr(catalogue_scaling, "missing_modules", lambda extra: [])
+    monkeypatch.setattr(catalogue_scaling, "_make", make)
+    monkeypatch.setattr(
+        catalogue_scaling, "_variant", lambda bundle, _: variant("turn" if bundle.name == "300" else "good")
+    )
     plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 200, 300), seconds=0.2)
     row, *others = catalogue_rows(manifest, plan, tmp_path, lambda words: None)
     assert (row["kind"], row["n_items"]) == ("catalogue", 100) and row["latency_ms"]["p50"] > 0
@@ -302,7 +305,7 @@ def test_a_runtime_that_is_missing_is_absent_with_the_way_to_get_it(chain_bundle
     models = (*manifest.models, ModelRecord("openvino", "fp32", ("model.xml", "model.bin")))
     write_manifest(both_bundle, dataclasses.replace(manifest, models=models))
     here = dataclasses.replace(diagnose(), openvino_devices={}, onnxruntime_providers=["CPUExecutionProvider"])
-    monkeypatch.setattr(contenders, "diagnose", lambda: here)
+    monkeypatch.setattr(find_variants, "diagnose", lambda: here)
     rows = bench(both_bundle, plan=Plan(scenarios=("single-stream",), seconds=0.05, rounds=2), cases=5)
     assert [(row["kind"], row["variant"]) for row in rows[:2]] == [
         ("speed", "ONNX Runtime fp32"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from watched import watch
 
-from lightrec.benchmarks.browser import chromium
+from lightrec.benchmarks.variants.browser import chromium
 from lightrec.download import cache_folder
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,102 @@
+"""The quality of what was timed: its NDCG@10, the items it shares with the first variant, and those that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lightrec.benchmarks.harness.workload import Traffic
+from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluate
+
+Row = dict[str, Any]
+
+SUSPECT = 0.9
+"""A variant that shows fewer of the first one's top 10 than this answers something else."""
+
+
+class Ranked:
+    """Rankings that a worker wrote, as a :class:`~lightrec.evaluation.protocol.TopKRanker` of its cases in order."""
+
+    def __init__(self, lists: np.ndarray, n_items: int):
+        self.lists, self.n_items, self.k_limit = lists, n_items, lists.shape[1]
+        self._next = 0
+
+    def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool) -> np.ndarray:
+        """The rankings of the next cases."""
+        begin, self._next = self._next, self._next + len(histories)
+        return self.lists[begin : self._next, :k]
+
+
+def rank_limit(k_limit: int, n_items: int) -> int:
+    """How far the workers rank."""
+    return min(RANK_LIMIT, k_limit, n_items)
+
+
+def agreement(
+    lists: np.ndarray, reference: np.ndarray, over: str, golden: str | None, k: int, same_student: bool = True
+) -> Row:
+    """How much of the reference's top ``k`` a variant shows as well, and whether its items are wrong.
+
+    Args:
+        lists: rankings int64 ``[C, at least k]`` of the variant.
+        reference: of the first variant.
+        over: its name.
+        golden: what is wrong with the answers to the golden cases, None for nothing.
+        k: items compared.
+        same_student: whether the reference was exported from the same model; another may well rank other items.
+    """
+    shared = overlap(lists[:, :k], reference[:, :k])
+    reasons = []
+    if golden is not None:
+        reasons.append(f"its answer to a golden case has {golden}")
+    if same_student and shared < SUSPECT:
+        reasons.append(f"it shares {shared:.0%} of its top {k} with {over}".replace("%", " %"))
+    return {
+        "over": over,
+        "cases": len(lists),
+        f"overlap@{k}": shared,
+        "golden": golden,
+        "wrong_items": bool(reasons),
+        "flag": f"It returns other items: {' and '.join(reasons)}." if reasons else None,
+    }
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean share of the items in rows of ``a [C, k]`` that are also in the same row of ``b [C, k]``.
+
+    >>> overlap(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]]))
+    0.75
+    """
+    found = (a[:, :, None] == b[:, None, :]).any(axis=2) & (a >= 0)
+    return float(found.sum() / max(1, (a >= 0).sum()))
+
+
+def quality(lists: np.ndarray, traffic: Traffic, n_items: int, k: int, seed: int) -> Row | None:
+    """NDCG and HR of rankings of the traffic's cases; None for made-up histories, whose next items nobody knows."""
+    return measured(Ranked(lists, n_items), traffic, k, seed)
+
+
+def measured(ranker: Scorer | TopKRanker, traffic: Traffic, k: int, seed: int, **rules: Any) -> Row | None:
+    """NDCG and HR of who is asked about the traffic's cases, as :func:`quality`; ``rules`` are :func:`evaluate`'s."""
+    if traffic.cases is None or traffic.popularity is None:
+        return None
+    asked: Row = {"train_popularity": traffic.popularity, "ks": (k,), "seed": seed, **rules}
+    found = evaluate(ranker, traffic.cases, **asked)
+    values: Row = {name: found.metrics[name].to_json() for name in (f"ndcg@{k}", f"hr@{k}")}
+    return {"cases": len(traffic.cases), "ties": found.ties, **values}
+
+
+def compared(own: Row | None, first: Row | None, shared: Row, k: int) -> Row | None:
+    """``own`` with its loss from ``first`` and what :func:`agreement` found."""
+    if own is None or first is None:
+        return None
+    reference = first[f"ndcg@{k}"]["value"]
+    return own | {
+        "compared_with": shared["over"],
+        # Relative: 0.01 is one per cent lost. Without a hit there is nothing to lose.
+        "ndcg_drop": 1 - own[f"ndcg@{k}"]["value"] / reference if reference else None,
+        f"overlap@{k}": shared[f"overlap@{k}"],
+        "wrong_items": shared["wrong_items"],
+    }

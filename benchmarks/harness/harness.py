@@ -1,0 +1,135 @@
+"""What all workers of a run share, and the workers that it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightrec.benchmarks.agreement import rank_limit
+from lightrec.benchmarks.harness.scenarios import Taken
+from lightrec.benchmarks.harness.worker_process import Contestant
+from lightrec.benchmarks.harness.workload import Traffic
+from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.variants.variant import Variant
+from lightrec.bundle import read_catalogue, read_manifest
+
+Row = dict[str, Any]
+
+LAYERS, HEADS = 2, 2
+"""Of a peer's model, where the bundle does not tell those of its own."""
+
+COLD_ANSWERS = 100
+"""Histories that a fresh process answers before its memory is read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A variant whose worker runs and is warm."""
+
+    variant: Variant
+    """What it is."""
+    worker: Contestant
+    """Its process."""
+    taken: Taken
+    """Its times so far."""
+
+
+class Lab:
+    """What all workers of a run share: the bundle, the histories and the settings, in files of a folder.
+
+    Args:
+        bundle: the bundle.
+        traffic: the histories.
+        plan: the settings.
+        folder: for requests and rankings; the caller deletes it.
+    """
+
+    def __init__(self, bundle: Path, traffic: Traffic, plan: Plan, folder: Path):
+        self.bundle, self.traffic, self.plan, self.folder = bundle, traffic, plan, folder
+        self.manifest = read_manifest(bundle)
+        self.rank_limit = rank_limit(self.manifest.k_limit, self.manifest.n_items)
+        """How far the workers rank."""
+        self._catalogue = read_catalogue(bundle, self.manifest)
+        self._first = self._raw(traffic.histories[:COLD_ANSWERS])
+        np.save(folder / "histories.npy", np.concatenate(traffic.histories))
+        np.save(folder / "cuts.npy", np.cumsum([len(history) for history in traffic.histories])[:-1])
+
+    def contestant(
+        self, variant: Variant, threads: int | None = None, batches: Sequence[int] | None = None
+    ) -> Contestant:
+        """A running worker of ``variant``.
+
+        Args:
+            variant: what it runs.
+            threads: its compute threads; the plan's if None, and then it also writes its rankings of all histories.
+            batches: the batch sizes that it can be asked for; the plan's if None.
+        """
+        check, threads = threads is None, threads or self.plan.threads
+        if batches is None:
+            batches = self.plan.batches if self.plan.asks_for("offline") else ()
+        request = {
+            "histories": str(self.folder / "histories.npy"),
+            "cuts": str(self.folder / "cuts.npy"),
+            "rankings": str(self._rankings(variant)),
+            "rank_limit": max(self.rank_limit, min(self.plan.k, self.manifest.n_items)),
+            "check": check and not variant.peer,
+            # The torch student is not what was exported: its scores differ by more than a golden case allows.
+            "golden": "run" not in variant.how,
+            "batches": batches,
+            **(self._peer_request() if variant.peer else {}),
+        }
+        file = self._write(variant, request | {"threads": threads}, f"request-{threads}")
+        return Contestant(variant.name, [*variant.command, file], threads, self.plan.limits)
+
+    def cold_command(self, variant: Variant) -> list[str] | None:
+        """Starts a fresh process that answers the first histories; None for peers and browsers, which cannot."""
+        if variant.peer or variant.backend == "browser":
+            return None
+        return [*variant.command, self._write(variant, {"first_histories": self._first}, "cold")]
+
+    def rankings(self, variant: Variant) -> np.ndarray | None:
+        """What a worker ranked, int64 ``[C, rank_limit]``; None for peers."""
+        file = self._rankings(variant)
+        return np.load(file) if file.exists() else None
+
+    def _peer_request(self) -> Row:
+        """The shape of the bundle's model, and what a worker needs that cannot read bundles."""
+        config = self.manifest.training.get("config", {})
+        ids = list(self._catalogue.item_ids)
+        lists = {
+            "histories": self._raw(self.traffic.histories),
+            "item_ids": ids,
+            "titles": list(self._catalogue.titles or [None] * len(ids)),
+        }
+        for name, values in lists.items():
+            (self.folder / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
+        return {
+            "hidden_size": self.manifest.hidden_size,
+            "max_length": self.manifest.max_length,
+            "num_layers": config.get("num_layers", LAYERS),
+            "num_heads": config.get("num_heads", HEADS),
+            **{name: str(self.folder / f"{name}.json") for name in lists},
+        }
+
+    def _raw(self, histories: Sequence[np.ndarray]) -> list[list[str]]:
+        ids = self._catalogue.item_ids
+        return [[ids[item] for item in history] for history in histories]
+
+    def _write(self, variant: Variant, request: Row, kind: str) -> str:
+        common = {"bundle": str(self.bundle.resolve()), "threads": self.plan.threads, "k": self.plan.k}
+        file = self.folder / f"{_file_name(variant)}-{kind}.json"
+        file.write_text(json.dumps({**common, **request, **variant.how}), encoding="utf-8")
+        return str(file)
+
+    def _rankings(self, variant: Variant) -> Path:
+        return self.folder / f"{_file_name(variant)}.npy"
+
+
+def _file_name(variant: Variant) -> str:
+    return re.sub(r"\W+", "-", variant.name)

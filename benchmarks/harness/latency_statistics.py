@@ -1,0 +1,100 @@
+"""What timed calls say: percentiles, histograms, throughput, and ratios made round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lightrec.benchmarks.workers.worker_protocol import time_calls
+
+__all__ = ["PERCENTILES", "histogram", "median_interval", "per_second", "speedup", "summarise", "time_calls"]
+
+PERCENTILES = (50, 90, 99)
+
+PER_DECADE = 20
+"""Bars of a histogram for each factor of ten."""
+
+TELLING = 0.03
+"""A speed-up that may be nearer to 1 than this is no difference: two processes of the same thing differ by as much."""
+
+
+def summarise(rounds: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Milliseconds of single calls: count, mean, min, percentiles over all rounds, and the median of each round.
+
+    >>> summarise([np.array([1_000_000, 3_000_000])])["p50"]
+    2.0
+    """
+    every = np.concatenate(rounds) / 1e6
+    values = np.percentile(every, (*PERCENTILES, 99.9))
+    names = [*(f"p{p}" for p in PERCENTILES), "p999"]
+    return {
+        "count": len(every),
+        "mean": float(every.mean()),
+        "min": float(every.min()),
+        **dict(zip(names, map(float, values), strict=True)),
+        "round_medians": [float(np.median(calls)) / 1e6 for calls in rounds],
+    }
+
+
+def histogram(rounds: Sequence[np.ndarray]) -> dict[str, list]:
+    """How many calls lie between which milliseconds; every call is counted, and the edges are the same everywhere.
+
+    The edges are ``10 ** (i / 20)``, so that a bar is 12 % wide.
+
+    >>> histogram([np.array([1_000_000, 1_050_000, 1_200_000])])["counts"]
+    [2, 1]
+    """
+    every = np.concatenate(rounds)
+    places = np.floor(np.log10(np.maximum(every, 1) / 1e6) * PER_DECADE + 1e-9).astype(int)
+    first, last = int(places.min()), int(places.max())
+    edges = [float(f"{10 ** (place / PER_DECADE):.6g}") for place in range(first, last + 2)]
+    return {"edges_ms": edges, "counts": np.bincount(places - first).tolist()}
+
+
+def per_second(rounds: Sequence[np.ndarray], batch: int) -> float:
+    """Histories a second of calls with ``batch`` histories each.
+
+    >>> per_second([np.array([2_000_000, 2_000_000])], batch=32)
+    16000.0
+    """
+    every = np.concatenate(rounds)
+    return float(batch * len(every) / (every.sum() / 1e9))
+
+
+def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> dict[str, Any]:
+    """How many times faster than the first variant, round by round.
+
+    Returns:
+        ``value``, the median of the ratios, with their quartiles ``low`` and ``high``; ``interval``, where the true
+        median lies with 95 % confidence; ``differs``, whether all of it is further from 1 than :data:`TELLING`.
+
+    >>> found = speedup([np.array([6]), np.array([8])], [np.array([2]), np.array([2])])
+    >>> found["low"], found["value"], found["high"]
+    (3.25, 3.5, 3.75)
+    """
+    ratios = [np.median(theirs) / np.median(ours) for theirs, ours in zip(first, own, strict=True)]
+    low, value, high = (float(found) for found in np.percentile(ratios, (25, 50, 75)))
+    interval = median_interval(ratios)
+    differs = interval[0] > 1 + TELLING or interval[1] < 1 - TELLING
+    return {"value": value, "low": low, "high": high, "interval": interval, "differs": differs}
+
+
+def median_interval(values: Sequence[float]) -> list[float]:
+    """The two values between which the true median lies with a confidence of 95 %, whatever the distribution.
+
+    Order statistics: the median lies outside the ``i``-th smallest and largest with the chance that a fair coin shows
+    fewer than ``i`` heads, twice. With fewer than six values there are no such two, and the outermost are returned.
+
+    >>> median_interval([5, 1, 4, 2, 3, 9, 8, 6, 7, 10])
+    [2.0, 9.0]
+    """
+    count, chance, below, skip = len(values), 1.0, 0.0, -1
+    for heads in range(count // 2 + 1):
+        below += chance / 2**count
+        if 2 * below > 0.05:
+            break
+        skip, chance = heads, chance * (count - heads) / (heads + 1)
+    ordered, place = np.sort(np.asarray(values, dtype=np.float64)), max(skip, 0)
+    return [float(ordered[place]), float(ordered[count - 1 - place])]

@@ -1,0 +1,299 @@
+"""The scenarios of ``lightrec bench``, each run by all variants in turns; docs/bench.md says what happens in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lightrec.benchmarks.harness.cold_start import start
+from lightrec.benchmarks.harness.energy import EnergyMeter
+from lightrec.benchmarks.harness.latency_statistics import PERCENTILES
+from lightrec.benchmarks.harness.noise import NoiseMeter
+from lightrec.benchmarks.harness.worker_process import Contestant, warm_up
+from lightrec.benchmarks.plan import Plan
+from lightrec.errors import ModelError
+
+Row = dict[str, Any]
+
+SHARES = (0.2, 0.5, 0.7, 0.85, 1.0)
+"""Arrival rates that every variant is given, as shares of what its single-stream calls would allow."""
+REFINEMENTS = 3
+"""Further rates, between the highest that kept the bound and the lowest that did not."""
+STREAM_ROUNDS = 5
+"""Turns of every variant with every number of streams."""
+SLICES = 20
+"""Parts of a soak."""
+MOST_COLD_SECONDS = 12.0
+"""A variant that has taken so long to start, all its starts together, is started no more."""
+
+
+@dataclasses.dataclass
+class Taken:
+    """What one variant's turns took."""
+
+    nanoseconds: dict[str, list[np.ndarray]]
+    """By probe, the single calls of each round."""
+    warmups: dict[str, Row]
+    """By probe, how it became warm."""
+    cpu_ms: list[float] = dataclasses.field(default_factory=list)
+    """Processor time of a single-stream call, by round."""
+    energy_mj: list[float] = dataclasses.field(default_factory=list)
+    """Energy of one, where it can be read."""
+
+
+@dataclasses.dataclass
+class Starts:
+    """One variant's fresh processes, start by start; empty for one that cannot be started so."""
+
+    milliseconds: list[float] = dataclasses.field(default_factory=list)
+    """To the first answer."""
+    memory: list[Row] = dataclasses.field(default_factory=list)
+    """What the process held."""
+    failure: str | None = None
+    """Why one failed; None if none did."""
+
+
+def probes(plan: Plan, contestant: Contestant) -> list[str]:
+    """What the rounds time of a contestant, as far as it has it."""
+    wanted = ["single", "graph"]
+    wanted += ["session"] if plan.asks_for("session") else []
+    wanted += [f"batch {size}" for size in plan.batches] if plan.asks_for("offline") else []
+    return [probe for probe in wanted if probe in contestant.facts["calls"]]
+
+
+def warm(contestant: Contestant, plan: Plan) -> Taken:
+    """Uncounted turns at every probe until it is stable; one for batches, whose calls are long and many in one."""
+    names = probes(plan, contestant)
+    turn, warmups = _turn(plan, names) / 2, {}
+    for name in names:
+        if name.startswith("batch"):
+            contestant.turn(name, 0, turn)
+        else:
+            warmups[name] = warm_up(contestant, name, turn)
+    return Taken({name: [] for name in names}, warmups)
+
+
+def rounds(
+    running: Sequence[Contestant],
+    taken: Sequence[Taken],
+    plan: Plan,
+    inputs: int,
+    noise: NoiseMeter,
+    energy: EnergyMeter,
+) -> None:
+    """All probes of all variants in turns, into ``taken``; a turn's place in the round moves on by one each round.
+
+    One that fails has no more turns; the others go on.
+
+    Args:
+        running: V of them, warm.
+        taken: where each one's times are put.
+        plan: how long.
+        inputs: number of histories; each round goes on where the last began, plus its share of them.
+        noise: samples between the rounds.
+        energy: read around the single-stream turns.
+    """
+    every = list(dict.fromkeys(name for own in taken for name in own.nanoseconds))
+    for number in range(plan.rounds):
+        noise.sample()
+        for probe in every:
+            batch = int(probe.split()[1]) if probe.startswith("batch") else 1
+            first = number * -(-inputs // batch) // plan.rounds
+            for shift in range(len(running)):
+                place = (number + shift) % len(running)
+                own = taken[place]
+                if probe not in own.nanoseconds:
+                    continue
+                before = energy.read()
+                answer = running[place].try_ask("turn", probe, first=first, seconds=_turn(plan, every))
+                used = energy.millijoules(before, energy.read())
+                if answer is None:
+                    continue
+                own.nanoseconds[probe].append(np.array(answer["taken"], dtype=np.int64))
+                if probe == "single":
+                    own.cpu_ms.append(answer["cpu_ns_per_call"] / 1e6)
+                    # One call of the turn is not timed, but made.
+                    own.energy_mj += [] if used is None else [used / (len(answer["taken"]) + 1)]
+
+
+def streams(running: Sequence[Contestant], plan: Plan) -> list[list[Row] | None]:
+    """Calls from several threads at once; None for one that fails."""
+    found: dict[tuple[int, int], list[Row]] = {}
+    for number in range(STREAM_ROUNDS):
+        for count in plan.streams:
+            for shift in range(len(running)):
+                place = (number + shift) % len(running)
+                seconds = plan.stream_seconds / (2 * STREAM_ROUNDS * len(plan.streams))
+                answer = running[place].try_ask("streams", "single", streams=count, seconds=seconds)
+                if answer is not None:
+                    found.setdefault((place, count), []).append(answer)
+    return [
+        [_stream(count, found[place, count]) for count in plan.streams] if one.failure is None else None
+        for place, one in enumerate(running)
+    ]
+
+
+def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) -> list[Row | None]:
+    """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound; None for a failure.
+
+    Args:
+        running: V of them.
+        mean_ms: of each one's single-stream calls.
+        plan: its ``p99_ms`` is the bound.
+    """
+    seconds = max(0.2, plan.stream_seconds / (len(SHARES) + REFINEMENTS))
+    curves: list[list[Row]] = [[] for _ in running]
+    tries: list[Callable[[int], float | None]] = [
+        *(lambda place, share=share: share * 1e3 / mean_ms[place] for share in SHARES),  # type: ignore[misc]
+        *[lambda place: next_rate(curves[place], plan.p99_ms)] * REFINEMENTS,
+    ]
+    for number, choose in enumerate(tries):
+        for place, contestant in enumerate(running):
+            rate = choose(place) if contestant.failure is None else None
+            point = None if rate is None else _arrivals(contestant, rate, seconds, plan.seed + number)
+            curves[place] += [] if point is None else [point]
+    return [
+        {
+            "p99_bound_ms": plan.p99_ms,
+            "max_rate": best_rate(curve, plan.p99_ms),
+            "seconds": seconds,
+            "curve": sorted(curve, key=lambda point: point["rate"]),
+        }
+        if one.failure is None
+        else None
+        for one, curve in zip(running, curves, strict=True)
+    ]
+
+
+def best_rate(curve: Sequence[Row], bound: float) -> float | None:
+    """The highest rate that keeps the bound, as every lower one does; None where there is none.
+
+    >>> point = {"dropped": 0, "p99": 1.0}
+    >>> best_rate([{"rate": 1.0, **point}, {"rate": 3.0, **point}, {"rate": 2.0, **point, "dropped": 1}], 5.0)
+    1.0
+    """
+    best = None
+    for point in sorted(curve, key=lambda point: point["rate"]):
+        if point["dropped"] or point["p99"] is None or point["p99"] > bound:
+            break
+        best = point["rate"]
+    return best
+
+
+def next_rate(curve: Sequence[Row], bound: float) -> float | None:
+    """A rate to try next: in the middle between the last that kept the bound and the first that did not."""
+    best, rates = best_rate(curve, bound), sorted(point["rate"] for point in curve)
+    if best is None:
+        return rates[0] / 2
+    above = [rate for rate in rates if rate > best]
+    return (best + above[0]) / 2 if above else best * 1.15
+
+
+def cold(
+    commands: Sequence[Sequence[str] | None], plan: Plan, progress: Callable[[str], None], names: Sequence[str]
+) -> list[Starts]:
+    """Fresh processes in turns; those of one that fails are started no more.
+
+    The first start, which finds the files in no cache, is not counted, unless it is the only one there is time for.
+    """
+    found = [Starts() for _ in commands]
+    starts = plan.cold_starts + 1 if plan.asks_for("cold-start") else 1
+    for number in range(starts):
+        progress(f"Fresh processes, {number + 1} of {starts}")
+        for shift in range(len(commands)):
+            place = (number + shift) % len(commands)
+            command, own = commands[place], found[place]
+            if command is None or own.failure or sum(own.milliseconds) > 1e3 * MOST_COLD_SECONDS:
+                continue
+            try:
+                milliseconds, _, more = start(command, plan.limits, names[place])
+                memory = _held(more, names[place])
+            except ModelError as error:
+                own.failure = str(error)
+                continue
+            own.milliseconds.append(milliseconds)
+            own.memory.append(memory)
+    for own in found:
+        own.milliseconds, own.memory = own.milliseconds[1:] or own.milliseconds, own.memory[1:] or own.memory
+    return found
+
+
+def _held(more: str, name: str) -> Row:
+    """The memory that a fresh process told of."""
+    try:
+        memory = json.loads(more)
+        return {held: memory[held] for held in ("peak_bytes", "rss_bytes")}
+    except (ValueError, LookupError, TypeError):
+        raise ModelError(f"{name} failed: it told something else than its memory: {more[:80]!r}") from None
+
+
+def soak(running: Sequence[Contestant], plan: Plan) -> list[Row | None]:
+    """Calls without rest, one variant after the other; drifts are the last quarter over the first, less 1."""
+    rows: list[Row | None] = []
+    for contestant in running:
+        asked = [
+            contestant.try_ask("turn", "single", first=number, seconds=plan.seconds / SLICES)
+            for number in range(SLICES)
+        ]
+        answers = [answer for answer in asked if answer is not None]
+        if contestant.failure is not None:
+            rows.append(None)
+            continue
+        medians = [float(np.median(answer["taken"])) / 1e6 for answer in answers]
+        held = [answer["rss_bytes"] for answer in answers]
+        rows.append(
+            {
+                "seconds": plan.seconds,
+                "p50_ms": medians,
+                "rss_bytes": held,
+                "p50_drift": drift(medians),
+                "memory_drift": None if None in held else drift(held),
+            }
+        )
+    return rows
+
+
+def drift(values: Sequence[float]) -> float:
+    """The median of the last quarter over that of the first, less 1.
+
+    >>> drift([2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 2.5, 2.5])
+    0.25
+    """
+    quarter = max(1, len(values) // 4)
+    return float(np.median(values[-quarter:]) / np.median(values[:quarter])) - 1
+
+
+def _turn(plan: Plan, names: Sequence[str]) -> float:
+    return plan.stream_seconds / (plan.rounds * len(names))
+
+
+def _stream(count: int, answers: Sequence[Row]) -> Row:
+    return {
+        "streams": count,
+        "per_second": float(np.median([answer["per_second"] for answer in answers])),
+        **_percentiles([answer["taken"] for answer in answers], (50, 99)),
+    }
+
+
+def _arrivals(contestant: Contestant, rate: float, seconds: float, seed: int) -> Row | None:
+    answer = contestant.try_ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
+    if answer is None:
+        return None
+    answered = answer["taken"]
+    percentiles: Row = _percentiles([answered], (50, 99)) if answered else {"p50": None, "p99": None}
+    return {
+        "rate": rate,
+        "achieved": answer["achieved"],
+        "count": len(answered) + answer["dropped"],
+        **percentiles,
+        "dropped": answer["dropped"],
+    }
+
+
+def _percentiles(taken: Sequence[Sequence[int]], wanted: Sequence[int] = PERCENTILES) -> dict[str, float]:
+    every = np.concatenate([np.asarray(calls, dtype=np.float64) for calls in taken]) / 1e6
+    return {f"p{p}": float(value) for p, value in zip(wanted, np.percentile(every, wanted), strict=True)}

@@ -1,0 +1,51 @@
+"""How a variant gains from threads, and how a model of one shape slows down as the catalogue grows."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from lightrec.benchmarks.harness.harness import Lab, Running
+from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
+from lightrec.benchmarks.harness.worker_limits import usable_cores
+from lightrec.benchmarks.harness.worker_process import race, warm_up
+from lightrec.benchmarks.plan import Plan
+
+Row = dict[str, Any]
+
+ROUNDS = 5
+"""Turns of each."""
+BATCH = 32
+"""Whose throughput stands beside the latency."""
+
+
+def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
+    """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
+
+    The process that runs already is the one with the plan's threads.
+
+    Raises:
+        ModelError: if one of them fails.
+    """
+    most = len(plan.limits.cores or usable_cores())
+    counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
+    turn = plan.short_seconds / (2 * ROUNDS * len(counts))
+    with contextlib.ExitStack() as stack:
+        workers = [
+            one.worker
+            if count == plan.threads and f"batch {BATCH}" in one.worker.facts["calls"] and one.worker.failure is None
+            else stack.enter_context(lab.contestant(one.variant, count, batches=(BATCH,)))
+            for count in counts
+        ]
+        for worker in workers:
+            warm_up(worker, "single", turn / 2)
+        entries = [(worker, probe) for worker in workers for probe in ("single", f"batch {BATCH}")]
+        taken = race(entries, rounds=ROUNDS, seconds=turn, stride=len(lab.traffic.histories) // ROUNDS)
+    return [
+        {
+            "threads": count,
+            "p50": summarise(taken[2 * place])["p50"],
+            "per_second": per_second(taken[2 * place + 1], BATCH),
+        }
+        for place, count in enumerate(counts)
+    ]

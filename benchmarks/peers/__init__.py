@@ -1,0 +1,1 @@
+"""Train and time other libraries' models in their own interpreters."""

@@ -1,0 +1,153 @@
+"""Quality rows and comparisons made of evaluations, and how they are shown in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from lightrec.benchmarks.report.terminal_table import megabytes
+from lightrec.benchmarks.rows import machine, software
+from lightrec.data.splits import Split
+from lightrec.evaluation.comparison import Comparison
+from lightrec.evaluation.protocol import Evaluation, evaluate
+from lightrec.terminal import styled
+
+Row = dict[str, Any]
+
+KEPT = ("split", "on", "cases", "hidden_targets", "ties", "metrics", "slices")
+"""What a row takes over from the JSON of an evaluation."""
+
+SHARED = ("data", "data_checksum", "split", "machine", "lightrec_version", "commit")
+"""What a comparison's row takes over from a quality row."""
+
+
+def origin() -> Row:
+    """What all rows of one command share: the machine, the version and the commit."""
+    return {"machine": machine(), **software()}
+
+
+def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: Row, **more: Any) -> Row:
+    """The row of one evaluated model.
+
+    Args:
+        found: what ``lightrec evaluate --out`` wrote.
+        label: the model's name in tables.
+        seed: of its training.
+        shared: see :func:`origin`.
+        more: further facts.
+    """
+    return {
+        "kind": "quality",
+        "label": label,
+        "data": found["dataset"]["name"],
+        "data_checksum": found["dataset"]["checksum"],
+        "seed": seed,
+        **{key: found[key] for key in KEPT},
+        **more,
+        **shared,
+    }
+
+
+def comparison_row(a: str, b: str, comparison: Comparison, quality: Row) -> Row:
+    """The row that compares the models labelled ``a`` and ``b``; ``quality`` is any quality row of the same data."""
+    shared = {key: quality[key] for key in SHARED}
+    return {"kind": "comparison", "a": a, "b": b, **shared, "comparison": comparison.to_json()}
+
+
+def evaluate_run(run: Path, split: Split, device: str | None = None) -> Evaluation:
+    """A run's answers to the test cases, without intervals: for comparisons case by case."""
+    from lightrec.models.devices import resolve_device
+    from lightrec.models.load import load_model
+    from lightrec.models.scoring import ModelScorer
+
+    scorer = ModelScorer(load_model(run)[0], resolve_device(device))
+    return evaluate(scorer, split.test, train_popularity=split.popularity(), bootstrap=0)
+
+
+def quality_table(rows: Sequence[Row]) -> Table:
+    """One line a label, for the terminal: means over its seeds; the interval is one run's or the seeds' spread."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=styled("[bold]Quality[/] on {data}", data=rows[0]["data"]),
+        title_justify="left",
+        caption=f"Each of {rows[0]['cases']:,} users' last item, ranked among all items but those seen before; "
+        "95 % intervals over users; with several seeds means, ± their standard deviation.",
+        caption_justify="left",
+    )
+    sized = any("deployed_bytes" in row for row in rows)
+    for column in ("", "NDCG@10", "95 %, ±", "HR@10", "MRR", "coverage", *(["MB"] if sized else [])):
+        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["label"], []).append(row)
+    best = max(_mean(group, "ndcg@10") for group in groups.values())
+    for label, group in groups.items():
+        ndcg = _mean(group, "ndcg@10")
+        mrr = next(name for name in group[0]["metrics"] if name.startswith("mrr"))  # a bundle's names its limit
+        sizes = [row["deployed_bytes"] for row in group if "deployed_bytes" in row]
+        table.add_row(
+            label if len(group) == 1 else f"{label}, {len(group)} seeds",
+            f"{ndcg:.4f}",
+            _spread(group),
+            *(f"{_mean(group, name):.4f}" for name in ("hr@10", mrr, "coverage@10")),
+            *([megabytes(sizes[0]) if sizes else ""] if sized else []),
+            style="bold green" if ndcg == best else None,
+        )
+    return table
+
+
+def comparison_sentence(a: str, b: str, comparison: Comparison) -> str:
+    """What a comparison found, and whether it is a difference."""
+    difference = comparison.difference
+    ours, theirs = comparison.seeds
+    seeds = f"{ours} seeds" if ours == theirs else f"{ours} and {theirs} seeds"
+    certain = (difference.low or 0) > 0 or (difference.high or 0) < 0
+    return (
+        f"{a} against {b}: NDCG@10 {difference.value:+.4f} "
+        f"(95 % {difference.low:+.4f} to {difference.high:+.4f}, over {comparison.users:,} users"
+        + (", one seed): " if ours == theirs == 1 else f" and {seeds}): ")
+        + ("a difference." if certain else "no difference that this data can show.")
+    )
+
+
+def comparison_lines(rows: Sequence[Row]) -> str:
+    """One sentence a comparison: the difference with its interval, and whether it is one."""
+    sentences = []
+    for row in rows:
+        found = row["comparison"]
+        difference, relative = found["difference"], found["relative"]
+        sentences.append(
+            f"*{row['a']}* against *{row['b']}* on {row['data']}: {found['metric'].upper()} {difference['value']:+.4f} "
+            f"(95 % {difference['low']:+.4f} to {difference['high']:+.4f}"
+            + (f"; {relative['value']:+.1%}" if relative else "")
+            + f"), {found['users']:,} users and {seed_counts(found['seeds'])} seed(s) resampled together: "
+            + ("a difference.\n" if is_certain(difference) else "no difference that these data can show.\n")
+        )
+    return "\n".join(sentences)
+
+
+def is_certain(difference: Row) -> bool:
+    """Return whether the interval of a difference leaves out 0."""
+    return difference["low"] > 0 or difference["high"] < 0
+
+
+def seed_counts(counts: Sequence[int]) -> str:
+    """Return the number of seeds of either side, once if equal."""
+    ours, theirs = counts
+    return f"{ours}" if ours == theirs else f"{ours} and {theirs}"
+
+
+def _mean(group: Sequence[Row], metric: str) -> float:
+    return fmean(row["metrics"][metric]["value"] for row in group)
+
+
+def _spread(group: Sequence[Row]) -> str:
+    if len(group) > 1:
+        return f"±{stdev(row['metrics']['ndcg@10']['value'] for row in group):.4f}"
+    interval = group[0]["metrics"]["ndcg@10"]
+    return f"{interval['low']:.3f}–{interval['high']:.3f}"

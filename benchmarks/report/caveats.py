@@ -1,0 +1,25 @@
+"""What readers of measured rows must know before they believe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightrec.benchmarks.report.columns import is_wrong, labels, value
+
+Row = dict[str, Any]
+
+
+def caveats(rows: Sequence[Row]) -> list[str]:
+    """One sentence for each reason to doubt speed rows: noise, wrong items, several machines."""
+    # Of several runs on a machine the one with the most noise speaks for all.
+    noisy = [(value(row, "noise", "spread") or 0.0, said) for row in rows if (said := value(row, "noise", "warning"))]
+    found = [max(noisy)[1]] if noisy else []
+    for name, row in zip(labels(rows), rows, strict=True):
+        if is_wrong(row):
+            why = value(row, "agreement", "flag") or "its answers differ from the reference's"
+            found.append(f"Do not use {name}: {why}")
+    machines = dict.fromkeys(value(row, "machine", "processor") or "an unknown processor" for row in rows)
+    if len(machines) > 1:
+        found.append(f"The rows come from different machines ({', '.join(machines)}): compare times with care.")
+    return [words if words.endswith(".") else f"{words}." for words in dict.fromkeys(found)]

@@ -1,0 +1,96 @@
+"""Small drawings inside tables. Their places are percentages, so that they fit any width; no script."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from lightrec.benchmarks.report.charts.axes import Axis, short
+from lightrec.benchmarks.report.charts.line_chart import COLOURS
+
+TICK_GAP = 0.2
+"""Least distance of two labels below a drawing, as a share of its width."""
+
+
+def ci_bar(value: dict[str, Any], limit: float) -> str:
+    """A bar from 0 to the value, with its interval as a whisker.
+
+    Args:
+        value: ``{"value": ..., "low": ..., "high": ...}``; without ``low`` there is no whisker.
+        limit: what the full width stands for.
+    """
+    drawing = _bar("light", value["value"], limit)
+    words = f"{value['value']:.4f}"
+    if value["low"] is not None:
+        drawing += _whisker(value["low"], value["high"], limit)
+        words += f", 95% interval {value['low']:.4f} to {value['high']:.4f}"
+    return _svg(drawing, words)
+
+
+def plain_bar(size: float | None, limit: float, words: str) -> str:
+    """A bar from 0 to ``size``; nothing where it is unknown."""
+    return "" if size is None else _svg(_bar("strong", size, limit), words)
+
+
+def distribution(call: dict[str, Any], axis: Axis, style: int) -> str:
+    """How the times of a call are distributed: their histogram, or a line from the least to p99; p50 and p99 marked.
+
+    Args:
+        call: ``min``, ``p50``, ``p99`` and, where it was kept, ``histogram``.
+        axis: of milliseconds.
+        style: the variant's, for its colour.
+    """
+    histogram = call.get("histogram")
+    drawing = _area(histogram, axis) if histogram else ""
+    drawing += _line("range", axis, call["min"], call["p99"], "92%")
+    for figure, top in (("p50", "8%"), ("p99", "62%")):
+        x = _percent(axis.at(call[figure]), 1)
+        drawing += f'<line class="tick" x1="{x}" x2="{x}" y1="{top}" y2="100%"/>'
+    words = f"median {call['p50']:.3f} ms, 99th percentile {call['p99']:.3f} ms"
+    return _svg(drawing, words, f"dist c{style % COLOURS}")
+
+
+def tick_row(axis: Axis) -> str:
+    """The labels of an axis below drawings that share it: as many as fit into a narrow column."""
+    shown: list[float] = []
+    for tick in axis.ticks:
+        near = shown and axis.at(tick) - axis.at(shown[-1]) < TICK_GAP
+        if not near and 0.03 < axis.at(tick) < 0.97:
+            shown.append(tick)
+    marks = "".join(
+        f'<text x="{_percent(axis.at(tick), 1)}" y="70%" text-anchor="middle">{short(tick)}</text>' for tick in shown
+    )
+    return f'<svg class="plot ticks" aria-hidden="true">{marks}</svg>'
+
+
+def _area(histogram: dict[str, Any], axis: Axis) -> str:
+    """The counts as a filled outline, as wide as the cell."""
+    edges, counts = histogram["edges_ms"], histogram["counts"]
+    most = max(counts) or 1
+    path = f"M{100 * axis.at(edges[0]):.2f},100"
+    for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
+        path += f"L{100 * axis.at(left):.2f},{100 - 92 * count / most:.1f}H{100 * axis.at(right):.2f}"
+    return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none"><path class="area" d="{path}V100Z"/></svg>'
+
+
+def _svg(drawing: str, words: str, css: str = "bar") -> str:
+    return f'<svg class="{css}" role="img" aria-label="{escape(words)}">{drawing}</svg>'
+
+
+def _bar(css: str, value: float, limit: float) -> str:
+    return f'<rect class="{css}" y="20%" height="60%" rx="2" width="{_percent(value, limit)}"/>'
+
+
+def _whisker(low: float, high: float, limit: float) -> str:
+    left, right = _percent(low, limit), _percent(high, limit)
+    ends = "".join(f'<line class="whisker" x1="{x}" x2="{x}" y1="32%" y2="68%"/>' for x in (left, right))
+    return f'<line class="whisker" x1="{left}" x2="{right}" y1="50%" y2="50%"/>{ends}'
+
+
+def _line(css: str, axis: Axis, low: float, high: float, y: str) -> str:
+    left, right = _percent(axis.at(low), 1), _percent(axis.at(high), 1)
+    return f'<line class="{css}" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
+
+
+def _percent(value: float, limit: float) -> str:
+    return f"{100 * value / limit if limit else 0:.2f}%"

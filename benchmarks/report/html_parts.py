@@ -1,0 +1,86 @@
+"""Pieces of the report's HTML: sections, tables, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from lightrec.benchmarks.report.charts.line_chart import COLOURS, mark
+
+SHORT = 24
+"""Names up to this length are not broken into lines."""
+
+
+def section(title: str, note: str, content: str) -> str:
+    """A part of the page; title and note are text, the content is HTML. Notes may hold HTML of this module."""
+    below = f'<p class="note">{note}</p>\n' if note else ""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{below}{content}\n</section>"
+
+
+def figure(title: str, note: str, picture: str, data: str = "") -> str:
+    """A drawing under its title, with the figures behind it to unfold."""
+    words = f"<span>{escape(note)}</span>" if note else ""
+    more = f"<details><summary>Figures</summary>{data}</details>" if data else ""
+    return f"<figure><figcaption><strong>{escape(title)}</strong>{words}</figcaption>{picture}{more}</figure>"
+
+
+def table(caption: str, columns: Sequence[tuple[str, list[str]]], more: str = "") -> str:
+    """A table of ready cells, column by column; the first column names the lines.
+
+    Args:
+        caption: what the table holds, for screen readers.
+        columns: head and cells; a column without a head holds drawings.
+        more: lines to add at the end.
+    """
+    heads = "".join(
+        f'<th scope="col">{escape(name)}</th>' if name else '<th scope="col" class="chart"><span>drawn</span></th>'
+        for name, _ in columns
+    )
+    lines = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*(cells for _, cells in columns), strict=True))
+    return (
+        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
+        f"<tbody>\n{lines}\n{more}</tbody>\n</table>"
+    )
+
+
+def name_cell(name: str, style: int | None = None) -> str:
+    """The head of a line, with the mark that stands for it in drawings."""
+    css = ' class="short"' if len(name) <= SHORT else ""
+    return f'<th scope="row"{css}>{swatch(style) if style is not None else ""}{escape(name)}</th>'
+
+
+def swatch(style: int) -> str:
+    """A variant's mark, to stand beside its name."""
+    drawing = mark(style, 8, 8, 4.5)
+    return f'<svg class="plot swatch c{style % COLOURS}" viewBox="0 0 16 16" aria-hidden="true">{drawing}</svg>'
+
+
+def cell(content: str, label: str = "", css: str = "") -> str:
+    """A cell of HTML; its label stands beside it where the table is shown as cards."""
+    attributes = (f' data-label="{escape(label)}"' if label else "") + (f' class="{css}"' if css else "")
+    return f"<td{attributes}>{content}</td>"
+
+
+def best_cells(
+    label: str,
+    values: Sequence[float | None],
+    write: Callable[[float], str],
+    best: Callable[[Sequence[float]], float] | None,
+    details: Sequence[str] | None = None,
+) -> list[str]:
+    """One cell a value, with a small detail below it; those that read like the best stand out."""
+    texts = ["–" if value is None else write(value) for value in values]
+    known = [value for value in values if value is not None]
+    winner = write(best(known)) if best and len(set(texts) - {"–"}) > 1 else None
+    cells = []
+    for text, detail in zip(texts, details or [""] * len(texts), strict=True):
+        number = f'<strong class="best">{text}</strong>' if text == winner else text
+        cells.append(cell(number + (f"<small>{escape(detail)}</small>" if detail else ""), label))
+    return cells
+
+
+def key(**meanings: str) -> str:
+    """What the colours of a drawing stand for, by their class in the template."""
+    return "".join(
+        f' <span class="legend"><span class="key {css}"></span>{meaning}</span>' for css, meaning in meanings.items()
+    )
