@@ -9,6 +9,7 @@ import numpy as np
 
 from lightrec.benchmarks.harness.workload import Traffic
 from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluate
+from lightrec.metrics import overlap
 
 Row = dict[str, Any]
 
@@ -47,7 +48,7 @@ def agreement(
         k: items compared.
         same_student: whether the reference was exported from the same model; another may well rank other items.
     """
-    shared = overlap(lists[:, :k], reference[:, :k])
+    shared = float(overlap(lists[:, :k], reference[:, :k]).mean())
     reasons = []
     if golden is not None:
         reasons.append(f"its answer to a golden case has {golden}")
@@ -61,16 +62,6 @@ def agreement(
         "wrong_items": bool(reasons),
         "flag": f"It returns other items: {' and '.join(reasons)}." if reasons else None,
     }
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean share of the items in rows of ``a [C, k]`` that are also in the same row of ``b [C, k]``.
-
-    >>> overlap(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]]))
-    0.75
-    """
-    found = (a[:, :, None] == b[:, None, :]).any(axis=2) & (a >= 0)
-    return float(found.sum() / max(1, (a >= 0).sum()))
 
 
 def quality(lists: np.ndarray, traffic: Traffic, n_items: int, k: int, seed: int) -> Row | None:

@@ -138,7 +138,7 @@ def measure(model: Student, graph: Backend, cases: Cases, k_limit: int, where: s
         expected, items, scores = _ask(model, graph, question, where)
         wanted, targets = best_items(expected, depth), cases.targets[batch]
         columns["equal"].append(_same_ranking(expected, wanted[:, : items.shape[1]], items))
-        columns["overlap"].append(_overlap(wanted[:, :K], items[:, :K]))
+        columns["overlap"].append(metrics.overlap(wanted[:, :K], items[:, :K]))
         columns["model"].append(metrics.ndcg(target_ranks(expected, targets, "lowest-index"), K))
         columns["exported"].append(metrics.ndcg(ranks_in_lists(items, targets), K))
         columns["difference"].append(_score_differences(expected, items, scores))
@@ -245,13 +245,6 @@ def _same_ranking(expected: np.ndarray, wanted: np.ndarray, items: np.ndarray) -
     with np.errstate(invalid="ignore"):
         close = np.abs(best - given) <= allowed
     return (close | (wanted == items)).all(axis=1)
-
-
-def _overlap(wanted: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """float ``[B]``: the share of ``wanted`` that is among ``items``; 1 where nothing is wanted."""
-    found = ((wanted[:, :, None] == items[:, None, :]).any(axis=2) & (wanted >= 0)).sum(axis=1)
-    asked = (wanted >= 0).sum(axis=1)
-    return np.where(asked, found / np.maximum(asked, 1), 1.0)
 
 
 def _score_differences(expected: np.ndarray, items: np.ndarray, scores: np.ndarray) -> np.ndarray:

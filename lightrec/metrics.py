@@ -1,4 +1,4 @@
-"""Ranking metrics for one relevant item a case: HR, NDCG, MRR, and the coverage of the catalogue.
+"""Ranking metrics for one relevant item a case: HR, NDCG, MRR; catalogue coverage; overlap of two lists.
 
 A *rank* is the place of the true next item, 1 for the first. A miss (the item is not ranked at all) is the rank
 infinity, so that every formula below gives it zero without a special case. The functions return one value a case;
@@ -76,6 +76,25 @@ def coverage(lists: np.ndarray, n_items: int) -> float:
     """
     shown = np.unique(lists)
     return int(np.count_nonzero(shown >= 0)) / n_items
+
+
+def overlap(wanted: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """The share of each list of ``wanted`` that is in the same list of ``shown``; 1 where nothing is wanted.
+
+    Args:
+        wanted: item indices ``[C, K]``, -1 for an empty place.
+        shown: item indices ``[C, J]``, -1 for an empty place.
+
+    Returns:
+        float64 ``[C]``.
+
+    >>> overlap(np.array([[1, 2], [3, -1], [-1, -1]]), np.array([[2, 5], [3, 4], [6, 7]]))
+    array([0.5, 1. , 1. ])
+    """
+    real = wanted >= 0
+    found = ((wanted[:, :, None] == shown[:, None, :]).any(axis=2) & real).sum(axis=1)
+    count = real.sum(axis=1)
+    return np.where(count > 0, found / np.maximum(count, 1), 1.0)
 
 
 def _checked(ranks: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ from lightrec.data.splits import make_split
 from lightrec.errors import ConfigError, LightrecError, ModelError
 from lightrec.evaluation.comparison import paired_comparison
 from lightrec.evaluation.protocol import evaluate
+from lightrec.metrics import overlap
 from lightrec.runtime.backends import choose_model
 from lightrec.runtime.recommender import Recommender
 from lightrec.terminal import SafeConsole
@@ -252,22 +253,13 @@ def quality(bench: Bench, row: str) -> list[Row]:
     if comparison.relative is None or comparison.relative.low is None:
         raise ModelError(f"{bench.given.reference} finds nobody's next item: give the same student in fp32.")
     histories = [split.test.history(case) for case in range(len(split.test))]
-    shared_items = overlap(ours.top_k(histories, K), reference.top_k(histories, K))
+    shared_items = float(overlap(ours.top_k(histories, K), reference.top_k(histories, K)).mean())
     facts = {"comparison": comparison.to_json(), "users": comparison.users}
     return [
         goal_row("quality/change", abs(comparison.relative.value) * 100, **facts),
         goal_row("quality/bound", comparison.relative.low * 100, **facts),
         goal_row("quality/overlap", shared_items, **facts),
     ]
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean share of ``a [U, k]`` that is also in the same row of ``b [U, k]``.
-
-    >>> overlap(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]]))
-    0.75
-    """
-    return float((a[:, :, None] == b[:, None, :]).any(axis=2).mean())
 
 
 PARTS: dict[str, Callable[[Bench, str], list[Row]]] = {
