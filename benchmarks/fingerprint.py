@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lightrec.runtime.doctor import PROC, container_limits
+from lightrec.machine.doctor import PROC, container_limits
 
 SYSTEM, ROOT = Path("/sys"), Path("/")
 

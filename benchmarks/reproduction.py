@@ -16,7 +16,7 @@ from lightrec.errors import ConfigError
 from lightrec.evaluation.baselines import make_baseline
 from lightrec.evaluation.comparison import paired_comparison
 from lightrec.evaluation.protocol import Evaluation, Scorer, evaluate
-from lightrec.files import read_json
+from lightrec.files.atomic import read_json
 
 Row = dict[str, Any]
 Progress = Callable[[str], None]

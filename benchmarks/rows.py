@@ -27,8 +27,8 @@ from typing import Any
 
 from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.errors import ConfigError, DataError
-from lightrec.files import json_text, new_file
-from lightrec.runtime.doctor import diagnose
+from lightrec.files.atomic import json_text, new_file
+from lightrec.machine.doctor import diagnose
 
 NEEDED: dict[str, dict[str, type]] = {
     "speed": {"variant": str, "bundle": str, "data": dict, "latency_ms": dict},

@@ -37,7 +37,7 @@ from lightrec.cli.train import train
 from lightrec.cli.tune import tune
 from lightrec.cli.verify import verify
 from lightrec.errors import LightrecError, OutputError
-from lightrec.home import settle
+from lightrec.files.cache_folder import settle
 from lightrec.terminal import CLOSED, prepare_streams, visible
 
 NOT_RESUMED = {
@@ -202,7 +202,7 @@ def _stopped() -> str:
 
 def _disk_failure(error: Exception) -> str | None:
     """What to say where a file could not be written, by the place that the command line names; None for all else."""
-    from lightrec.write_failures import write_failure
+    from lightrec.files.write_failures import write_failure
 
     words = iter(sys.argv[1:])
     given = next((word for word in words if re.match(r"--out(=|$)", word)), None)

@@ -84,7 +84,7 @@ def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
 
 def _quality_rows(layout: Layout, seeds: int) -> list[dict[str, Any]]:
     from lightrec.benchmarks.quality_rows import origin, quality_row
-    from lightrec.files import read_json
+    from lightrec.files.atomic import read_json
 
     shared = origin()
     return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lightrec.cli.common import JsonOption, console, print_json
 
 if TYPE_CHECKING:
-    from lightrec.runtime.doctor import Diagnosis
+    from lightrec.machine.doctor import Diagnosis
 
 
 def doctor(json: JsonOption = False) -> None:
@@ -25,7 +25,7 @@ def doctor(json: JsonOption = False) -> None:
     lightrec doctor --json
     ```
     """
-    from lightrec.runtime.doctor import diagnose, require_healthy
+    from lightrec.machine.doctor import diagnose, require_healthy
 
     diagnosis = diagnose()
     if json:

@@ -82,7 +82,7 @@ def evaluate(
     from lightrec.errors import ConfigError
     from lightrec.evaluation.cold_items import ask_for, by_chance, held_out
     from lightrec.evaluation.provenance import choose_split, describe_split
-    from lightrec.files import write_json
+    from lightrec.files.atomic import write_json
 
     if out is not None and out.is_dir():
         raise ConfigError(f"--out is the folder {out}: name a JSON file, such as {out / 'evaluation.json'}.")

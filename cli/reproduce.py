@@ -105,7 +105,7 @@ def _print_script(files: dict[Path, str], steps: list[Step]) -> None:
 
 
 def _write_settings(files: dict[Path, str]) -> None:
-    from lightrec.files import write_text
+    from lightrec.files.atomic import write_text
 
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import typer
 from lightrec.cli.common import BundleArgument, JsonOption, console, print_json
 
 if TYPE_CHECKING:
-    from lightrec.runtime.verify import VerifyReport
+    from lightrec.verify.verify_bundle import VerifyReport
 
 STYLES = {"passed": "green", "failed": "bold red", "absent": "yellow"}
 
@@ -37,7 +37,7 @@ def verify(
     lightrec verify bundle --json
     ```
     """
-    from lightrec.runtime.verify import verify_bundle
+    from lightrec.verify.verify_bundle import verify_bundle
 
     report = verify_bundle(bundle, node=True, browser=browser)
     if json:

@@ -15,9 +15,9 @@ from lightrec.export.changed_bundle import change_models, entry, finish, gate_re
 from lightrec.export.golden import answer
 from lightrec.export.resize_graph import grow_onnx, grow_openvino
 from lightrec.export.resize_table import grow_table
-from lightrec.files import new_folder
-from lightrec.runtime.backends import Backend
-from lightrec.runtime.verify import compare, score_difference
+from lightrec.files.atomic import new_folder
+from lightrec.runtime.backends.registry import Backend
+from lightrec.verify.verify_bundle import compare, score_difference
 
 
 def add_items(

@@ -26,8 +26,8 @@ from lightrec.errors import BundleError, ConfigError
 from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.large_catalogue import TABLE_FILE
 from lightrec.export.to_parts import share_weights
-from lightrec.runtime.backends import Backend, open_backend
-from lightrec.runtime.verify import verify_bundle
+from lightrec.runtime.backends.registry import Backend, open_backend
+from lightrec.verify.verify_bundle import verify_bundle
 
 ChangeOnnx = Callable[[onnx.ModelProto], None]
 """Changes a graph in place."""

@@ -17,10 +17,10 @@ from lightrec.data.splits import Cases
 from lightrec.errors import ModelError, ParityError
 from lightrec.export.parity_gate import Parity, check_parity
 from lightrec.export.write_models import FORMAT_PRECISIONS, RUNTIMES, Graphs, write_models
-from lightrec.files import write_json
+from lightrec.files.atomic import write_json
+from lightrec.machine.doctor import diagnose
 from lightrec.models.student import Student
-from lightrec.runtime.backends import Backend, open_backend
-from lightrec.runtime.doctor import diagnose
+from lightrec.runtime.backends.registry import Backend, open_backend
 
 HISTORIES = 200
 """Validation histories that are timed, one at a time, with the lengths that they have."""

@@ -28,9 +28,9 @@ from lightrec.export.large_table import Rows
 from lightrec.export.to_large import FEW, LARGE, to_large
 from lightrec.export.to_onnx import OPSET
 from lightrec.export.write_models import FORMAT_PRECISIONS, ONNX_FILE, Graphs
-from lightrec.files import new_folder
+from lightrec.files.atomic import new_folder
 from lightrec.models.sasrec import Sasrec, SasrecConfig
-from lightrec.runtime.backends import open_backend
+from lightrec.runtime.backends.registry import open_backend
 
 MOST_TITLES = 1_000_000
 """Beyond so many items a made-up catalogue has no titles: they would be most of what is in memory."""

@@ -29,9 +29,9 @@ from lightrec.export.changed_bundle import change_models, entry, finish, gate_re
 from lightrec.export.golden import answer, golden_cases, tolerance
 from lightrec.export.resize_graph import shrink_onnx, shrink_openvino
 from lightrec.export.resize_table import shrink_table
-from lightrec.files import new_folder
-from lightrec.runtime.backends import Backend
-from lightrec.runtime.verify import compare, score_difference
+from lightrec.files.atomic import new_folder
+from lightrec.runtime.backends.registry import Backend
+from lightrec.verify.verify_bundle import compare, score_difference
 
 FEWEST = 2
 """Items that must stay: one to have chosen and one to recommend."""

@@ -31,13 +31,13 @@ from lightrec.export.golden import golden_cases, tolerance
 from lightrec.export.parity_gate import Parity, check_parity
 from lightrec.export.to_parts import with_parts
 from lightrec.export.write_models import FORMAT_PRECISIONS, FORMATS, PRECISIONS, Graphs, write_models
-from lightrec.files import new_folder
+from lightrec.files.atomic import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.student import Student
 from lightrec.models.text_projection import TextProjection
-from lightrec.runtime.backends import Backend, open_backend
+from lightrec.runtime.backends.registry import Backend, open_backend
 from lightrec.runtime.recommender import Recommender
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from mini_bundle import write_bundle
 
 from lightrec.data.dataset import Dataset, write_dataset
 
@@ -96,7 +97,7 @@ def data_folder() -> Path:
 @pytest.fixture(scope="module")
 def chromium():
     """A headless Chromium, driven by playwright, whose event loop must not outlive the module: others run their own."""
-    from lightrec.web.chromium import has_sandbox
+    from lightrec.verify.chromium import has_sandbox
 
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     command = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -106,3 +107,15 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=command, chromium_sandbox=has_sandbox())
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def both_runtimes(tmp_path_factory):
+    """A miniature bundle with a model for each runtime; not to be changed."""
+    return write_bundle(tmp_path_factory.mktemp("runtime") / "bundle", openvino=True)
+
+
+@pytest.fixture
+def own_bundle(both_runtimes, tmp_path):
+    """A copy of it that a test may change."""
+    return shutil.copytree(both_runtimes, tmp_path / "bundle")

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from debian_packages import unpack
 
-from lightrec.download import cache_folder
+from lightrec.files.download import cache_folder
 
 ROOT = Path(__file__).parents[1]
 SUITE = "bookworm"  # its Python is 3.11

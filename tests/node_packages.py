@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightrec.download import cache_folder
+from lightrec.files.download import cache_folder
 
 ROOT = Path(__file__).parents[1]
 ONNXRUNTIME_NODE = "1.30.0"

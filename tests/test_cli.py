@@ -172,7 +172,7 @@ def test_an_interruption_inside_a_command_ends_it_with_a_sentence(monkeypatch, c
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lightrec.runtime.doctor.diagnose", interrupted)
+    monkeypatch.setattr("lightrec.machine.doctor.diagnose", interrupted)
     monkeypatch.setattr("sys.argv", ["lightrec", "doctor"])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -190,7 +190,7 @@ def test_a_step_that_is_interrupted_or_fails_is_not_followed_by_the_next(error, 
         ran.append("doctor")
         raise error
 
-    monkeypatch.setattr("lightrec.runtime.doctor.diagnose", stopped)
+    monkeypatch.setattr("lightrec.machine.doctor.diagnose", stopped)
     steps = [Step("Look", ("doctor",), tmp_path / "done")] * 2
     with pytest.raises(expected) as found:
         run_steps(steps)

@@ -35,53 +35,30 @@ class Rule:
     """Rooms and libraries that may be imported only inside a function, or for type checkers."""
 
 
-FOUNDATION = {
-    "errors",
-    "metrics",
-    "untrusted",
-    "manifest",
-    "golden",
-    "bundle",
-    "packed",
-    "extras",
-    "locks",
-    "write_failures",
-    "files",
-    "config",
-    "home",
-    "download",
-    "telemetry",
-}
+FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "telemetry"}
 LEARNING = {"numpy", "torch", "transformers", "huggingface_hub", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
 PHONES = {"ai_edge_litert", "litert_torch", "executorch"}
 """Runtimes for phones and what writes their files."""
-ROOMS = {"data", "runtime", "models", "training", "evaluation", "export", "web", "serve"}
+ROOMS = {"data", "runtime", "verify", "machine", "models", "training", "evaluation", "export", "web", "serve"}
 
 RULES = {
     "errors": Rule(),
     "terminal": Rule({"errors"}, {"rich"}),
     "recipes": Rule(),
-    "home": Rule({"errors"}),
-    "locks": Rule({"errors"}),
-    "write_failures": Rule({"errors"}),
-    "files": Rule({"errors", "locks", "write_failures"}),
+    "files": Rule({"errors"}, {"numpy"}),
     "telemetry": Rule(),
     "config": Rule({"errors"}),
     "extras": Rule({"errors"}),
     "metrics": Rule(libraries={"numpy"}),
-    "untrusted": Rule({"errors"}, {"numpy"}),
-    "packed": Rule({"errors", "untrusted"}, {"numpy"}),
-    "manifest": Rule({"errors", "files", "packed", "untrusted"}),
-    "golden": Rule({"errors", "files", "manifest", "untrusted"}),
-    "bundle": Rule({"errors", "files", "packed", "manifest", "golden", "untrusted"}, {"numpy"}),
-    "transfer": Rule({"errors"}),
-    "download": Rule({"errors", "files", "home", "locks", "transfer"}),
-    "web": Rule({"errors", "files", "bundle", "download"}),
+    "bundle": Rule({"errors", "files"}, {"numpy"}),
+    "web": Rule({"errors", "files", "bundle"}),
+    "verify": Rule({"errors", "files", "bundle", "runtime", "web"}, {"numpy"}),
+    "machine": Rule({"errors", "extras", "runtime", "telemetry"}, deferred={"onnxruntime", "openvino"}),
     "data": Rule(FOUNDATION, {"numpy", "polars"}, {"zstandard"}),
     "runtime": Rule(
-        {"errors", "files", "bundle", "manifest", "golden", "untrusted", "download", "extras", "telemetry", "web"},
+        {"errors", "files", "bundle", "extras", "telemetry"},
         {"numpy", "onnxruntime"},
         {"openvino", *PHONES, "torch"},  # each inside its backend; ExecuTorch takes torch's tensors
     ),
@@ -89,21 +66,44 @@ RULES = {
         {"errors", "files", "bundle", "runtime"},
         {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn"},
     ),
-    "models": Rule({"errors", "extras", "files", "config", "download"}, {*LEARNING, "peft"}),
+    "models": Rule({"errors", "extras", "files", "config"}, {*LEARNING, "peft"}),
     "training": Rule({"models", "data", "evaluation", "terminal", *FOUNDATION}, {*LEARNING, "optuna", "rich"}),
     "evaluation": Rule({"data", "runtime", *FOUNDATION}, {"numpy"}, {"torch"}),
     "export": Rule(
-        {"models", "runtime", "evaluation", "data", *FOUNDATION},
+        {"models", "runtime", "machine", "verify", "evaluation", "data", *FOUNDATION},
         {*LEARNING, "onnx", "onnxruntime", "onnxscript", "openvino", "optimum", "nncf"},
         PHONES,
     ),
     "benchmarks": Rule(
-        {"runtime", "bundle", "evaluation", "data", "metrics", "files", "config", "errors", "extras", "terminal"},
+        {
+            "runtime",
+            "machine",
+            "bundle",
+            "evaluation",
+            "data",
+            "metrics",
+            "files",
+            "config",
+            "errors",
+            "extras",
+            "terminal",
+        },
         {"numpy", "onnxruntime", "rich"},
-        {"models", "training", "web", "torch", "transformers", "tokenizers", "openvino", "playwright", *PEERS},
+        {
+            "models",
+            "training",
+            "verify",
+            "web",
+            "torch",
+            "transformers",
+            "tokenizers",
+            "openvino",
+            "playwright",
+            *PEERS,
+        },
     ),
     "cli": Rule(
-        {"errors", "home", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}
+        {"errors", "files", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}
     ),
     "__init__": Rule({"telemetry"}, deferred={"errors", "runtime"}),
     "__main__": Rule({"cli"}),

@@ -24,7 +24,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, Split, make_split
 from lightrec.errors import LightrecError, ModelError
 from lightrec.evaluation.protocol import Evaluation, evaluate
-from lightrec.files import read_json, write_json
+from lightrec.files.atomic import read_json, write_json
 
 LABEL = "RecTools SASRec"
 WORKER = worker_file("train_rectools")

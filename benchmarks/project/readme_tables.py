@@ -39,7 +39,7 @@ from lightrec.benchmarks.report.terminal_table import (
 )
 from lightrec.benchmarks.rows import read_rows
 from lightrec.errors import DataError, LightrecError
-from lightrec.files import write_text
+from lightrec.files.atomic import write_text
 
 Row = dict[str, Any]
 

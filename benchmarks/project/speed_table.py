@@ -43,7 +43,7 @@ from lightrec.errors import ConfigError, LightrecError, ModelError
 from lightrec.evaluation.comparison import paired_comparison
 from lightrec.evaluation.protocol import evaluate
 from lightrec.metrics import overlap
-from lightrec.runtime.backends import choose_model
+from lightrec.runtime.backends.registry import choose_model
 from lightrec.runtime.recommender import Recommender
 from lightrec.terminal import SafeConsole
 

@@ -29,7 +29,7 @@ from lightrec.benchmarks.report.sections import (
 )
 from lightrec.benchmarks.report.terminal_table import absent, machine_line
 from lightrec.errors import ConfigError, DataError
-from lightrec.files import write_text
+from lightrec.files.atomic import write_text
 from lightrec.terminal import visible
 
 Row = dict[str, Any]

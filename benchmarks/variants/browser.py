@@ -14,7 +14,7 @@ WORKER = (sys.executable, "-m", "lightrec.benchmarks.workers.run_browser")
 
 def chromium() -> str | None:
     """Where Chromium or Chrome is; None if it is not on the PATH."""
-    from lightrec.web.chromium import find_chromium  # imports the whole of http
+    from lightrec.verify.chromium import find_chromium  # imports the whole of http
 
     return find_chromium()
 

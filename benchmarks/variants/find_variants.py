@@ -12,7 +12,7 @@ from lightrec.benchmarks.variants.more_bundles import beside_variants
 from lightrec.benchmarks.variants.torch_student import torch_variants
 from lightrec.benchmarks.variants.variant import Absent, Variant, bundle_variants, peer_variants, same_device
 from lightrec.bundle import Manifest, read_catalogue
-from lightrec.runtime.doctor import Diagnosis, diagnose
+from lightrec.machine.doctor import Diagnosis, diagnose
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

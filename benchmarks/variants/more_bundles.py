@@ -9,7 +9,7 @@ from pathlib import Path
 from lightrec.benchmarks.variants.variant import Absent, Variant, bundle_variants
 from lightrec.bundle import Catalogue, Manifest, read_catalogue, read_manifest
 from lightrec.errors import ConfigError
-from lightrec.runtime.doctor import Diagnosis
+from lightrec.machine.doctor import Diagnosis
 
 
 def beside_variants(

@@ -12,8 +12,8 @@ from lightrec.benchmarks.variants.variant import Absent, Variant, catalogue_byte
 from lightrec.bundle import Manifest, ModelRecord, read_catalogue, read_manifest
 from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
-from lightrec.files import read_object
-from lightrec.runtime.backends import Backend
+from lightrec.files.atomic import read_object
+from lightrec.runtime.backends.registry import Backend
 from lightrec.runtime.recommender import Recommender
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 from lightrec.benchmarks.workers import worker_file
 from lightrec.bundle import MANIFEST, TITLE_FILES, Manifest, ModelRecord
 from lightrec.extras import missing_modules
-from lightrec.runtime.backends import BACKENDS
-from lightrec.runtime.doctor import Diagnosis
+from lightrec.machine.doctor import Diagnosis
+from lightrec.runtime.backends.registry import BACKENDS
 
 NAMES = {"torch": "torch", "torch.compile": "torch.compile", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """The backends as people write them."""

@@ -23,7 +23,7 @@ import numpy as np
 from lightrec.benchmarks.variants.browser import chromium
 from lightrec.benchmarks.workers.worker_protocol import own_channel, say
 from lightrec.bundle import read_golden
-from lightrec.files import write_text
+from lightrec.files.atomic import write_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
@@ -84,7 +84,7 @@ def _launched(playwright: Playwright, folder: Path) -> Browser:
     """Chromium with its sandbox, or without where there is none: for root, and in some containers."""
     from playwright.sync_api import Error
 
-    from lightrec.web.chromium import QUIET, has_sandbox, quiet_environment
+    from lightrec.verify.chromium import QUIET, has_sandbox, quiet_environment
 
     options: dict[str, Any] = {"executable_path": chromium(), "args": [*QUIET]}
     options["env"] = quiet_environment(folder)
@@ -124,7 +124,7 @@ def _versions(page: Page) -> dict[str, str]:
 
 def _golden_problem(page: Page, bundle: Path) -> str | None:
     """What is wrong with the answers to the bundle's golden cases; None if nothing is."""
-    from lightrec.runtime.verify import compare
+    from lightrec.verify.verify_bundle import compare
 
     cases, tolerance = read_golden(bundle)
     asked = [{"history": case.history, "exclude": case.exclude, "k": case.k} for case in cases]

@@ -24,8 +24,8 @@ from lightrec.benchmarks.workers.worker_protocol import (
     say,
     serve,
 )
-from lightrec.runtime.answers import NOTHING, Request
 from lightrec.runtime.recommender import Recommender
+from lightrec.runtime.requests import NOTHING, Request
 
 LOADS = 3
 """Times that a variant is loaded; the median counts. One load more goes before, to import the runtime."""
@@ -108,7 +108,7 @@ def session_steps(histories: list[list[str]]) -> list[tuple[bool, str]]:
 def golden_problem(recommender: Recommender, bundle: Path) -> str | None:
     """What is wrong with the answers to the bundle's golden cases; None if nothing is."""
     from lightrec.bundle import read_golden
-    from lightrec.runtime.verify import compare
+    from lightrec.verify.verify_bundle import compare
 
     cases, tolerance = read_golden(bundle)
     for case in cases:

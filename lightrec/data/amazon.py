@@ -11,9 +11,9 @@ from typing import Any
 
 from lightrec.data.dataset import Dataset
 from lightrec.data.prepare import prepare
-from lightrec.download import Progress, download
 from lightrec.errors import DataError
-from lightrec.files import sha256_file
+from lightrec.files.atomic import sha256_file
+from lightrec.files.download import Progress, download
 
 BASE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 TERMS = "McAuley Lab: for research; please cite arXiv 2403.03952."

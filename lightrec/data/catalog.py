@@ -12,8 +12,8 @@ from lightrec.data import movielens
 from lightrec.data.amazon import get_amazon_2023
 from lightrec.data.dataset import Dataset
 from lightrec.data.prepare import prepare
-from lightrec.download import Progress, download, fetch_wheel_members
 from lightrec.errors import DataError, DownloadError
+from lightrec.files.download import Progress, download, fetch_wheel_members
 
 RECBOLE_WHEEL = ("recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")
 RECBOLE_ML_100K = {

@@ -37,7 +37,7 @@ from lightrec.data.dataset_files import (
     require_unchanged,
 )
 from lightrec.errors import DataError
-from lightrec.files import new_folder, restore, sha256_file, write_json
+from lightrec.files.atomic import new_folder, restore, sha256_file, write_json
 
 
 @dataclasses.dataclass(frozen=True)

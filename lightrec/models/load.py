@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModel
 
 from lightrec.errors import ModelError
-from lightrec.files import read_object, restore, sha256_file
+from lightrec.files.atomic import read_object, restore, sha256_file
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig

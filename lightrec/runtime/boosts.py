@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightrec.errors import DataError
-from lightrec.runtime.ids import finite, item_id, shown
+from lightrec.runtime.arguments import finite, item_id, shown
 
 if TYPE_CHECKING:
-    from lightrec.runtime.answers import Ranking, Request
+    from lightrec.runtime.requests import Ranking, Request
 
 Rank = Callable[[Sequence["Request"], int], list["Ranking"]]
 """What ranks requests without looking at their boosts."""

@@ -26,14 +26,14 @@ from lightrec.bundle import (
     verify_hashes,
 )
 from lightrec.errors import BundleError, ConfigError, DataError
-from lightrec.files import restore, sha256_file
-from lightrec.runtime.answers import NOTHING, Ranking, Recommendation, Recommendations, Request, all_finite, rankings
-from lightrec.runtime.backend import Inputs
-from lightrec.runtime.backends import Backend, choose_model, meant_backend, open_backend
-from lightrec.runtime.failures import wrong_answer
-from lightrec.runtime.ids import each_of, id_list, item_id, shown, unknown_sentence, whole_number
-from lightrec.runtime.parts import identities
-from lightrec.runtime.source import Source, reload
+from lightrec.files.atomic import restore, sha256_file
+from lightrec.runtime.arguments import each_of, id_list, item_id, shown, unknown_sentence, whole_number
+from lightrec.runtime.backends.base import Inputs
+from lightrec.runtime.backends.failures import wrong_answer
+from lightrec.runtime.backends.parts import identities
+from lightrec.runtime.backends.registry import Backend, choose_model, meant_backend, open_backend
+from lightrec.runtime.reload import Source, reload
+from lightrec.runtime.requests import NOTHING, Ranking, Recommendation, Recommendations, Request, all_finite, rankings
 
 if TYPE_CHECKING:
     from lightrec.runtime.session import Session

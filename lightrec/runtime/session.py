@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightrec.runtime.answers import Ranking, Recommendations, Request, rankings
-from lightrec.runtime.ids import id_list, whole_number
+from lightrec.runtime.arguments import id_list, whole_number
 from lightrec.runtime.recommender import Recommender
+from lightrec.runtime.requests import Ranking, Recommendations, Request, rankings
 
 if TYPE_CHECKING:
-    from lightrec.runtime.parts import Past
+    from lightrec.runtime.backends.parts import Past
 
 
 class Session:

@@ -21,7 +21,7 @@ import numpy as np
 from lightrec.errors import DataError
 
 if TYPE_CHECKING:
-    from lightrec.runtime.parts import Past
+    from lightrec.runtime.backends.parts import Past
     from lightrec.runtime.recommender import Recommender
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightrec.runtime.ids import id_list
+from lightrec.runtime.arguments import id_list
 from lightrec.runtime.recommender import Recommender
 
 

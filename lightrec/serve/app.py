@@ -13,11 +13,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 import lightrec
 from lightrec.errors import BundleError, LightrecError
-from lightrec.serve.gate import Gate
-from lightrec.serve.open_inference import HEADER_LENGTH, add_open_inference
+from lightrec.serve.limits.request_bodies import Gate
+from lightrec.serve.limits.work_queue import QueueFullError
+from lightrec.serve.open_inference.routes import HEADER_LENGTH, add_open_inference
 from lightrec.serve.openapi import ASKED, EVERYWHERE, add_schemas, problems, reads
 from lightrec.serve.operations import add_operations
-from lightrec.serve.questions import (
+from lightrec.serve.requests import (
     Answer,
     BatchAnswer,
     BatchQuestion,
@@ -28,7 +29,6 @@ from lightrec.serve.questions import (
     read_question,
 )
 from lightrec.serve.service import LOG, Service
-from lightrec.serve.workers import QueueFullError
 
 GENERIC = {
     "Not Found": "There is nothing at this address: see /docs.",

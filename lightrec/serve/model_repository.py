@@ -29,7 +29,7 @@ from lightrec.bundle import (
     verify_hashes,
 )
 from lightrec.errors import BundleError, ConfigError
-from lightrec.files import new_folder, write_json, write_text
+from lightrec.files.atomic import new_folder, write_json, write_text
 
 VERSION = "1"
 """Of the model; the servers take the highest."""

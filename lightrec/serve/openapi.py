@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from lightrec.serve.questions import BatchQuestion, Problem, Question
-from lightrec.serve.tensors import InferRequest
+from lightrec.serve.open_inference.tensors import InferRequest
+from lightrec.serve.requests import BatchQuestion, Problem, Question
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES = (Question, BatchQuestion, InferRequest)

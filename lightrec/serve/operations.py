@@ -13,10 +13,10 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from lightrec.errors import BundleError
-from lightrec.serve.answers import Health, Live, Ready, Reloaded, live, readiness
 from lightrec.serve.metrics import CONTENT_TYPE
 from lightrec.serve.openapi import problems
-from lightrec.serve.questions import Json
+from lightrec.serve.requests import Json
+from lightrec.serve.responses import Health, Live, Ready, Reloaded, live, readiness
 from lightrec.serve.service import Service
 
 PAGE = Path(__file__).with_name("page.html")

@@ -14,8 +14,8 @@ import uvicorn
 
 from lightrec.errors import ConfigError
 from lightrec.serve.app import make_app
-from lightrec.serve.connection import Connection, Connections
-from lightrec.serve.open_files import room
+from lightrec.serve.limits.connections import Connection, Connections
+from lightrec.serve.limits.open_files import room
 from lightrec.serve.service import LOG, Service
 
 PATIENCE = 10

@@ -14,8 +14,8 @@ from lightrec.errors import BundleError, ConfigError, DataError, LightrecError
 from lightrec.runtime.recommender import Recommendations, Recommender
 from lightrec.runtime.slot import RecommenderSlot
 from lightrec.serve.block_list import read_block_list, unknown_ids
+from lightrec.serve.limits.work_queue import Workers
 from lightrec.serve.metrics import Metrics
-from lightrec.serve.workers import Workers
 
 T = TypeVar("T")
 LOG = logging.getLogger("lightrec.serve")

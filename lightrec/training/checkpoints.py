@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightrec.errors import ModelError
-from lightrec.files import read_json, read_object, sha256_file, sync_tree, write_json
+from lightrec.files.atomic import read_json, read_object, sha256_file, sync_tree, write_json
 
 SEAL = "checksums.json"
 """File of a checkpoint: the SHA-256 of all others."""

@@ -13,7 +13,7 @@ import torch
 
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ModelError
-from lightrec.files import read_json, sha256_file
+from lightrec.files.atomic import read_json, sha256_file
 from lightrec.models.load import load_model, read_run
 from lightrec.models.student import Student
 from lightrec.training.settings import StudentSettings

@@ -13,9 +13,9 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from lightrec.download import cache_folder
 from lightrec.errors import WriteError
-from lightrec.files import new_file
+from lightrec.files.atomic import new_file
+from lightrec.files.download import cache_folder
 from lightrec.models.language_model import LanguageModel
 from lightrec.training.progress import Reporter
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ModelError
-from lightrec.files import sha256_file
+from lightrec.files.atomic import sha256_file
 from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL
 from lightrec.models.load import load_model, read_run
 from lightrec.models.teacher import Teacher

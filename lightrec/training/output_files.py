@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from lightrec.errors import ModelError
-from lightrec.files import read_object, sha256_file, write_json
+from lightrec.files.atomic import read_object, sha256_file, write_json
 
 INDEX = "index.json"
 

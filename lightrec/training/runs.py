@@ -25,13 +25,13 @@ from typing import Any
 from lightrec.config import to_mapping, to_toml
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, ModelError, WriteError
-from lightrec.files import is_leftover, read_object, sync_tree, write_json, write_text
-from lightrec.locks import locked
+from lightrec.files.atomic import is_leftover, read_object, sync_tree, write_json, write_text
+from lightrec.files.locks import locked
+from lightrec.files.write_failures import writing
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import FORMAT_VERSION, OWN_DIGEST, check_files, model_files, own_digest, read_run
 from lightrec.training import processes
 from lightrec.training.checkpoints import SEAL
-from lightrec.write_failures import writing
 
 FREE_TO_CHANGE = ("device", "report_to")
 """Settings that a resumed run may have otherwise: where it computes and whom it tells."""

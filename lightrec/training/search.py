@@ -24,7 +24,7 @@ from optuna.trial import TrialState, create_trial
 from lightrec.config import from_mapping, to_mapping, to_toml
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, DivergedError, ModelError
-from lightrec.files import write_text
+from lightrec.files.atomic import write_text
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.runs import Run, open_run
 from lightrec.training.settings import DistillSettings, StudentSettings

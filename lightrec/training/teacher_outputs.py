@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightrec.files import read_json
-from lightrec.locks import locked
+from lightrec.files.atomic import read_json
+from lightrec.files.locks import locked
+from lightrec.files.write_failures import writing
 from lightrec.models.student import Student
 from lightrec.models.teacher import Teacher
 from lightrec.training.losses import TeacherTargets
 from lightrec.training.output_files import OutputFiles
 from lightrec.training.windows import Windows
-from lightrec.write_failures import writing
 
 MOST_SCORES = 100_000_000
 """Most scores that a batch of windows may ask for: windows of a large catalogue are asked about in smaller batches."""

@@ -20,7 +20,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.scores import read_scores
 from lightrec.data.splits import Split
 from lightrec.errors import DataError
-from lightrec.files import sha256_file
+from lightrec.files.atomic import sha256_file
 from lightrec.training.teacher_outputs import OutputsPlan, Voice
 
 MOST_FITTED = 5_000_000

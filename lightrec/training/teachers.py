@@ -13,9 +13,9 @@ import numpy as np
 
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Split
-from lightrec.download import cache_folder
 from lightrec.errors import ModelError
-from lightrec.files import read_object, sha256_file, write_json
+from lightrec.files.atomic import read_object, sha256_file, write_json
+from lightrec.files.download import cache_folder
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import load_model, read_run
 from lightrec.models.scoring import ModelScorer

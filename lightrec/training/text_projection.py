@@ -16,7 +16,7 @@ from lightrec.data.held_out_items import held_out_items, without_items
 from lightrec.data.splits import Cases, make_split
 from lightrec.errors import DataError, ModelError
 from lightrec.evaluation.ranking import hide
-from lightrec.files import new_file
+from lightrec.files.atomic import new_file
 from lightrec.models.language_model import LanguageModel, load_language_model
 from lightrec.models.load import load_model
 from lightrec.models.scoring import pad_histories

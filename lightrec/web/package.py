@@ -30,11 +30,11 @@ from lightrec.bundle import (
     write_catalogue,
     write_manifest,
 )
-from lightrec.download import fetch_npm_members
 from lightrec.errors import BundleError, ConfigError
-from lightrec.files import new_folder, restore, write_text
+from lightrec.files.atomic import new_folder, restore, write_text
+from lightrec.files.download import fetch_npm_members
 from lightrec.web import FOLDER
-from lightrec.web.own_files import HEAD, PRECACHE, TAIL, carry_own_files, packaged_files
+from lightrec.web.user_files import HEAD, PRECACHE, TAIL, carry_own_files, packaged_files
 
 LIBRARY = ("lightrec.js", "lightrec.d.ts")
 NOT_CACHED = ("lightrec.d.ts", "golden.json", "service-worker.js")

@@ -23,7 +23,7 @@ from lightrec.benchmarks.workers.run_variant import make_calls, session_steps
 from lightrec.benchmarks.workers.worker_protocol import chunks
 from lightrec.bundle import ModelRecord, deployed_bytes, write_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
-from lightrec.runtime.doctor import diagnose
+from lightrec.machine.doctor import diagnose
 from lightrec.runtime.recommender import Recommender
 
 WORKER = """
@@ -31,7 +31,7 @@ import json, sys, time
 from lightrec.benchmarks.workers import worker_protocol
 from lightrec.benchmarks.workers.worker_protocol import own_channel
 from lightrec.benchmarks.workers.run_variant import answer, open_variant
-from lightrec.runtime.backend import Backend
+from lightrec.runtime.backends.base import Backend
 from lightrec.runtime.recommender import Recommender
 
 kind, file = sys.argv[1:]

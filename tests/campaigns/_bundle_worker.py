@@ -16,7 +16,7 @@ from pathlib import Path
 from lightrec import Recommender
 from lightrec.bundle import copy_bundle, deployed_bytes, events_by_rank, read_golden, retitle_bundle
 from lightrec.errors import LightrecError
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 MEMORY = 4 * 2**30
 """Bytes of memory that a bundle of a few kilobytes may make the process use."""

@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightrec.files
+import lightrec.files.atomic
 
 TIMEOUT = 300.0
 OPERATIONS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir"}
@@ -115,7 +115,7 @@ def _forked(main: Any, words: list[str], fault: tuple[str, float] | None, exchan
         if child == 0:
             os.close(said)
             if not exchange:
-                lightrec.files._exchange = lambda one, other: False
+                lightrec.files.atomic._exchange = lambda one, other: False
             _be_the_command(main, words, fault, said_there, counted.fileno())
         os.close(said_there)
         text = _read(said, child, fault)

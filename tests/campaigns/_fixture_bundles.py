@@ -42,7 +42,7 @@ def write_bundles(folder: Path, model: Sasrec) -> dict[str, tuple[Path, str]]:
     from lightrec.export.golden import golden_cases, tolerance
     from lightrec.export.to_parts import with_parts
     from lightrec.export.write_models import PRECISIONS, Graphs, write_models
-    from lightrec.runtime.backends import open_backend
+    from lightrec.runtime.backends.registry import open_backend
 
     graphs, written = Graphs(model), {}
     for name in ("onnx", "ort", "openvino"):

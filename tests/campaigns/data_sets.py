@@ -18,7 +18,7 @@ from campaigns.campaign import Campaign, Outcome
 from lightrec.cli.app import main
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.dataset_files import ARRAYS, FILES, LISTS, OWN_DIGEST, checksum, own_digest
-from lightrec.files import read_json, sha256_file, write_json
+from lightrec.files.atomic import read_json, sha256_file, write_json
 
 DESCRIPTION = "dataset.json"
 COMMANDS = {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.errors import DataError
-from lightrec.files import read_json, write_json
+from lightrec.files.atomic import read_json, write_json
 
 
 def parts(**changes):

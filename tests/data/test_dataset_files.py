@@ -14,7 +14,7 @@ from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.data.dataset_files import ARRAYS, FILES, LISTS, OWN_DIGEST, checksum, own_digest
 from lightrec.data.describe import describe
 from lightrec.errors import DataError
-from lightrec.files import read_json, sha256_file, write_json
+from lightrec.files.atomic import read_json, sha256_file, write_json
 
 
 @pytest.fixture

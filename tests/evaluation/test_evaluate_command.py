@@ -13,7 +13,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.splits import leave_one_out
 from lightrec.evaluation.baselines import Popularity
 from lightrec.evaluation.protocol import evaluate
-from lightrec.files import write_json
+from lightrec.files.atomic import write_json
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -15,7 +15,7 @@ from lightrec.data.dataset import Dataset
 from lightrec.export.to_onnx import to_onnx
 from lightrec.export.to_onnxruntime import to_onnxruntime
 from lightrec.export.write_bundle import export_bundle
-from lightrec.files import write_json
+from lightrec.files.atomic import write_json
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.mini_bert import MiniBert, MiniBertConfig
 from lightrec.models.neighbours import Neighbours

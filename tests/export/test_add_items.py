@@ -19,10 +19,10 @@ from lightrec.export.add_items import add_items
 from lightrec.export.write_bundle import export_bundle
 from lightrec.models.language_model import load_language_model
 from lightrec.models.text_projection import TextProjection
-from lightrec.runtime.backends import open_backend
+from lightrec.runtime.backends.registry import open_backend
 from lightrec.runtime.recommender import Recommender
-from lightrec.runtime.verify import verify_bundle
 from lightrec.training.item_vectors import encode_texts, fingerprint
+from lightrec.verify.verify_bundle import verify_bundle
 
 NEW = ["new-a", "new-b", "new-c"]
 

@@ -12,9 +12,9 @@ from lightrec.data.splits import leave_one_out
 from lightrec.export.calibrate import HISTORIES, calibration_questions, observe, to_int8_static
 from lightrec.export.parity_gate import check_parity
 from lightrec.export.write_bundle import export_bundle
-from lightrec.runtime.backend import Settings
-from lightrec.runtime.backends import OnnxRuntimeBackend
-from lightrec.runtime.verify import verify_bundle
+from lightrec.runtime.backends.base import Settings
+from lightrec.runtime.backends.registry import OnnxRuntimeBackend
+from lightrec.verify.verify_bundle import verify_bundle
 
 FILE = "model.onnx"
 

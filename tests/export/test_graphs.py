@@ -23,8 +23,8 @@ from lightrec.export.to_openvino import to_openvino
 from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
 from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.student import Student
-from lightrec.runtime.backend import Backend, Settings
-from lightrec.runtime.backends import BACKENDS as RUNTIMES
+from lightrec.runtime.backends.base import Backend, Settings
+from lightrec.runtime.backends.registry import BACKENDS as RUNTIMES
 
 N_ITEMS, MAX_LENGTH = 30, 8
 TRACED = ("sasrec", "mini_bert", "gru4rec")

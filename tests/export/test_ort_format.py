@@ -4,7 +4,7 @@ from lightrec import Recommender
 from lightrec.errors import BundleError, ConfigError
 from lightrec.export.add_items import add_items
 from lightrec.export.write_bundle import export_bundle
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from lightrec.export import parity_gate
 from lightrec.export.parity_gate import Parity, check_parity, malformed, measure
 from lightrec.export.quantize import TABLE
 from lightrec.models.student import Student
-from lightrec.runtime.backend import Settings
-from lightrec.runtime.backends import Backend, OnnxRuntimeBackend
+from lightrec.runtime.backends.base import Settings
+from lightrec.runtime.backends.registry import Backend, OnnxRuntimeBackend
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from lightrec import Recommender
 from lightrec.errors import ConfigError, MissingExtraError
 from lightrec.export.write_bundle import export_bundle
 from lightrec.extras import PHONES, missing_modules
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 FILES = {"litert": "model.tflite", "executorch": "model.pte"}
 PHONE = pytest.mark.parametrize("name", PHONES)

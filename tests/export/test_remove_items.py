@@ -24,7 +24,7 @@ from lightrec.export import remove_items as remove_items_module
 from lightrec.export.add_items import add_items
 from lightrec.export.remove_items import remove_items
 from lightrec.export.write_bundle import export_bundle
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 GONE = [0, 7, 8, 29]
 

@@ -14,7 +14,7 @@ from lightrec.export.remove_items import remove_items
 from lightrec.export.resize_table import detach_table, grow_table, shrink_table
 from lightrec.models.sasrec import SasrecConfig
 from lightrec.runtime.recommender import Recommender
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 N, D = 300, 16
 FILES = ("model.onnx", "items.bin")

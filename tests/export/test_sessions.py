@@ -13,9 +13,9 @@ from lightrec import Recommender, RecommenderSlot
 from lightrec.bundle import PARTS, read_manifest, write_manifest
 from lightrec.errors import BundleError, DataError
 from lightrec.export.write_bundle import export_bundle
-from lightrec.files import new_folder
+from lightrec.files.atomic import new_folder
 from lightrec.runtime import recommender as recommender_module
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 ITEMS = [f"i{number:02d}" for number in range(30)]
 MAX_LENGTH = 8

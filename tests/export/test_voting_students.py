@@ -14,7 +14,7 @@ from lightrec.export.add_items import add_items
 from lightrec.export.graph_builder import NEIGHBOURS, VOTES
 from lightrec.export.remove_items import remove_items
 from lightrec.export.write_bundle import export_bundle
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 HISTORY = [3, 7, 1, 3, 12]
 

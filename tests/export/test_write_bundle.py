@@ -21,9 +21,9 @@ from lightrec.export.choose_precision import AS_FAST, Candidate, Speed, choose
 from lightrec.export.golden import tolerance
 from lightrec.export.parity_gate import Parity
 from lightrec.export.write_bundle import export_bundle, open_data, provenance
-from lightrec.files import read_json
+from lightrec.files.atomic import read_json
 from lightrec.models.scoring import ModelScorer
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 def test_bundle_holds_what_its_manifest_says(sasrec_bundle, tiny_dataset):

@@ -8,7 +8,7 @@ from mini_bundle import write_bundle
 from lightrec import Recommender
 from lightrec.bundle import ModelRecord, read_manifest, write_manifest
 from lightrec.errors import BundleError, ConfigError, MissingExtraError
-from lightrec.runtime.backends import open_backend
+from lightrec.runtime.backends.registry import open_backend
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

@@ -14,8 +14,8 @@ from lightrec import Recommender, RecommenderSlot
 from lightrec.bundle import read_manifest
 from lightrec.cli.app import app
 from lightrec.errors import ConfigError
-from lightrec.runtime import openvino_backend
-from lightrec.runtime.backends import open_backend
+from lightrec.runtime.backends import openvino_backend
+from lightrec.runtime.backends.registry import open_backend
 
 HISTORIES = [["a"], ["c", "b"], ["a", "b", "c"], ["7", "d", "a"], ["e,f", "7", "d", "a"], ["a", "b", "c", "d", "7"]]
 

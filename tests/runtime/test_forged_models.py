@@ -14,8 +14,8 @@ from lightrec import Recommender
 from lightrec.bundle import ModelRecord, read_manifest, write_manifest
 from lightrec.errors import BundleError
 from lightrec.export.to_ort import to_ort
-from lightrec.runtime import failures
-from lightrec.runtime.verify import verify_bundle
+from lightrec.runtime.backends import failures
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 def rehashed(bundle):

@@ -20,8 +20,8 @@ blocked = json.loads(sys.argv[2])
 for name in blocked:
     sys.modules[name] = None  # importing it is now an ImportError
 from lightrec import Recommender
-from lightrec.runtime.doctor import diagnose
-from lightrec.runtime.verify import verify_bundle
+from lightrec.machine.doctor import diagnose
+from lightrec.verify.verify_bundle import verify_bundle
 answer = Recommender.load(sys.argv[1], verify=True).recommend(["a"], k=2)
 assert [item.id for item in answer] == ["b", "c"], answer
 verify_bundle(sys.argv[1]).require()

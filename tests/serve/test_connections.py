@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 import uvicorn
 
-from lightrec.serve.connection import MOST_HEAD_BYTES, Connection, Connections
+from lightrec.serve.limits.connections import MOST_HEAD_BYTES, Connection, Connections
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SMALL = b"small"

@@ -15,11 +15,12 @@ from service_app import post
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.errors import ConfigError
-from lightrec.serve import gate, server
-from lightrec.serve import workers as workers_module
+from lightrec.serve import server
 from lightrec.serve.app import make_app
+from lightrec.serve.limits.request_sizes import request_bodies as gate
+from lightrec.serve.limits.request_sizes import work_queue as workers_module
+from lightrec.serve.limits.work_queue import QueueFullError, Workers
 from lightrec.serve.service import ServeSettings, Service
-from lightrec.serve.workers import QueueFullError, Workers
 
 
 def held(hold: threading.Event):

@@ -15,10 +15,10 @@ from service_app import post
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.serve.app import make_app
-from lightrec.serve.limits import MOST_IDS, whole_number
-from lightrec.serve.questions import Json
+from lightrec.serve.limits.request_sizes import MOST_IDS, whole_number
+from lightrec.serve.open_inference.tensors import binary_tensor
+from lightrec.serve.requests import Json
 from lightrec.serve.service import ServeSettings, Service
-from lightrec.serve.tensors import binary_tensor
 
 INFER = "/v2/models/bundle/infer"
 HISTORY = {"name": "history", "datatype": "BYTES", "shape": [1, 1], "data": ["a"]}

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from mini_bundle import write_bundle
 from service_process import Server
 
-from lightrec.download import cache_folder
+from lightrec.files.download import cache_folder
 from lightrec.serve.model_repository import package_for_triton
 
 pytest.importorskip("fastapi", reason="needs the extra serve")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightrec.errors import ModelError
-from lightrec.files import read_json, sha256_file
+from lightrec.files.atomic import read_json, sha256_file
 from lightrec.training.checkpoints import SEAL, best_of, flaw, newest_whole, prune, seal
 from lightrec.training.progress import Silent
 from lightrec.training.settings import StudentSettings

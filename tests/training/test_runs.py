@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from lightrec.errors import ConfigError, LightrecError, ModelError, WriteError
-from lightrec.files import read_json, sha256_file
-from lightrec.locks import locked
+from lightrec.files.atomic import read_json, sha256_file
+from lightrec.files.locks import locked
 from lightrec.models.load import load_model, read_run
 from lightrec.training.progress import Silent
 from lightrec.training.runs import open_run

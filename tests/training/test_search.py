@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lightrec.cli.app import app
 from lightrec.config import from_mapping
 from lightrec.errors import ConfigError, DataError, DivergedError, ModelError, WriteError
-from lightrec.locks import locked
+from lightrec.files.locks import locked
 from lightrec.models.load import read_run
 from lightrec.training import search as module
 from lightrec.training.progress import Silent

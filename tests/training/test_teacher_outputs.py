@@ -10,8 +10,8 @@ import torch
 
 from lightrec.data.splits import make_split
 from lightrec.errors import WriteError
-from lightrec.files import read_json
-from lightrec.locks import locked
+from lightrec.files.atomic import read_json
+from lightrec.files.locks import locked
 from lightrec.training import output_files
 from lightrec.training.teacher_outputs import OutputsPlan, prepare_outputs
 from lightrec.training.windows import Windows

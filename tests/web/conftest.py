@@ -11,8 +11,8 @@ import pytest
 from mini_bundle import write_bundle
 from node_packages import installed_by_npm, node_modules
 
-from lightrec.download import fetch_npm_members
 from lightrec.errors import DownloadError
+from lightrec.files.download import fetch_npm_members
 from lightrec.web import FOLDER
 from lightrec.web.package import ONNXRUNTIME_WEB, RUNTIME_FILES, TARBALL_SHA256, package_for_web
 

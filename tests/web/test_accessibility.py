@@ -5,8 +5,8 @@ import shutil
 import pytest
 from service_process import Server
 
-from lightrec.download import fetch_npm_members
 from lightrec.errors import DownloadError
+from lightrec.files.download import fetch_npm_members
 
 pytestmark = pytest.mark.slow
 AXE_CORE = "4.14.1"

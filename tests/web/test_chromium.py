@@ -8,8 +8,8 @@ from mini_bundle import NEXT_SCORES, last_item_graph, pack
 
 from lightrec.bundle import read_manifest, write_manifest
 from lightrec.cli.app import main
-from lightrec.runtime.verify import verify_bundle
-from lightrec.web import chromium as module
+from lightrec.verify import chromium as module
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 def in_browser(bundle):

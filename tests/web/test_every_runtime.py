@@ -11,7 +11,7 @@ import pytest
 from emulated_arm64 import arm64
 
 from lightrec.bundle import GOLDEN, read_golden, read_manifest, write_manifest
-from lightrec.runtime.verify import ModelCheck, verify_bundle
+from lightrec.verify.verify_bundle import ModelCheck, verify_bundle
 
 pytestmark = pytest.mark.slow
 PRECISIONS = ("fp32", "int8")
@@ -73,7 +73,7 @@ def test_on_arm64(twins):
     code = """
 import dataclasses, json, platform
 from lightrec import Recommender
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 told = {"machine": platform.machine()}
 for name in ("fp32", "fp32-ort", "int8", "int8-ort"):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lightrec import Recommender
 from lightrec.bundle import read_manifest, write_manifest
 from lightrec.cli.app import app
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js 20 or newer")
 

@@ -8,7 +8,7 @@ import pytest
 from watched import watch
 
 from lightrec.benchmarks.variants.browser import chromium
-from lightrec.download import cache_folder
+from lightrec.files.download import cache_folder
 
 pytestmark = pytest.mark.slow
 

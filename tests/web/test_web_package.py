@@ -17,10 +17,10 @@ from lightrec import Recommender
 from lightrec.bundle import TEXT_PROJECTION, read_manifest, write_manifest
 from lightrec.cli.app import app
 from lightrec.errors import BundleError, BundleIntegrityError, ConfigError, DownloadError, LightrecError
-from lightrec.runtime.verify import verify_bundle
+from lightrec.verify.verify_bundle import verify_bundle
 from lightrec.web import FOLDER
-from lightrec.web.own_files import packaged_files
 from lightrec.web.package import package_for_web
+from lightrec.web.user_files import packaged_files
 
 
 def precache(folder):

@@ -17,8 +17,8 @@ from lightrec.benchmarks.agreement import quality
 from lightrec.benchmarks.harness.remote import bench_there
 from lightrec.benchmarks.harness.workload import real_traffic
 from lightrec.cli.app import main
-from lightrec.download import cache_folder
 from lightrec.errors import ConfigError
+from lightrec.files.download import cache_folder
 from lightrec.runtime.recommender import Recommender
 
 # In mounts of its own, where the user that sshd wants is there without being made on this machine.

@@ -11,7 +11,7 @@ from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.find_variants import Wanted
 from lightrec.benchmarks.variants.more_bundles import beside_variants
 from lightrec.errors import ConfigError
-from lightrec.runtime.doctor import diagnose
+from lightrec.machine.doctor import diagnose
 
 
 @pytest.fixture

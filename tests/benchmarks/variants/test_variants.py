@@ -14,7 +14,7 @@ from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.find_variants import Wanted, find_contenders
 from lightrec.benchmarks.variants.variant import Absent, Variant, bundle_variants, peer_variants
 from lightrec.bundle import FileRecord, ModelRecord
-from lightrec.runtime.doctor import diagnose
+from lightrec.machine.doctor import diagnose
 
 
 @pytest.fixture

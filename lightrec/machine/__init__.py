@@ -1,0 +1,1 @@
+"""Describe this machine: what is installed and what it can run."""

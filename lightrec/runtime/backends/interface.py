@@ -1,0 +1,107 @@
+"""Are the inputs and outputs of a graph those of the format? And may its file be opened at all?"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightrec.errors import BundleError
+from lightrec.runtime.backends.onnx_check import require_plain_onnx, require_plain_ort
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, NodeArg
+
+Ports = Mapping[str, tuple[str, int]]
+"""Type and number of dimensions by name."""
+INTEGERS, FLOATS = "tensor(int64)", "tensor(float)"
+REQUEST: Ports = {"history": (INTEGERS, 2), "length": (INTEGERS, 1), "exclude": (INTEGERS, 2), "k": (INTEGERS, 1)}
+RANKING: Ports = {"items": (INTEGERS, 2), "scores": (FLOATS, 2)}
+LARGEST_PAST = 2**24
+"""Numbers that a student remembers of one item, at most."""
+INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
+"""Inputs and outputs of an inference graph."""
+
+
+def require_plain(file: Path, beside: Collection[str]) -> None:
+    """Refuse what ONNX Runtime should not open: see :mod:`lightrec.runtime.backends.onnx_check`."""
+    if file.suffix == ".ort":
+        require_plain_ort(file)
+    else:
+        require_plain_onnx(file, beside)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Refuse a graph whose names cannot be read: ONNX Runtime decodes them when they are first asked for."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{file} holds a name that is not UTF-8: copy or export the bundle again.") from error
+
+
+def require_interface(session: InferenceSession, file: Path, interface: tuple[Ports, Ports]) -> None:
+    """Refuse a graph whose inputs and outputs are not these, in names, types and dimensions.
+
+    Raises:
+        BundleError: naming the first that is wrong.
+    """
+    with _readable(file):
+        for side, found, expected in (
+            ("input", session.get_inputs(), interface[0]),
+            ("output", session.get_outputs(), interface[1]),
+        ):
+            ports = {value.name: value for value in found}
+            wrong = sorted(set(ports) ^ set(expected)) or [
+                name for name, port in expected.items() if not _fits(ports[name], *port)
+            ]
+            if wrong:
+                raise wrong_port(file, side, wrong[0])
+
+
+def require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
+    """The same for a graph beside the model: "step", "score" or "candidates".
+
+    Raises:
+        BundleError: naming the first that is wrong.
+    """
+    with _readable(file):
+        _require_part_interface(session, file, part)
+
+
+def _require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = session.get_outputs()
+    if part == "score":
+        require_interface(session, file, ({**REQUEST, "state": (FLOATS, 2)}, RANKING))
+    elif part == "candidates":
+        names = ("history", "length") if len(inputs) > 2 else ()
+        ports = {"state": (FLOATS, 2), "candidates": (INTEGERS, 2), **{name: REQUEST[name] for name in names}}
+        require_interface(session, file, (ports, {"scores": (FLOATS, 2)}))
+    else:
+        past = [value for name, value in inputs.items() if name != "items"]
+        if "items" not in inputs or not _fits(inputs["items"], INTEGERS, 2):
+            raise wrong_port(file, "input", "items")
+        wrong = [value.name for value in past if value.type != FLOATS or not _is_small(value)]
+        if wrong:
+            raise wrong_port(file, "input", wrong[0])
+        if len(outputs) != len(inputs) or not all(value.type == FLOATS and _is_small(value) for value in outputs):
+            raise wrong_port(file, "output", outputs[0].name if outputs else "state")
+
+
+def wrong_port(file: Path, side: str, name: str) -> BundleError:
+    """The error to raise where an "input" or "output" of a graph is not as the format has it."""
+    return BundleError(f"{file} has another {side} {name!r} than the format: copy or export the bundle again.")
+
+
+def _is_small(value: NodeArg) -> bool:
+    """Whether the dimensions of an array are known, but for those that are free, and are those of a student."""
+    sizes = [size for size in value.shape or (0,) if isinstance(size, int)]
+    return all(size > 0 for size in sizes) and math.prod(sizes) <= LARGEST_PAST
+
+
+def _fits(value: NodeArg, kind: str, dimensions: int) -> bool:
+    """Whether a port is of this type; the dimensions of outputs are not always known, and are counted when it runs."""
+    return value.type == kind and (not value.shape or len(value.shape) == dimensions)
