@@ -120,9 +120,9 @@ def prepare_command(
     lightrec data prepare today.jsonl.gz --reuse-ids prepared/yesterday --out prepared/today
     ```
     """
-    from lightrec.data.columns import ColumnFlags
+    from lightrec.data.columns.choice import ColumnFlags
     from lightrec.data.prepare import prepare
-    from lightrec.data.readers import ReadOptions
+    from lightrec.data.reading.readers import ReadOptions
 
     flags = ColumnFlags(
         user=user_column, item=item_column, time=time_column, text=tuple(text_column or ()), items_id=items_id_column
@@ -177,7 +177,7 @@ def get_command(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from lightrec.data.catalog import get_dataset
+    from lightrec.data.public.catalog import get_dataset
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, transient=True, disable=json) as bar:

@@ -116,9 +116,9 @@ def add_command(
     lightrec items add bundles/student new_items.csv --vectors vectors.npy --out bundles/student-monday
     ```
     """
-    from lightrec.data.columns import ColumnFlags
+    from lightrec.data.columns.choice import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
-    from lightrec.data.readers import ReadOptions, Table
+    from lightrec.data.reading.readers import ReadOptions, Table
     from lightrec.export.add_items import add_items
 
     items = read_item_texts(
@@ -204,9 +204,9 @@ def retitle_command(
     ```
     """
     from lightrec.bundle import retitle_bundle
-    from lightrec.data.columns import ColumnFlags
+    from lightrec.data.columns.choice import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
-    from lightrec.data.readers import ReadOptions, Table
+    from lightrec.data.reading.readers import ReadOptions, Table
 
     columns = ColumnFlags(item=item_column, text=() if text_column is None else (text_column,))
     items = read_item_texts(Table(titles, ReadOptions(flags="")), columns)

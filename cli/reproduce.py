@@ -85,7 +85,7 @@ def reproduce(
 
 
 def _check_known(recipe: Recipe) -> None:
-    from lightrec.data.catalog import KNOWN
+    from lightrec.data.public.catalog import KNOWN
     from lightrec.errors import ConfigError
 
     name = recipe.frame.data

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lightrec.data.cells import as_text
-from lightrec.data.frames import pl
-from lightrec.data.ids import NO_ID
+from lightrec.data.columns.ids import NO_ID
+from lightrec.data.reading.cells import as_text
+from lightrec.data.reading.polars_import import pl
 
 TAGS = (
     *("a", "abbr", "b", "big", "blockquote", "body", "br", "center", "cite", "code", "dd", "del", "div", "dl", "dt"),

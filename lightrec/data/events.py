@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lightrec.data.columns import ColumnFlags
-from lightrec.data.conditions import Condition, parse_condition, rows_that_hold
-from lightrec.data.frames import pl
-from lightrec.data.ids import note_missing, number, read_ids
-from lightrec.data.readers import Table
-from lightrec.data.roles import choose_roles
-from lightrec.data.shapes import one_event_a_row
-from lightrec.data.time_columns import TimeChoice
-from lightrec.data.time_numbers import units_by_size
-from lightrec.data.times import POSITIONS, Times, parse_times, with_clock
+from lightrec.data.columns.choice import ColumnFlags
+from lightrec.data.columns.conditions import Condition, parse_condition, rows_that_hold
+from lightrec.data.columns.ids import note_missing, number, read_ids
+from lightrec.data.columns.roles import choose_roles
+from lightrec.data.reading.polars_import import pl
+from lightrec.data.reading.readers import Table
+from lightrec.data.shapes.lists import one_event_a_row
+from lightrec.data.times.choose_column import TimeChoice
+from lightrec.data.times.convert import POSITIONS, Times, parse_times, with_clock
+from lightrec.data.times.numbers import units_by_size
 from lightrec.errors import DataError
 
 ROW = "\0row"
@@ -50,9 +50,9 @@ class EventOptions:
 
     flags: ColumnFlags
     where: Sequence[str] = ()
-    """Conditions that all must hold for a row (see :mod:`lightrec.data.conditions`)."""
+    """Conditions that all must hold for a row (see :mod:`lightrec.data.columns.conditions`)."""
     time_format: str | None = None
-    """See :func:`~lightrec.data.times.parse_times`."""
+    """See :func:`~lightrec.data.times.convert.parse_times`."""
     order_only: bool = False
     """The order of the rows will do where no column is clearly the time."""
     keep_na_ids: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from lightrec.data.clean_text import clean_title, clean_words, join_texts
-from lightrec.data.columns import ColumnFlags, choose_items_id, text_columns
-from lightrec.data.frames import pl
-from lightrec.data.ids import read_ids
-from lightrec.data.readers import Table
+from lightrec.data.columns.choice import ColumnFlags, choose_items_id, text_columns
+from lightrec.data.columns.ids import read_ids
+from lightrec.data.reading.polars_import import pl
+from lightrec.data.reading.readers import Table
 from lightrec.errors import DataError
 
 

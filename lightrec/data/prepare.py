@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from lightrec.data.columns import ColumnFlags
+from lightrec.data.columns.choice import ColumnFlags
+from lightrec.data.columns.summary import describe_catalogue, describe_log
 from lightrec.data.dataset import Dataset, require_free, write_dataset
 from lightrec.data.events import EventOptions, Log, read_events
-from lightrec.data.every_column import describe_catalogue, describe_log
 from lightrec.data.filters import filter_events, sort_events
-from lightrec.data.frames import pl
 from lightrec.data.item_texts import ItemTexts, read_item_texts
-from lightrec.data.readers import ReadOptions, Table
+from lightrec.data.reading.polars_import import pl
+from lightrec.data.reading.readers import ReadOptions, Table
 from lightrec.errors import ConfigError, DataError
 
 
@@ -64,8 +64,9 @@ def prepare(
         k_core: least number of events of every user and item; 0 or 1 keeps all.
         drop_repeats: drop an event whose item equals that of the user's event before it.
         order_only: the times are positions, not times: keep their order alone.
-        time_format: the unit or format of the times (see :func:`~lightrec.data.times.parse_times`).
-        where: conditions such as ``rating>=4`` that all must hold for a row (see :mod:`lightrec.data.conditions`).
+        time_format: the unit or format of the times (see :func:`~lightrec.data.times.convert.parse_times`).
+        where: conditions such as ``rating>=4`` that all must hold for a row (see
+            :mod:`lightrec.data.columns.conditions`).
         keep_na_ids: texts such as "None" and "NA" are ids; otherwise their rows are left out.
         reuse_ids: an earlier prepared data set. Its items keep their indices and new ones follow; an item that has no
             interactions any more keeps its place and its text.

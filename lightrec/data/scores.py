@@ -1,9 +1,9 @@
 """Scores that some system gave to items at events of a prepared data set: a file of (user, position, item, score).
 
-The format is any that :mod:`lightrec.data.readers` knows; ``user`` and ``item`` are ids as in the source data, and
-``position`` counts a user's events from 0 in the order of :meth:`~lightrec.data.dataset.Dataset.sequence`: the scores
-at position t say what comes there, after the t events before it. Instead of ``score`` there may be ``rank``, 1 for
-the best, and the score is then minus its logarithm.
+The format is any that :mod:`lightrec.data.reading.readers` knows; ``user`` and ``item`` are ids as in the source
+data, and ``position`` counts a user's events from 0 in the order of :meth:`~lightrec.data.dataset.Dataset.sequence`:
+the scores at position t say what comes there, after the t events before it. Instead of ``score`` there may be
+``rank``, 1 for the best, and the score is then minus its logarithm.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from lightrec.data.dataset import Dataset
-from lightrec.data.frames import pl
-from lightrec.data.readers import ReadOptions, Table, as_ids
+from lightrec.data.reading.polars_import import pl
+from lightrec.data.reading.readers import ReadOptions, Table, as_ids
 from lightrec.errors import DataError
 from lightrec.files.atomic import new_file
 

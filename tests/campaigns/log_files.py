@@ -18,7 +18,7 @@ import polars as pl
 import zstandard
 
 from lightrec.data.dataset import Dataset
-from lightrec.data.readers import ReadOptions
+from lightrec.data.reading.readers import ReadOptions
 
 Sequences = dict[str, list[str]]
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {

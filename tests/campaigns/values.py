@@ -13,8 +13,8 @@ import polars as pl
 from campaigns._written_times import DAY, SECOND, Form, any_form, moment
 from campaigns.campaign import Campaign, Outcome
 
+from lightrec.data.columns.ids import NO_ID
 from lightrec.data.dataset import Dataset
-from lightrec.data.ids import NO_ID
 from lightrec.data.prepare import prepare
 from lightrec.errors import LightrecError
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lightrec.cli.app import app, main
-from lightrec.data import catalog
 from lightrec.data.dataset import Dataset
+from lightrec.data.public import catalog
 
 RUN = CliRunner()
 EVENTS = "uid,asin,time\n" + "".join(f"u{user},i{item},{item}\n" for user in range(6) for item in range(6))

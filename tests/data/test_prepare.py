@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lightrec.data.columns import ColumnFlags
+from lightrec.data.columns.choice import ColumnFlags
 from lightrec.data.dataset import Dataset
 from lightrec.data.prepare import prepare
 from lightrec.errors import ConfigError, DataError

@@ -1,0 +1,1 @@
+"""Fetch the public data sets that are known by name."""

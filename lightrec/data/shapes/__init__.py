@@ -1,0 +1,1 @@
+"""Turn logs that hold lists (one row for each user or session, nested events) into one row for each event."""

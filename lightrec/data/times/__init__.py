@@ -1,0 +1,1 @@
+"""Find the column of times and convert its values to seconds since 1970."""
