@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lightrec.benchmarks.harness.workload import Traffic
+from lightrec.benchmarks.harness.workload import Workload
 from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluate
 from lightrec.metrics import overlap
 
 Row = dict[str, Any]
 
-SUSPECT = 0.9
+MIN_OVERLAP = 0.9
 """A variant that shows fewer of the first one's top 10 than this answers something else."""
 
 
-class Ranked:
+class StoredRankings:
     """Rankings that a worker wrote, as a :class:`~lightrec.evaluation.protocol.TopKRanker` of its cases in order."""
 
     def __init__(self, lists: np.ndarray, n_items: int):
@@ -52,7 +52,7 @@ def agreement(
     reasons = []
     if golden is not None:
         reasons.append(f"its answer to a golden case has {golden}")
-    if same_student and shared < SUSPECT:
+    if same_student and shared < MIN_OVERLAP:
         reasons.append(f"it shares {shared:.0%} of its top {k} with {over}".replace("%", " %"))
     return {
         "over": over,
@@ -64,19 +64,19 @@ def agreement(
     }
 
 
-def quality(lists: np.ndarray, traffic: Traffic, n_items: int, k: int, seed: int) -> Row | None:
+def quality(lists: np.ndarray, workload: Workload, n_items: int, k: int, seed: int) -> Row | None:
     """NDCG and HR of rankings of the traffic's cases; None for made-up histories, whose next items nobody knows."""
-    return measured(Ranked(lists, n_items), traffic, k, seed)
+    return measured(StoredRankings(lists, n_items), workload, k, seed)
 
 
-def measured(ranker: Scorer | TopKRanker, traffic: Traffic, k: int, seed: int, **rules: Any) -> Row | None:
+def measured(ranker: Scorer | TopKRanker, workload: Workload, k: int, seed: int, **rules: Any) -> Row | None:
     """NDCG and HR of who is asked about the traffic's cases, as :func:`quality`; ``rules`` are :func:`evaluate`'s."""
-    if traffic.cases is None or traffic.popularity is None:
+    if workload.cases is None or workload.popularity is None:
         return None
-    asked: Row = {"train_popularity": traffic.popularity, "ks": (k,), "seed": seed, **rules}
-    found = evaluate(ranker, traffic.cases, **asked)
+    options: Row = {"train_popularity": workload.popularity, "ks": (k,), "seed": seed, **rules}
+    found = evaluate(ranker, workload.cases, **options)
     values: Row = {name: found.metrics[name].to_json() for name in (f"ndcg@{k}", f"hr@{k}")}
-    return {"cases": len(traffic.cases), "ties": found.ties, **values}
+    return {"cases": len(workload.cases), "ties": found.ties, **values}
 
 
 def compared(own: Row | None, first: Row | None, shared: Row, k: int) -> Row | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lightrec.benchmarks.plan import ALL_BATCHES
 from lightrec.benchmarks.report.columns import is_wrong, labels, limits_words, value
-from lightrec.benchmarks.report.terminal_table import stands_for
+from lightrec.benchmarks.report.terminal_table import covers
 from lightrec.benchmarks.significance import Z, shift
 from lightrec.errors import DataError
 
@@ -292,7 +292,7 @@ def _verdict(change: float, tolerance: float) -> str:
 
 def lost_variants(sides: Sequence[Side], after: Sequence[Row]) -> list[str]:
     """What was measured before and is absent after, although it was asked for."""
-    absent = [row for row in after if row["kind"] == "absent" and row.get("asked", True)]
+    absent = [row for row in after if row["kind"] == "absent" and row.get("requested", True)]
     found = []
     for key in sides[0]:
         row = next((row for row in absent if key not in sides[1] and _is_absence(row, key)), None)
@@ -304,7 +304,7 @@ def lost_variants(sides: Sequence[Side], after: Sequence[Row]) -> list[str]:
 def _is_absence(row: Row, key: Key) -> bool:
     """Whether a row of kind ``absent`` tells of what was measured under ``key``; one without conditions does of any."""
     own = _key(row, key.bundle is not None)
-    return stands_for(own.variant, key.variant) and ("threads" not in row or own[1:] == key[1:])
+    return covers(own.variant, key.variant) and ("threads" not in row or own[1:] == key[1:])
 
 
 def lost_scenarios(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
@@ -341,6 +341,6 @@ def _doubts(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
             f"The machine itself ran {abs(drift - 1):.0%} {'slower' if drift > 1 else 'faster'} the second time."
         )
     for name, side in zip(("first", "second"), sides, strict=True):
-        said = dict.fromkeys(value(row, "noise", "warning") for row in side.values())
-        found += [f"Of the {name}: {words}" for words in said if words]
+        warnings = dict.fromkeys(value(row, "noise", "warning") for row in side.values())
+        found += [f"Of the {name}: {words}" for words in warnings if words]
     return found

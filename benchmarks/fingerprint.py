@@ -15,13 +15,13 @@ JETSON_MODE, JETSON_MODES = "var/lib/nvpmodel/status", "etc/nvpmodel.conf"
 """Where NVIDIA's boards keep the number of the power mode, and the names of all."""
 
 
-def fingerprint(system: Path = SYSTEM, root: Path = ROOT, told: Path = PROC) -> dict[str, Any]:
+def fingerprint(system: Path = SYSTEM, root: Path = ROOT, proc: Path = PROC) -> dict[str, Any]:
     """See docs/bench.md; everything that this system does not tell is None.
 
     Args:
         system: where Linux shows its devices.
         root: of the files that boards keep.
-        told: where Linux tells a process of its control groups.
+        proc: where Linux tells a process of its control groups.
     """
     frequency = system / "devices/system/cpu/cpu0/cpufreq"
     most = _text(frequency / "cpuinfo_max_freq")
@@ -29,7 +29,7 @@ def fingerprint(system: Path = SYSTEM, root: Path = ROOT, told: Path = PROC) -> 
         "governor": _text(frequency / "scaling_governor"),
         "mhz": int(most) / 1e3 if most else _now_mhz(),
         "gpus": _gpus(),
-        "container": _container(system / "fs/cgroup", told),
+        "container": _container(system / "fs/cgroup", proc),
         "virtual": _virtual(system),
         "power": _power(system, root),
     }
@@ -55,9 +55,9 @@ def _gpus() -> list[dict[str, str]] | None:
     return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
 
 
-def _container(groups: Path, told: Path) -> dict[str, float | int] | None:
+def _container(groups: Path, proc: Path) -> dict[str, float | int] | None:
     """The limits of the control groups that this process is in; None if there are none."""
-    cores, memory = container_limits(groups, told)
+    cores, memory = container_limits(groups, proc)
     limits = {"cores": cores, "memory_bytes": memory}
     return {name: limit for name, limit in limits.items() if limit is not None} or None
 

@@ -15,14 +15,14 @@ from lightrec.benchmarks import speed_rows
 from lightrec.benchmarks.harness import scenarios
 from lightrec.benchmarks.harness.catalogue_scaling import catalogue_rows
 from lightrec.benchmarks.harness.energy import EnergyMeter
-from lightrec.benchmarks.harness.harness import Lab, Running
+from lightrec.benchmarks.harness.harness import Harness, Running
 from lightrec.benchmarks.harness.noise import NoiseMeter
 from lightrec.benchmarks.harness.thread_scaling import scaling
-from lightrec.benchmarks.harness.workload import Traffic, real_traffic, synthetic_traffic
+from lightrec.benchmarks.harness.workload import Workload, real_workload, synthetic_workload
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.rows import machine, software
 from lightrec.benchmarks.teacher_quality import ask_teacher, compare_with_teacher
-from lightrec.benchmarks.variants.find_variants import Wanted, find_contenders
+from lightrec.benchmarks.variants.find_variants import Wanted, find_variants
 from lightrec.benchmarks.variants.variant import Absent, Variant
 from lightrec.bundle import read_catalogue, read_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
@@ -65,27 +65,27 @@ def bench(
         raise ConfigError(f"--cases is {cases}: at least one history is needed.")
     begin, plan, bundle = time.monotonic(), plan or Plan(), Path(bundle)
     manifest, wanted = read_manifest(bundle), wanted or Wanted()
-    found = find_contenders(bundle, manifest, wanted)
+    found = find_variants(bundle, manifest, wanted)
     variants = [variant for variant in found if isinstance(variant, Variant)]
     absent = [variant for variant in found if isinstance(variant, Absent)]
     if not variants:
         raise BundleError(
-            f"Nothing in {bundle} runs here ({'; '.join(f'{a.name}: {a.reason}' for a in absent if a.asked)})."
+            f"Nothing in {bundle} runs here ({'; '.join(f'{a.name}: {a.reason}' for a in absent if a.requested)})."
         )
     catalogue = read_catalogue(bundle, manifest)
     if data is None:
-        traffic = synthetic_traffic(manifest, catalogue, cases, plan.seed)
+        workload = synthetic_workload(manifest, catalogue, cases, plan.seed)
     else:
-        traffic = real_traffic(data, bundle, manifest, catalogue, cases, plan.seed)
+        workload = real_workload(data, bundle, manifest, catalogue, cases, plan.seed)
     teacher = None
     if wanted.teacher is not None:
         # Before anything is timed: it needs all cores, and what is wrong with it costs no measurement.
-        teacher = ask_teacher(wanted.teacher, data, bundle, manifest, traffic, plan.k, plan.seed, progress)
+        teacher = ask_teacher(wanted.teacher, data, bundle, manifest, workload, plan.k, plan.seed, progress)
     context = {
         "bundle": bundle.resolve().name,
         "model_type": manifest.model_type,
         "n_items": manifest.n_items,
-        "data": traffic.to_json(),
+        "data": workload.to_json(),
         "teacher": teacher,
         "threads": plan.threads,
         "seconds": plan.seconds,
@@ -97,7 +97,7 @@ def bench(
         **software(),
         "machine": machine(),
     }
-    rows = measure_variants(variants, bundle, traffic, plan, progress)
+    rows = measure_variants(variants, bundle, workload, plan, progress)
     compare_with_teacher(rows, teacher, plan.k)
     if plan.catalogue_sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def bench(
 def measure_variants(
     variants: Sequence[Variant],
     bundle: Path,
-    traffic: Traffic,
+    workload: Workload,
     plan: Plan,
     progress: Progress = lambda step: None,
 ) -> list[Row]:
@@ -126,7 +126,7 @@ def measure_variants(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        lab = Lab(bundle, traffic, plan, folder)
+        harness = Harness(bundle, workload, plan, folder)
         processes: list[int] = []
         noise = NoiseMeter(processes, plan.limits.cores)
         running: list[Running] = []
@@ -134,39 +134,41 @@ def measure_variants(
         for variant in variants:
             progress(f"Loading {variant.name}")
             try:
-                contestant = stack.enter_context(lab.contestant(variant))
-                processes += [contestant.process, *contestant.facts.get("processes", [])]
+                worker = stack.enter_context(harness.start_worker(variant))
+                processes += [worker.process, *worker.facts.get("processes", [])]
                 progress(f"Warming up {variant.name}")
-                running.append(Running(variant, contestant, scenarios.warm(contestant, plan)))
+                running.append(Running(variant, worker, scenarios.warm(worker, plan)))
             except ModelError as error:
                 failed.append(Absent(variant.name, str(error)).to_json())
         progress(f"Timing {len(running)} variants in turns")
-        workers, taken = [one.worker for one in running], [one.taken for one in running]
-        scenarios.rounds(workers, taken, plan, len(traffic.histories), noise, EnergyMeter())
+        workers, timings = [one.worker for one in running], [one.timings for one in running]
+        scenarios.rounds(workers, timings, plan, len(workload.histories), noise, EnergyMeter())
         failed += [Absent(one.label, one.failure).to_json() for one in workers if one.failure is not None]
         left = [one for one in running if one.worker.failure is None]
         if not left:
             return failed
-        rows = _measure(lab, left, plan, noise, progress)
+        rows = _measure(harness, left, plan, noise, progress)
         report = noise.report()
     return [{**row, "noise": report} for row in rows] + failed
 
 
-def _measure(lab: Lab, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress) -> list[Row]:
+def _measure(
+    harness: Harness, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
+) -> list[Row]:
     """The rows of the variants that came through the rounds, with all that is measured after them."""
     rows = [speed_rows.identity(one) | {"k": plan.k} | speed_rows.times(one, running[0]) for one in running]
-    for row, kept in zip(rows, speed_rows.kept(lab, running, plan), strict=True):
-        row |= kept | {"failed": {}}
+    for row, agreement_and_quality in zip(rows, speed_rows.agreement_and_quality(harness, running, plan), strict=True):
+        row |= agreement_and_quality | {"failed": {}}
     _add_scenarios(rows, running, plan, noise, progress)
-    fresh = speed_rows.fresh(lab, running, plan, progress)
-    for row, one, (found, failure) in zip(rows, running, fresh, strict=True):
+    memory_and_cold_start = speed_rows.memory_and_cold_start(harness, running, plan, progress)
+    for row, one, (found, failure) in zip(rows, running, memory_and_cold_start, strict=True):
         row |= found
         row["failed"] |= {"cold-start": failure} if failure else {}
         row["threads_scaling"] = None
         if plan.scaling and not one.variant.peer and one.variant.device == "CPU":
             progress(f"{one.variant.name} with more threads")
             try:
-                row["threads_scaling"] = scaling(lab, one, plan)
+                row["threads_scaling"] = scaling(harness, one, plan)
             except ModelError as error:
                 row["failed"]["threads"] = str(error)
     return rows
@@ -178,12 +180,12 @@ def _add_scenarios(
     """Streams, server and soak, into the rows."""
     workers = [one.worker for one in running]
     means = [row["latency_ms"]["recommend"]["mean"] for row in rows]
-    asked: dict[str, tuple[str, Callable[[], Sequence[Any]]]] = {
+    requested: dict[str, tuple[str, Callable[[], Sequence[Any]]]] = {
         "multi-stream": ("streams", lambda: scenarios.streams(workers, plan)),
         "server": ("server", lambda: scenarios.server(workers, means, plan)),
         "soak": ("soak", lambda: scenarios.soak(workers, plan)),
     }
-    for scenario, (field, measure) in asked.items():
+    for scenario, (field, measure) in requested.items():
         if not plan.asks_for(scenario):
             for row in rows:
                 row[field] = None

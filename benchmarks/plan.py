@@ -19,7 +19,7 @@ BATCHES, ALL_BATCHES = (32, 256), (8, 32, 128, 256, 512)
 FULL_SIZES = (1_000, 10_000, 100_000)
 """Catalogues of a full run."""
 
-MOST_ITEMS = 100_000_000
+MAX_ITEMS = 100_000_000
 """The largest catalogue of a random bundle."""
 
 SECONDS, FULL_SECONDS = 5.0, 10.0
@@ -68,9 +68,9 @@ class Plan:
             raise ConfigError(f"--seconds is {self.seconds}: it must be above 0 and at most 86400.")
         if not self.p99_ms > 0:
             raise ConfigError(f"--p99-ms is {self.p99_ms}: it must be above 0.")
-        wrong = [size for size in self.catalogue_sizes if not 100 <= size <= MOST_ITEMS]
+        wrong = [size for size in self.catalogue_sizes if not 100 <= size <= MAX_ITEMS]
         if wrong:
-            raise ConfigError(f"--catalogue-sizes holds {wrong[0]}: give sizes from 100 to {MOST_ITEMS:,}.")
+            raise ConfigError(f"--catalogue-sizes holds {wrong[0]}: give sizes from 100 to {MAX_ITEMS:,}.")
 
     @property
     def stream_seconds(self) -> float:

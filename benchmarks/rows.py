@@ -30,7 +30,7 @@ from lightrec.errors import ConfigError, DataError
 from lightrec.files.atomic import json_text, new_file
 from lightrec.machine.doctor import diagnose
 
-NEEDED: dict[str, dict[str, type]] = {
+REQUIRED_FIELDS: dict[str, dict[str, type]] = {
     "speed": {"variant": str, "bundle": str, "data": dict, "latency_ms": dict},
     "quality": {"label": str, "metrics": dict},
     "absent": {"variant": str, "reason": str},
@@ -42,8 +42,8 @@ def machine() -> dict[str, Any]:
     """The machine that the rows are about: processor, cores, memory, system, versions, and its fingerprint."""
     facts = dataclasses.asdict(diagnose())
     packages = {name: found for name, found in facts["packages"].items() if found is not None}
-    kept = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python", "openvino_devices")
-    return {**{name: facts[name] for name in kept}, "packages": packages, **fingerprint()}
+    names = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python", "openvino_devices")
+    return {**{name: facts[name] for name in names}, "packages": packages, **fingerprint()}
 
 
 def software() -> dict[str, str | None]:
@@ -105,7 +105,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _is_row(row: dict[str, Any]) -> bool:
     """Whether a row has a kind, and what no row of that kind is without."""
     kind = row.get("kind")
-    needed: dict[str, type] = NEEDED.get(kind, {}) if isinstance(kind, str) else {"kind": str}
+    needed: dict[str, type] = REQUIRED_FIELDS.get(kind, {}) if isinstance(kind, str) else {"kind": str}
     return all(isinstance(row.get(name), wanted) for name, wanted in needed.items())
 
 
@@ -143,7 +143,7 @@ def _commit(checkout: Path) -> str | None:
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        told = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout
-        return told.decode(errors="replace").strip() or None
+        output = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout
+        return output.decode(errors="replace").strip() or None
     except (OSError, subprocess.SubprocessError):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 Z = 2.5758
 """Standard deviations of a 99% interval: a page of comparisons should hardly ever show a change that is none."""
 
-LEAST_ROUNDS = 5
+MIN_ROUNDS = 5
 """Fewer rounds on a side show no difference, however large."""
 
 
@@ -18,14 +18,14 @@ def shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, float
     """How many times larger ``after`` is, with its 99% interval: the median of all ratios between the two sides.
 
     This is Hodges and Lehmann's estimate of a shift, on ratios; the interval is that of the Mann-Whitney test, by its
-    normal approximation. Outliers do not move it. None with fewer than :data:`LEAST_ROUNDS` values on a side.
+    normal approximation. Outliers do not move it. None with fewer than :data:`MIN_ROUNDS` values on a side.
 
     >>> shift([1.0, 2.0, 4.0], [1.0])
     >>> shift([1.0] * 5, [2.0] * 5)
     (2.0, 2.0, 2.0)
     """
     n, m = len(before), len(after)
-    if min(n, m) < LEAST_ROUNDS:
+    if min(n, m) < MIN_ROUNDS:
         return None
     ratios = np.sort(np.divide.outer(np.asarray(after), np.asarray(before)).ravel())
     outside = max(0, math.floor(n * m / 2 - Z * math.sqrt(n * m * (n + m + 1) / 12)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from lightrec.benchmarks.agreement import agreement, compared, quality
 from lightrec.benchmarks.harness import scenarios
-from lightrec.benchmarks.harness.harness import Lab, Running
+from lightrec.benchmarks.harness.harness import Harness, Running
 from lightrec.benchmarks.harness.latency_statistics import histogram, per_second, speedup, summarise
 from lightrec.benchmarks.plan import Plan
 
@@ -33,58 +33,60 @@ def identity(one: Running) -> Row:
 
 def times(one: Running, first: Running) -> Row:
     """What the rounds told."""
-    taken, reference = one.taken.nanoseconds, first.taken.nanoseconds
+    timings, reference = one.timings.nanoseconds, first.timings.nanoseconds
     latency = {
-        name: summarise(taken[probe])
+        name: summarise(timings[probe])
         | {
-            "speedup": {"over": first.variant.name, **speedup(reference[probe], taken[probe])},
-            "histogram": histogram(taken[probe]),
-            "warmup": one.taken.warmups[probe],
+            "speedup": {"over": first.variant.name, **speedup(reference[probe], timings[probe])},
+            "histogram": histogram(timings[probe]),
+            "warmup": one.timings.warmups[probe],
         }
         for name, probe in (("recommend", "single"), ("graph", "graph"))
-        if probe in taken and probe in reference
+        if probe in timings and probe in reference
     }
-    batches = {probe.split()[1]: probe for probe in taken if probe.startswith("batch")}
-    per = {size: per_second(taken[probe], int(size)) for size, probe in batches.items()}
+    batches = {probe.split()[1]: probe for probe in timings if probe.startswith("batch")}
+    per = {size: per_second(timings[probe], int(size)) for size, probe in batches.items()}
     session = None
-    if "session" in taken:
-        found = summarise(taken["session"])
+    if "session" in timings:
+        found = summarise(timings["session"])
         session = {name: found[name] for name in ("p50", "p90", "p99", "count")}
         session["incremental"] = one.worker.facts["incremental"]
     return {
         "latency_ms": {"recommend": latency["recommend"], "graph": latency.get("graph")},
-        "per_second": {"1": per_second(taken["single"], 1), **per},
-        "cpu_ms_per_call": float(np.median(one.taken.cpu_ms)),
-        "energy_mj_per_call": float(np.median(one.taken.energy_mj)) if one.taken.energy_mj else None,
+        "per_second": {"1": per_second(timings["single"], 1), **per},
+        "cpu_ms_per_call": float(np.median(one.timings.cpu_ms)),
+        "energy_mj_per_call": float(np.median(one.timings.energy_mj)) if one.timings.energy_mj else None,
         "session_ms": session,
     }
 
 
-def kept(lab: Lab, running: Sequence[Running], plan: Plan) -> list[Row]:
+def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Plan) -> list[Row]:
     """Agreement and quality of what was timed; None for peers."""
     first = running[0]
-    reference = lab.rankings(first.variant)
+    reference = harness.rankings(first.variant)
     measured: list[Row | None] = []
     for one in running:
-        lists = lab.rankings(one.variant)
-        measured.append(None if lists is None else quality(lists, lab.traffic, lab.manifest.n_items, plan.k, plan.seed))
+        lists = harness.rankings(one.variant)
+        measured.append(
+            None if lists is None else quality(lists, harness.workload, harness.manifest.n_items, plan.k, plan.seed)
+        )
     rows: list[Row] = []
     for one, own in zip(running, measured, strict=True):
-        lists = lab.rankings(one.variant)
+        lists = harness.rankings(one.variant)
         if lists is None or reference is None:
             rows.append({"agreement": None, "quality": None})
             continue
-        golden, same = one.worker.facts["golden"], not one.variant.stands_beside
+        golden, same = one.worker.facts["golden"], not one.variant.of_another_bundle
         shared = agreement(lists, reference, first.variant.name, golden, plan.k, same_student=same)
         rows.append({"agreement": shared, "quality": compared(own, measured[0], shared, plan.k)})
     return rows
 
 
-def fresh(
-    lab: Lab, running: Sequence[Running], plan: Plan, progress: Callable[[str], None]
+def memory_and_cold_start(
+    harness: Harness, running: Sequence[Running], plan: Plan, progress: Callable[[str], None]
 ) -> list[tuple[Row, str | None]]:
     """Memory and cold start, of processes that are used for nothing else; and why one failed, if one did."""
-    commands = [lab.cold_command(one.variant) for one in running]
+    commands = [harness.cold_command(one.variant) for one in running]
     names = [one.variant.name for one in running]
     found = scenarios.cold(commands, plan, progress, names)
     return [(_memory_and_start(own, plan), own.failure) for own in found]
@@ -96,9 +98,9 @@ def _memory_and_start(own: scenarios.Starts, plan: Plan) -> Row:
     peak = None if peak is None else max(peak, held or 0)
     start = None
     if own.milliseconds and plan.asks_for("cold-start"):
-        taken = own.milliseconds
-        spread = {"median": float(np.median(taken)), "low": min(taken), "high": max(taken)}
-        start = {"ms": spread, "peak_bytes": peak, "starts": len(taken)}
+        timings = own.milliseconds
+        spread = {"median": float(np.median(timings)), "low": min(timings), "high": max(timings)}
+        start = {"ms": spread, "peak_bytes": peak, "starts": len(timings)}
     return {"memory_bytes": {"peak": peak, "steady": held}, "cold_start": start}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lightrec.benchmarks.agreement import measured, rank_limit
-from lightrec.benchmarks.harness.workload import Traffic
+from lightrec.benchmarks.harness.workload import Workload
 from lightrec.bundle import Manifest
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, ModelError
@@ -28,7 +28,7 @@ def ask_teacher(
     data: str | Path | None,
     bundle: Path,
     manifest: Manifest,
-    traffic: Traffic,
+    workload: Workload,
     k: int = 10,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
@@ -40,7 +40,7 @@ def ask_teacher(
         data: the prepared data set that it was trained on.
         bundle: the bundle whose variants are measured.
         manifest: its manifest.
-        traffic: the data set's histories that the variants are asked about.
+        workload: the data set's histories that the variants are asked about.
         k: length of the lists.
         seed: of the intervals.
         progress: called with a few words before the first and after each batch of histories.
@@ -73,7 +73,7 @@ def ask_teacher(
     def tell(done: int, total: int) -> None:
         progress(f"Asking the teacher {name}: {done:,} of {total:,} histories")
 
-    tell(0, len(traffic.histories))
+    tell(0, len(workload.histories))
     limit = rank_limit(manifest.k_limit, manifest.n_items)
     rules: Row = {"ties": "lowest-index", "rank_limit": limit, "batch_size": AT_ONCE, "progress": tell}
     return {
@@ -82,7 +82,7 @@ def ask_teacher(
         "language_model": PurePath(language_model).name or None,
         "seed": record.get("seed"),
         "device": device,
-        **(measured(ModelScorer(model, device), traffic, k, seed, **rules) or {}),
+        **(measured(ModelScorer(model, device), workload, k, seed, **rules) or {}),
     }
 
 

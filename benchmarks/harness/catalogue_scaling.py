@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.benchmarks.harness import child_process as children
-from lightrec.benchmarks.harness.harness import Lab
+from lightrec.benchmarks.harness.harness import Harness
+from lightrec.benchmarks.harness.interleaved_timing import time_interleaved, warm_up
 from lightrec.benchmarks.harness.latency_statistics import histogram, summarise
-from lightrec.benchmarks.harness.worker_process import Contestant, race, warm_up
-from lightrec.benchmarks.harness.workload import Traffic, synthetic_traffic
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
+from lightrec.benchmarks.harness.workload import Workload, synthetic_workload
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.variant import Absent, Variant, catalogue_bytes
 from lightrec.bundle import Manifest, read_catalogue, read_manifest
@@ -25,7 +26,7 @@ Row = dict[str, Any]
 
 ROUNDS = 10
 """Turns of each size."""
-MOST_EXPORT_SECONDS = 3600.0
+MAX_EXPORT_SECONDS = 3600.0
 """After which the exporter of a random bundle is ended."""
 CASES = 500
 """Made-up histories of each size."""
@@ -46,23 +47,23 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
         return [missing.to_json()]
     failed: dict[int, str] = {}
     bundles: dict[int, Path] = {}
-    running: dict[int, Contestant] = {}
-    asked: dict[int, Traffic] = {}
-    turn = plan.short_seconds / (2 * ROUNDS)
+    running: dict[int, WorkerProcess] = {}
+    workloads: dict[int, Workload] = {}
+    seconds = plan.short_seconds / (2 * ROUNDS)
     with contextlib.ExitStack() as stack:
         for size in plan.catalogue_sizes:
             try:
                 bundles[size] = _make(size, manifest, precision, folder, progress)
-                asked[size] = _traffic(bundles[size], manifest, plan)
-                lab = folder / f"lab-{size}"
-                worker = stack.enter_context(_contestant(bundles[size], asked[size], precision, plan, lab))
-                warm_up(worker, "single", turn)
+                workloads[size] = _workload(bundles[size], manifest, plan)
+                harness = folder / f"lab-{size}"
+                worker = stack.enter_context(_worker(bundles[size], workloads[size], precision, plan, harness))
+                warm_up(worker, "single", seconds)
                 running[size] = worker
             except ModelError as error:
                 failed[size] = str(error)
         progress("Timing catalogues in turns")
         entries = [(worker, "single") for worker in running.values()]
-        taken = race(entries, rounds=ROUNDS, seconds=turn, stride=CASES // ROUNDS, tolerant=True)
+        timings = time_interleaved(entries, rounds=ROUNDS, seconds=seconds, stride=CASES // ROUNDS, tolerant=True)
         failed |= {size: worker.failure for size, worker in running.items() if worker.failure is not None}
     rows = [
         {
@@ -71,26 +72,26 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
             "precision": precision,
             "n_items": size,
             "size_bytes": _bytes(bundles[size]),
-            "data": asked[size].to_json(),
+            "data": workloads[size].to_json(),
             "latency_ms": summarise(rounds) | {"histogram": histogram(rounds)},
         }
-        for size, rounds in zip(running, taken, strict=True)
+        for size, rounds in zip(running, timings, strict=True)
         if size not in failed
     ]
     absent = [Absent(f"random bundle of {size:,} items, {precision}", reason) for size, reason in failed.items()]
     return rows + [one.to_json() for one in absent]
 
 
-def _traffic(bundle: Path, manifest: Manifest, plan: Plan) -> Traffic:
+def _workload(bundle: Path, manifest: Manifest, plan: Plan) -> Workload:
     """Histories for a random bundle, as long as those of the bundle that it stands for."""
     own = dataclasses.replace(read_manifest(bundle), history_lengths=manifest.history_lengths)
-    return synthetic_traffic(own, read_catalogue(bundle, own), CASES, plan.seed)
+    return synthetic_workload(own, read_catalogue(bundle, own), CASES, plan.seed)
 
 
-def _contestant(bundle: Path, traffic: Traffic, precision: str, plan: Plan, folder: Path) -> Contestant:
+def _worker(bundle: Path, workload: Workload, precision: str, plan: Plan, folder: Path) -> WorkerProcess:
     """A running worker of a random bundle."""
     folder.mkdir()
-    return Lab(bundle, traffic, plan, folder).contestant(_variant(bundle, precision), plan.threads, batches=())
+    return Harness(bundle, workload, plan, folder).start_worker(_variant(bundle, precision), plan.threads, batches=())
 
 
 def _variant(bundle: Path, precision: str) -> Variant:
@@ -106,15 +107,15 @@ def _make(size: int, manifest: Manifest, precision: str, folder: Path, progress:
     shape |= {name.replace("_", "-"): config[name] for name in ("num_layers", "num_heads") if name in config}
     words = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "lightrec.export.random_bundle", "--items", str(size), "--out", str(out)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        process = children.start([*command, "--precision", precision, *words], stdout=said, stderr=said)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = children.start([*command, "--precision", precision, *words], stdout=output, stderr=output)
         try:
-            with children.limited(process, MOST_EXPORT_SECONDS) as over:
+            with children.limited(process, MAX_EXPORT_SECONDS) as over:
                 process.wait()
         finally:
             children.end(process)
         if process.returncode:
-            raise ModelError(children.last_words(process, said, over.is_set(), MOST_EXPORT_SECONDS))
+            raise ModelError(children.last_words(process, output, over.is_set(), MAX_EXPORT_SECONDS))
     return out
 
 

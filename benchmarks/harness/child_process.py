@@ -93,12 +93,12 @@ def limited(process: subprocess.Popen[str], seconds: float) -> Iterator[threadin
         timer.cancel()
 
 
-def last_words(process: subprocess.Popen[str], said: IO[str], over: bool, seconds: float) -> str:
+def last_words(process: subprocess.Popen[str], stderr: IO[str], over: bool, seconds: float) -> str:
     """Why a process that says nothing more has failed, in a few words; it is ended if it still runs.
 
     Args:
         process: its standard output has ended.
-        said: the file of its standard error.
+        stderr: the file of its standard error.
         over: whether it was killed because its time was over.
         seconds: that time.
     """
@@ -107,8 +107,8 @@ def last_words(process: subprocess.Popen[str], said: IO[str], over: bool, second
         return f"it did not answer within {seconds:,.0f} s and was ended"
     if not ended:
         return "it closed its output and went on, and was ended"
-    said.seek(0)
-    lines = said.read().strip().splitlines()
+    stderr.seek(0)
+    lines = stderr.read().strip().splitlines()
     code = process.returncode
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -49,16 +49,16 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
         milliseconds from the start of the process to its printed line, for each command and round, and for each
         command the most memory in bytes, the median over the rounds.
     """
-    taken: list[list[float]] = [[] for _ in commands]
+    timings: list[list[float]] = [[] for _ in commands]
     peaks: list[list[int]] = [[] for _ in commands]
     for number in range(rounds + 1):
         for shift in range(len(commands)):
             place = (number + shift) % len(commands)
             milliseconds, first, _ = start([sys.executable, "-c", *commands[place]])
             if number:
-                taken[place].append(milliseconds)
+                timings[place].append(milliseconds)
                 peaks[place].append(int(first) * 1024)
-    return taken, [int(np.median(peak)) for peak in peaks]
+    return timings, [int(np.median(peak)) for peak in peaks]
 
 
 def start(
@@ -72,16 +72,16 @@ def start(
     Raises:
         ModelError: if it fails or prints nothing; its last words are in the message.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         begin = time.perf_counter()
-        process = children.start(command, limits, stdout=subprocess.PIPE, stderr=said, env=_environment())
+        process = children.start(command, limits, stdout=subprocess.PIPE, stderr=stderr, env=_environment())
         try:
             assert process.stdout is not None
             with children.limited(process, children.PATIENCE) as over:
                 line = process.stdout.readline()
                 milliseconds = (time.perf_counter() - begin) * 1e3
                 more = process.stdout.read()
-            words = children.last_words(process, said, over.is_set(), children.PATIENCE)
+            words = children.last_words(process, stderr, over.is_set(), children.PATIENCE)
         finally:
             children.end(process)
         if process.returncode or not line:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks.agreement import rank_limit
-from lightrec.benchmarks.harness.scenarios import Taken
-from lightrec.benchmarks.harness.worker_process import Contestant
-from lightrec.benchmarks.harness.workload import Traffic
+from lightrec.benchmarks.harness.scenarios import Timings
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
+from lightrec.benchmarks.harness.workload import Workload
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.variant import Variant
 from lightrec.bundle import read_catalogue, read_manifest
@@ -34,35 +34,35 @@ class Running:
 
     variant: Variant
     """What it is."""
-    worker: Contestant
+    worker: WorkerProcess
     """Its process."""
-    taken: Taken
+    timings: Timings
     """Its times so far."""
 
 
-class Lab:
+class Harness:
     """What all workers of a run share: the bundle, the histories and the settings, in files of a folder.
 
     Args:
         bundle: the bundle.
-        traffic: the histories.
+        workload: the histories.
         plan: the settings.
         folder: for requests and rankings; the caller deletes it.
     """
 
-    def __init__(self, bundle: Path, traffic: Traffic, plan: Plan, folder: Path):
-        self.bundle, self.traffic, self.plan, self.folder = bundle, traffic, plan, folder
+    def __init__(self, bundle: Path, workload: Workload, plan: Plan, folder: Path):
+        self.bundle, self.workload, self.plan, self.folder = bundle, workload, plan, folder
         self.manifest = read_manifest(bundle)
         self.rank_limit = rank_limit(self.manifest.k_limit, self.manifest.n_items)
         """How far the workers rank."""
         self._catalogue = read_catalogue(bundle, self.manifest)
-        self._first = self._raw(traffic.histories[:COLD_ANSWERS])
-        np.save(folder / "histories.npy", np.concatenate(traffic.histories))
-        np.save(folder / "cuts.npy", np.cumsum([len(history) for history in traffic.histories])[:-1])
+        self._first = self._raw(workload.histories[:COLD_ANSWERS])
+        np.save(folder / "histories.npy", np.concatenate(workload.histories))
+        np.save(folder / "cuts.npy", np.cumsum([len(history) for history in workload.histories])[:-1])
 
-    def contestant(
+    def start_worker(
         self, variant: Variant, threads: int | None = None, batches: Sequence[int] | None = None
-    ) -> Contestant:
+    ) -> WorkerProcess:
         """A running worker of ``variant``.
 
         Args:
@@ -85,7 +85,7 @@ class Lab:
             **(self._peer_request() if variant.peer else {}),
         }
         file = self._write(variant, request | {"threads": threads}, f"request-{threads}")
-        return Contestant(variant.name, [*variant.command, file], threads, self.plan.limits)
+        return WorkerProcess(variant.name, [*variant.command, file], threads, self.plan.limits)
 
     def cold_command(self, variant: Variant) -> list[str] | None:
         """Starts a fresh process that answers the first histories; None for peers and browsers, which cannot."""
@@ -103,7 +103,7 @@ class Lab:
         config = self.manifest.training.get("config", {})
         ids = list(self._catalogue.item_ids)
         lists = {
-            "histories": self._raw(self.traffic.histories),
+            "histories": self._raw(self.workload.histories),
             "item_ids": ids,
             "titles": list(self._catalogue.titles or [None] * len(ids)),
         }

@@ -16,7 +16,7 @@ PERCENTILES = (50, 90, 99)
 PER_DECADE = 20
 """Bars of a histogram for each factor of ten."""
 
-TELLING = 0.03
+MIN_SPEEDUP_DIFFERENCE = 0.03
 """A speed-up that may be nearer to 1 than this is no difference: two processes of the same thing differ by as much."""
 
 
@@ -68,7 +68,8 @@ def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> dict[str,
 
     Returns:
         ``value``, the median of the ratios, with their quartiles ``low`` and ``high``; ``interval``, where the true
-        median lies with 95 % confidence; ``differs``, whether all of it is further from 1 than :data:`TELLING`.
+        median lies with 95 % confidence; ``differs``, whether all of the
+        interval is further from 1 than :data:`MIN_SPEEDUP_DIFFERENCE`.
 
     >>> found = speedup([np.array([6]), np.array([8])], [np.array([2]), np.array([2])])
     >>> found["low"], found["value"], found["high"]
@@ -77,7 +78,7 @@ def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> dict[str,
     ratios = [np.median(theirs) / np.median(ours) for theirs, ours in zip(first, own, strict=True)]
     low, value, high = (float(found) for found in np.percentile(ratios, (25, 50, 75)))
     interval = median_interval(ratios)
-    differs = interval[0] > 1 + TELLING or interval[1] < 1 - TELLING
+    differs = interval[0] > 1 + MIN_SPEEDUP_DIFFERENCE or interval[1] < 1 - MIN_SPEEDUP_DIFFERENCE
     return {"value": value, "low": low, "high": high, "interval": interval, "differs": differs}
 
 

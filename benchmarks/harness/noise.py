@@ -17,7 +17,7 @@ SAMPLES = 5
 STEPS = 20_000
 """Of the loop: a millisecond or two."""
 
-MOST_SPREAD, MOST_OTHERS, MOST_STEAL = 0.10, 0.10, 0.02
+MAX_SPREAD, MAX_OTHERS, MAX_STEAL = 0.10, 0.10, 0.02
 """Beyond these a warning is due: spread of the loop, and shares of the cores' time."""
 
 
@@ -91,11 +91,11 @@ def warning(found: dict[str, Any]) -> str | None:
     'The machine was not quiet: other processes took 40 % of the cores; trust ratios more than single times.'
     """
     reasons = []
-    if found["spread"] > MOST_SPREAD:
+    if found["spread"] > MAX_SPREAD:
         reasons.append(f"a fixed loop varied by {found['spread']:.0%}".replace("%", " %"))
-    if (found["others"] or 0) > MOST_OTHERS:
+    if (found["others"] or 0) > MAX_OTHERS:
         reasons.append(f"other processes took {found['others']:.0%} of the cores".replace("%", " %"))
-    if (found["steal"] or 0) > MOST_STEAL:
+    if (found["steal"] or 0) > MAX_STEAL:
         reasons.append(f"the host took {found['steal']:.0%} of the cores away".replace("%", " %"))
     if not reasons:
         return None

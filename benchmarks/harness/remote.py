@@ -62,11 +62,11 @@ def bench_there(
         progress(f"Measuring on {host}")
         words = [python, "-m", "lightrec", "bench", "bundle", "--json", *_words(flags)]
         words += [] if data is None else ["--data", "data"]
-        said = _ssh(host, f'cd {shlex.quote(folder)} && PYTHONPATH="$PWD" {shlex.join(words)}')
+        output = _ssh(host, f'cd {shlex.quote(folder)} && PYTHONPATH="$PWD" {shlex.join(words)}')
     try:
-        rows: list[Row] = json.loads(said)
+        rows: list[Row] = json.loads(output)
     except ValueError:
-        raise ConfigError(f"--host {host} answered something else than rows: {said[:80]!r}.") from None
+        raise ConfigError(f"--host {host} answered something else than rows: {output[:80]!r}.") from None
     return [row | {"bundle": Path(bundle).resolve().name} if "bundle" in row else row for row in rows]
 
 
@@ -103,10 +103,10 @@ def _archive(bundle: Path, data: Path | None) -> bytes:
             source = Path(str(files(f"lightrec.{name}")))
             if source.parent.name != "lightrec":
                 _add(archive, source, f"lightrec/{name}")
-        told = f"Metadata-Version: 2.1\nName: lightrec\nVersion: {version('lightrec')}\n".encode()
+        metadata = f"Metadata-Version: 2.1\nName: lightrec\nVersion: {version('lightrec')}\n".encode()
         entry = tarfile.TarInfo(f"lightrec-{version('lightrec')}.dist-info/METADATA")
-        entry.size = len(told)
-        archive.addfile(entry, io.BytesIO(told))
+        entry.size = len(metadata)
+        archive.addfile(entry, io.BytesIO(metadata))
         _add(archive, bundle, "bundle")
         if data is not None:
             _add(archive, data, "data")

@@ -11,9 +11,10 @@ import numpy as np
 
 from lightrec.benchmarks.harness.cold_start import start
 from lightrec.benchmarks.harness.energy import EnergyMeter
+from lightrec.benchmarks.harness.interleaved_timing import warm_up
 from lightrec.benchmarks.harness.latency_statistics import PERCENTILES
 from lightrec.benchmarks.harness.noise import NoiseMeter
-from lightrec.benchmarks.harness.worker_process import Contestant, warm_up
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.plan import Plan
 from lightrec.errors import ModelError
 
@@ -27,12 +28,12 @@ STREAM_ROUNDS = 5
 """Turns of every variant with every number of streams."""
 SLICES = 20
 """Parts of a soak."""
-MOST_COLD_SECONDS = 12.0
+MAX_COLD_SECONDS = 12.0
 """A variant that has taken so long to start, all its starts together, is started no more."""
 
 
 @dataclasses.dataclass
-class Taken:
+class Timings:
     """What one variant's turns took."""
 
     nanoseconds: dict[str, list[np.ndarray]]
@@ -57,47 +58,47 @@ class Starts:
     """Why one failed; None if none did."""
 
 
-def probes(plan: Plan, contestant: Contestant) -> list[str]:
+def probes(plan: Plan, worker: WorkerProcess) -> list[str]:
     """What the rounds time of a contestant, as far as it has it."""
     wanted = ["single", "graph"]
     wanted += ["session"] if plan.asks_for("session") else []
     wanted += [f"batch {size}" for size in plan.batches] if plan.asks_for("offline") else []
-    return [probe for probe in wanted if probe in contestant.facts["calls"]]
+    return [probe for probe in wanted if probe in worker.facts["calls"]]
 
 
-def warm(contestant: Contestant, plan: Plan) -> Taken:
+def warm(worker: WorkerProcess, plan: Plan) -> Timings:
     """Uncounted turns at every probe until it is stable; one for batches, whose calls are long and many in one."""
-    names = probes(plan, contestant)
-    turn, warmups = _turn(plan, names) / 2, {}
+    names = probes(plan, worker)
+    slice_seconds, warmups = _slice_seconds(plan, names) / 2, {}
     for name in names:
         if name.startswith("batch"):
-            contestant.turn(name, 0, turn)
+            worker.time(name, 0, slice_seconds)
         else:
-            warmups[name] = warm_up(contestant, name, turn)
-    return Taken({name: [] for name in names}, warmups)
+            warmups[name] = warm_up(worker, name, slice_seconds)
+    return Timings({name: [] for name in names}, warmups)
 
 
 def rounds(
-    running: Sequence[Contestant],
-    taken: Sequence[Taken],
+    running: Sequence[WorkerProcess],
+    timings: Sequence[Timings],
     plan: Plan,
     inputs: int,
     noise: NoiseMeter,
     energy: EnergyMeter,
 ) -> None:
-    """All probes of all variants in turns, into ``taken``; a turn's place in the round moves on by one each round.
+    """All probes of all variants in turns, into ``timings``; a turn's place in the round moves on by one each round.
 
     One that fails has no more turns; the others go on.
 
     Args:
         running: V of them, warm.
-        taken: where each one's times are put.
+        timings: where each one's times are put.
         plan: how long.
         inputs: number of histories; each round goes on where the last began, plus its share of them.
         noise: samples between the rounds.
         energy: read around the single-stream turns.
     """
-    every = list(dict.fromkeys(name for own in taken for name in own.nanoseconds))
+    every = list(dict.fromkeys(name for own in timings for name in own.nanoseconds))
     for number in range(plan.rounds):
         noise.sample()
         for probe in every:
@@ -105,22 +106,22 @@ def rounds(
             first = number * -(-inputs // batch) // plan.rounds
             for shift in range(len(running)):
                 place = (number + shift) % len(running)
-                own = taken[place]
+                own = timings[place]
                 if probe not in own.nanoseconds:
                     continue
                 before = energy.read()
-                answer = running[place].try_ask("turn", probe, first=first, seconds=_turn(plan, every))
+                answer = running[place].try_ask("time", probe, first=first, seconds=_slice_seconds(plan, every))
                 used = energy.millijoules(before, energy.read())
                 if answer is None:
                     continue
-                own.nanoseconds[probe].append(np.array(answer["taken"], dtype=np.int64))
+                own.nanoseconds[probe].append(np.array(answer["timings"], dtype=np.int64))
                 if probe == "single":
                     own.cpu_ms.append(answer["cpu_ns_per_call"] / 1e6)
-                    # One call of the turn is not timed, but made.
-                    own.energy_mj += [] if used is None else [used / (len(answer["taken"]) + 1)]
+                    # One call of the slice is made but not timed.
+                    own.energy_mj += [] if used is None else [used / (len(answer["timings"]) + 1)]
 
 
-def streams(running: Sequence[Contestant], plan: Plan) -> list[list[Row] | None]:
+def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[Row] | None]:
     """Calls from several threads at once; None for one that fails."""
     found: dict[tuple[int, int], list[Row]] = {}
     for number in range(STREAM_ROUNDS):
@@ -137,7 +138,7 @@ def streams(running: Sequence[Contestant], plan: Plan) -> list[list[Row] | None]
     ]
 
 
-def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) -> list[Row | None]:
+def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Plan) -> list[Row | None]:
     """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound; None for a failure.
 
     Args:
@@ -152,9 +153,9 @@ def server(running: Sequence[Contestant], mean_ms: Sequence[float], plan: Plan) 
         *[lambda place: next_rate(curves[place], plan.p99_ms)] * REFINEMENTS,
     ]
     for number, choose in enumerate(tries):
-        for place, contestant in enumerate(running):
-            rate = choose(place) if contestant.failure is None else None
-            point = None if rate is None else _arrivals(contestant, rate, seconds, plan.seed + number)
+        for place, worker in enumerate(running):
+            rate = choose(place) if worker.failure is None else None
+            point = None if rate is None else _arrivals(worker, rate, seconds, plan.seed + number)
             curves[place] += [] if point is None else [point]
     return [
         {
@@ -207,7 +208,7 @@ def cold(
         for shift in range(len(commands)):
             place = (number + shift) % len(commands)
             command, own = commands[place], found[place]
-            if command is None or own.failure or sum(own.milliseconds) > 1e3 * MOST_COLD_SECONDS:
+            if command is None or own.failure or sum(own.milliseconds) > 1e3 * MAX_COLD_SECONDS:
                 continue
             try:
                 milliseconds, _, more = start(command, plan.limits, names[place])
@@ -231,19 +232,18 @@ def _held(more: str, name: str) -> Row:
         raise ModelError(f"{name} failed: it told something else than its memory: {more[:80]!r}") from None
 
 
-def soak(running: Sequence[Contestant], plan: Plan) -> list[Row | None]:
+def soak(running: Sequence[WorkerProcess], plan: Plan) -> list[Row | None]:
     """Calls without rest, one variant after the other; drifts are the last quarter over the first, less 1."""
     rows: list[Row | None] = []
-    for contestant in running:
-        asked = [
-            contestant.try_ask("turn", "single", first=number, seconds=plan.seconds / SLICES)
-            for number in range(SLICES)
+    for worker in running:
+        answers_or_none = [
+            worker.try_ask("time", "single", first=number, seconds=plan.seconds / SLICES) for number in range(SLICES)
         ]
-        answers = [answer for answer in asked if answer is not None]
-        if contestant.failure is not None:
+        answers = [answer for answer in answers_or_none if answer is not None]
+        if worker.failure is not None:
             rows.append(None)
             continue
-        medians = [float(np.median(answer["taken"])) / 1e6 for answer in answers]
+        medians = [float(np.median(answer["timings"])) / 1e6 for answer in answers]
         held = [answer["rss_bytes"] for answer in answers]
         rows.append(
             {
@@ -267,7 +267,7 @@ def drift(values: Sequence[float]) -> float:
     return float(np.median(values[-quarter:]) / np.median(values[:quarter])) - 1
 
 
-def _turn(plan: Plan, names: Sequence[str]) -> float:
+def _slice_seconds(plan: Plan, names: Sequence[str]) -> float:
     return plan.stream_seconds / (plan.rounds * len(names))
 
 
@@ -275,15 +275,15 @@ def _stream(count: int, answers: Sequence[Row]) -> Row:
     return {
         "streams": count,
         "per_second": float(np.median([answer["per_second"] for answer in answers])),
-        **_percentiles([answer["taken"] for answer in answers], (50, 99)),
+        **_percentiles([answer["timings"] for answer in answers], (50, 99)),
     }
 
 
-def _arrivals(contestant: Contestant, rate: float, seconds: float, seed: int) -> Row | None:
-    answer = contestant.try_ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
+def _arrivals(worker: WorkerProcess, rate: float, seconds: float, seed: int) -> Row | None:
+    answer = worker.try_ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
     if answer is None:
         return None
-    answered = answer["taken"]
+    answered = answer["timings"]
     percentiles: Row = _percentiles([answered], (50, 99)) if answered else {"p50": None, "p99": None}
     return {
         "rate": rate,
@@ -294,6 +294,6 @@ def _arrivals(contestant: Contestant, rate: float, seconds: float, seed: int) ->
     }
 
 
-def _percentiles(taken: Sequence[Sequence[int]], wanted: Sequence[int] = PERCENTILES) -> dict[str, float]:
-    every = np.concatenate([np.asarray(calls, dtype=np.float64) for calls in taken]) / 1e6
+def _percentiles(timings: Sequence[Sequence[int]], wanted: Sequence[int] = PERCENTILES) -> dict[str, float]:
+    every = np.concatenate([np.asarray(calls, dtype=np.float64) for calls in timings]) / 1e6
     return {f"p{p}": float(value) for p, value in zip(wanted, np.percentile(every, wanted), strict=True)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from lightrec.benchmarks.harness.harness import Lab, Running
+from lightrec.benchmarks.harness.harness import Harness, Running
+from lightrec.benchmarks.harness.interleaved_timing import time_interleaved, warm_up
 from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
 from lightrec.benchmarks.harness.worker_limits import usable_cores
-from lightrec.benchmarks.harness.worker_process import race, warm_up
 from lightrec.benchmarks.plan import Plan
 
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ BATCH = 32
 """Whose throughput stands beside the latency."""
 
 
-def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
+def scaling(harness: Harness, one: Running, plan: Plan) -> list[Row]:
     """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
 
     The process that runs already is the one with the plan's threads.
@@ -29,23 +29,25 @@ def scaling(lab: Lab, one: Running, plan: Plan) -> list[Row]:
     """
     most = len(plan.limits.cores or usable_cores())
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
-    turn = plan.short_seconds / (2 * ROUNDS * len(counts))
+    seconds = plan.short_seconds / (2 * ROUNDS * len(counts))
     with contextlib.ExitStack() as stack:
         workers = [
             one.worker
             if count == plan.threads and f"batch {BATCH}" in one.worker.facts["calls"] and one.worker.failure is None
-            else stack.enter_context(lab.contestant(one.variant, count, batches=(BATCH,)))
+            else stack.enter_context(harness.start_worker(one.variant, count, batches=(BATCH,)))
             for count in counts
         ]
         for worker in workers:
-            warm_up(worker, "single", turn / 2)
+            warm_up(worker, "single", seconds / 2)
         entries = [(worker, probe) for worker in workers for probe in ("single", f"batch {BATCH}")]
-        taken = race(entries, rounds=ROUNDS, seconds=turn, stride=len(lab.traffic.histories) // ROUNDS)
+        timings = time_interleaved(
+            entries, rounds=ROUNDS, seconds=seconds, stride=len(harness.workload.histories) // ROUNDS
+        )
     return [
         {
             "threads": count,
-            "p50": summarise(taken[2 * place])["p50"],
-            "per_second": per_second(taken[2 * place + 1], BATCH),
+            "p50": summarise(timings[2 * place])["p50"],
+            "per_second": per_second(timings[2 * place + 1], BATCH),
         }
         for place, count in enumerate(counts)
     ]

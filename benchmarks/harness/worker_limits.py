@@ -17,7 +17,7 @@ except ImportError:  # Windows
 PROFILES = {"edge": (1, 512 * 2**20)}
 """Cores and bytes of memory by the name of the profile."""
 
-MOST_BYTES = 2**50
+MAX_BYTES = 2**50
 """More memory than any machine has."""
 
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
@@ -91,7 +91,7 @@ def parse_bytes(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]B)\s*", text.upper().replace("IB", "B"))
     size = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not 1 <= size <= MOST_BYTES:
+    if not 1 <= size <= MAX_BYTES:
         raise ConfigError(f"--memory is {text[:40]!r}: write it as 512MB or 2GB.")
     return int(size)
 

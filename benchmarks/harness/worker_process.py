@@ -1,4 +1,4 @@
-"""Contestants in processes of their own, timed in short turns one after the other, and compared round by round."""
+"""Run a worker in its own process and send it tasks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,15 @@ from lightrec.benchmarks.harness import child_process as children
 from lightrec.benchmarks.harness.worker_limits import Limits
 from lightrec.errors import ModelError
 
-SPREAD = (10, 50, 90)
-"""Percentiles of a ratio over the rounds."""
-
 ANSWERS: dict[str, dict[str, Any]] = {
-    "turn": {"taken": list, "cpu_ns_per_call": (int, float)},
-    "server": {"taken": list, "dropped": int, "achieved": (int, float)},
-    "streams": {"taken": list, "per_second": (int, float)},
+    "time": {"timings": list, "cpu_ns_per_call": (int, float)},
+    "server": {"timings": list, "dropped": int, "achieved": (int, float)},
+    "streams": {"timings": list, "per_second": (int, float)},
 }
 """The fields, and their types, of the answers to the tasks of :mod:`lightrec.benchmarks.workers.worker_protocol`."""
 
-STABLE, STEADY_TURNS, MOST_TURNS = 0.05, 3, 10
-"""Warm: the medians of so many turns in a row lie within this share of each other. After the most turns it stops."""
 
-
-class Contestant:
+class WorkerProcess:
     """A running worker that has loaded its model; see :mod:`lightrec.benchmarks.workers.worker_protocol`.
 
     Args:
@@ -50,20 +44,20 @@ class Contestant:
         """Its name in rows."""
         self.failure: str | None = None
         """How it ended before its time; None while it answers."""
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         self._process = children.start(
             command,
             limits,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             env={**os.environ, **counts},
         )
         self.facts: dict[str, Any] = self._answer({"calls": list}, children.PATIENCE)
         """What it told of itself when it was ready."""
 
-    def __enter__(self) -> Contestant:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,16 +65,16 @@ class Contestant:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         children.end(self._process, 0.0 if self.failure else children.GRACE)
-        self._said.close()
+        self._stderr.close()
 
     @property
     def process(self) -> int:
         """The id of its process."""
         return self._process.pid
 
-    def turn(self, probe: str, first: int, seconds: float) -> np.ndarray:
+    def time(self, probe: str, first: int, seconds: float) -> np.ndarray:
         """Nanoseconds of the calls that it made in its turn, from input ``first`` on."""
-        return _nanoseconds(self.ask("turn", probe, first=first, seconds=seconds))
+        return nanoseconds(self.ask("time", probe, first=first, seconds=seconds))
 
     def try_ask(self, task: str, probe: str, **what: Any) -> dict[str, Any] | None:
         """As :meth:`ask`; None if it fails, or has failed before: :attr:`failure` says how, and the others go on."""
@@ -109,7 +103,7 @@ class Contestant:
         with children.limited(self._process, seconds) as over:
             line = self._process.stdout.readline()
         if not line:
-            self._fail(children.last_words(self._process, self._said, over.is_set(), seconds))
+            self._fail(children.last_words(self._process, self._stderr, over.is_set(), seconds))
         try:
             answer: dict[str, Any] = json.loads(line)
             if all(isinstance(answer[name], kind) for name, kind in wanted.items()):
@@ -125,70 +119,6 @@ class Contestant:
         raise ModelError(self.failure)
 
 
-def race(
-    entries: Sequence[tuple[Contestant, str]], *, rounds: int, seconds: float, stride: int = 1, tolerant: bool = False
-) -> list[list[np.ndarray]]:
-    """Time every entry, a contestant and its probe, in each of ``rounds`` rounds, after one uncounted turn each.
-
-    An entry's place in the round moves on by one from round to round.
-
-    Args:
-        entries: E of them.
-        rounds: number of rounds, R.
-        seconds: length of a turn.
-        stride: how many inputs further every round begins.
-        tolerant: a contestant that fails has no more turns, and the others go on.
-
-    Returns:
-        for each entry the nanoseconds of each call of each round.
-
-    Raises:
-        ModelError: if one fails, unless that is tolerated.
-    """
-    taken: list[list[np.ndarray]] = [[] for _ in entries]
-
-    def turn(place: int, first: int) -> list[np.ndarray]:
-        contestant, probe = entries[place]
-        if not tolerant:
-            return [contestant.turn(probe, first, seconds)]
-        answer = contestant.try_ask("turn", probe, first=first, seconds=seconds)
-        return [] if answer is None else [_nanoseconds(answer)]
-
-    for place in range(len(entries)):
-        turn(place, 0)
-    for number in range(rounds):
-        for shift in range(len(entries)):
-            place = (number + shift) % len(entries)
-            taken[place] += turn(place, number * stride)
-    return taken
-
-
-def warm_up(contestant: Contestant, probe: str, seconds: float) -> dict[str, Any]:
-    """Uncounted turns until the medians of the last :data:`STEADY_TURNS` are alike; how many, and whether they were."""
-    medians: list[float] = []
-    while len(medians) < MOST_TURNS:
-        medians.append(float(np.median(contestant.turn(probe, 0, seconds))))
-        last = medians[-STEADY_TURNS:]
-        if len(last) == STEADY_TURNS and max(last) <= (1 + STABLE) * min(last):
-            return {"turns": len(medians), "stable": True}
-    return {"turns": len(medians), "stable": False}
-
-
-def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """``own`` over ``other``, pair by pair: the median with the 10th and 90th percentile around it.
-
-    >>> ratio([1.0, 3.0, 2.0], [2.0, 2.0, 2.0])
-    {'low': 0.6, 'value': 1.0, 'high': 1.4}
-    """
-    pairs = np.asarray(own, dtype=np.float64) / np.asarray(other, dtype=np.float64)
-    low, value, high = (float(found) for found in np.percentile(pairs, SPREAD).round(4))
-    return {"low": low, "value": value, "high": high}
-
-
-def medians(rounds: Sequence[np.ndarray]) -> list[float]:
-    """The median of each round, in milliseconds."""
-    return [float(np.median(calls)) / 1e6 for calls in rounds]
-
-
-def _nanoseconds(answer: dict[str, Any]) -> np.ndarray:
-    return np.array(answer["taken"], dtype=np.int64)
+def nanoseconds(answer: dict[str, Any]) -> np.ndarray:
+    """Return the timings of an answer, int64 ``[calls]``."""
+    return np.array(answer["timings"], dtype=np.int64)

@@ -15,12 +15,12 @@ from lightrec.data.splits import Cases, make_split
 from lightrec.errors import BundleError
 from lightrec.evaluation.provenance import Provenance, check_data, choose_split
 
-LONGEST = 1_000_000
+MAX_HISTORY = 1_000_000
 """Items of a made-up history; a manifest that tells of longer ones is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Traffic:
+class Workload:
     """The histories that all variants are asked about."""
 
     name: str
@@ -48,9 +48,9 @@ class Traffic:
         }
 
 
-def real_traffic(
+def real_workload(
     data: str | Path, bundle: str | Path, manifest: Manifest, catalogue: Catalogue, cases: int, seed: int
-) -> Traffic:
+) -> Workload:
     """Up to ``cases`` test cases, drawn at random, of the prepared data set that the bundle was made from.
 
     Raises:
@@ -62,7 +62,7 @@ def real_traffic(
     check_data(made_from, dataset, catalogue.item_ids)
     split = make_split(dataset, *choose_split([made_from], None, None))
     drawn = split.test.take(np.random.default_rng(seed).permutation(len(split.test))[:cases])
-    return Traffic(
+    return Workload(
         name=dataset.name,
         checksum=dataset.checksum,
         source=f"test users, {split.name}",
@@ -72,7 +72,7 @@ def real_traffic(
     )
 
 
-def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Traffic:
+def synthetic_workload(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Workload:
     """``cases`` made-up histories: items as popular and histories as long as the manifest says.
 
     Bundles written before 2.2 tell the order of their items' popularity but no counts. There items follow Zipf's law:
@@ -95,7 +95,7 @@ def synthetic_traffic(manifest: Manifest, catalogue: Catalogue, cases: int, seed
     shares = np.cumsum(events)
     places = np.searchsorted(shares, rng.random(int(lengths.sum())) * shares[-1])
     items = catalogue.popularity[places].astype(np.int64)
-    return Traffic(
+    return Workload(
         name="synthetic",
         checksum=None,
         source=f"made up: items {law}, lengths {known}",
@@ -110,9 +110,10 @@ def _lengths(distribution: Mapping[str, Any], cases: int, rng: np.random.Generat
         percents, values = np.array(points, dtype=np.float64).T
     except (TypeError, ValueError):
         percents = values = np.full(1, np.nan)
-    if not (np.isfinite(percents).all() and (values >= 0).all() and (values <= LONGEST).all()):
+    if not (np.isfinite(percents).all() and (values >= 0).all() and (values <= MAX_HISTORY).all()):
         raise BundleError(
-            f"The manifest's history_lengths are not quantiles from 0 to {LONGEST:,} items such as p50: export again."
+            f"The manifest's history_lengths are not quantiles such as p50, from 0 to {MAX_HISTORY:,} items: "
+            "export the bundle again."
         )
     drawn = np.interp(100 * rng.random(cases), percents, values)
     return np.maximum(1, np.rint(drawn)).astype(np.int64)

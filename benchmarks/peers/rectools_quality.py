@@ -28,7 +28,7 @@ from lightrec.files.atomic import read_json, write_json
 
 LABEL = "RecTools SASRec"
 WORKER = worker_file("train_rectools")
-MOST_CASES = 10_000
+MAX_CASES = 10_000
 """Validation cases that are asked after every epoch: as many as a student is validated on."""
 
 NUM_LAYERS = 2
@@ -112,7 +112,7 @@ def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[s
         if any(row.get(key) != value for key, value in wanted.items()):
             raise ModelError(f"{record} was made with other settings or data: choose another folder for --work.")
         return row
-    validation = sampled(split.validation, MOST_CASES)
+    validation = sampled(split.validation, MAX_CASES)
     request, answer = given.work / "request.npz", given.work / f"{name}.npz"
     histories = write_request(request, split, validation, split.test)
     found = ask(given.python, WORKER, request, answer, settings)
@@ -134,8 +134,8 @@ def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[s
     }
     if name.startswith("seed"):
         result = _evaluate(scorer, split.test, split, bootstrap=1000).to_json()
-        kept = ("cases", "hidden_targets", "ties", "metrics", "slices")
-        row |= {"kind": "quality", "on": "test", **{key: result[key] for key in kept}}
+        names = ("cases", "hidden_targets", "ties", "metrics", "slices")
+        row |= {"kind": "quality", "on": "test", **{key: result[key] for key in names}}
     else:
         answer.unlink()
     write_json(record, row)
@@ -154,7 +154,7 @@ def _stopped_by(ndcg: np.ndarray, settings: dict[str, Any]) -> str:
 
 def open_peer(answer: Path, split: Split) -> PeerScorer:
     """The scorer of a trained seed, from its ``seed-N.npz``, for comparisons case by case."""
-    cases = [sampled(split.validation, MOST_CASES), split.test]
+    cases = [sampled(split.validation, MAX_CASES), split.test]
     histories = [as_history(part.history(case)) for part in cases for case in range(len(part))]
     with np.load(answer) as arrays:
         return PeerScorer(dict(arrays), histories)

@@ -94,21 +94,21 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
     options |= {"dropout": 0.5, "learning_rate": 1e-3, "seed": 0}
     # The others' feed-forward blocks are as wide inside as outside, as in SASRec's paper.
     options["intermediate_size"] = given.hidden_size
-    contestants = list(itertools.product(("lightrec", *peers), dict.fromkeys(given.precision)))
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {contestant: [] for contestant in contestants}
+    workers = list(itertools.product(("lightrec", *peers), dict.fromkeys(given.precision)))
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {worker: [] for worker in workers}
     with tempfile.TemporaryDirectory() as folder:
         shortened = last_events(dataset, options["max_length"] + 3, Path(folder, "data"))  # two are held out
         split = make_split(shortened)
         request, answer = Path(folder, "request.npz"), Path(folder, "answer.npz")
         write_request(request, split, split.validation, split.test)
-        for turn, (name, precision) in itertools.product(range(given.rounds), contestants):
+        for turn, (name, precision) in itertools.product(range(given.rounds), workers):
             if name == "lightrec":
                 out = Path(folder, f"run-{precision}-{turn}")
                 timed = _ours(shortened.path, out, {**options, "precision": precision})
             else:
                 worker = worker_file(WORKERS[name])
-                asked = {**options, "precision": precision, "validate": False}
-                timed = ask(peers[name], worker, request, answer, asked)
+                settings = {**options, "precision": precision, "validate": False}
+                timed = ask(peers[name], worker, request, answer, settings)
             found[name, precision].append(timed)
     return [
         _row(name, turns, dataset, split, {**options, "precision": precision})
@@ -120,7 +120,7 @@ def last_events(dataset: Dataset, count: int, path: Path) -> Dataset:
     """``dataset`` with the last ``count`` events of each user alone, written to ``path``."""
     lengths = np.diff(dataset.offsets)
     from_end = np.repeat(dataset.offsets[1:], lengths) - np.arange(len(dataset.items))
-    kept = from_end <= count
+    last = from_end <= count
     return write_dataset(
         path,
         name=dataset.name,
@@ -128,8 +128,8 @@ def last_events(dataset: Dataset, count: int, path: Path) -> Dataset:
         item_ids=dataset.item_ids,
         item_texts=dataset.item_texts,
         offsets=np.concatenate([[0], np.cumsum(np.minimum(lengths, count))]),
-        items=np.asarray(dataset.items)[kept],
-        timestamps=np.asarray(dataset.timestamps)[kept],
+        items=np.asarray(dataset.items)[last],
+        timestamps=np.asarray(dataset.timestamps)[last],
         order_only=dataset.order_only,
     )
 

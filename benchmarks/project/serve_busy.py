@@ -85,7 +85,7 @@ async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: floa
 def measure(given: argparse.Namespace) -> list[Row]:
     """One row of kind ``serve-busy`` for each length of stops and each queue."""
     manifest = read_manifest(given.bundle)
-    traffic, bodies = requests(given, manifest)
+    workload, bodies = requests(given, manifest)
     flags = {queue: [f"--workers={given.workers}", f"--queue={queue}", "--timeout=1"] for queue in given.queues}
     points: dict[tuple[int, int], list[Row]] = {setting: [] for setting in itertools.product(given.stops, given.queues)}
     rates = []
@@ -104,7 +104,7 @@ def measure(given: argparse.Namespace) -> list[Row]:
         "bundle": given.bundle.name,
         "n_items": manifest.n_items,
         "precision": manifest.models[0].precision,
-        "traffic": traffic.to_json(),
+        "traffic": workload.to_json(),
         "k": given.k,
         "workers": given.workers,
         "timeout_s": 1.0,

@@ -25,7 +25,7 @@ import numpy as np
 from lightrec.benchmarks.argument_types import count
 from lightrec.benchmarks.harness import child_process as children
 from lightrec.benchmarks.harness.scenarios import best_rate, next_rate
-from lightrec.benchmarks.harness.workload import Traffic, real_traffic, synthetic_traffic
+from lightrec.benchmarks.harness.workload import Workload, real_workload, synthetic_workload
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.bundle import Catalogue, Manifest, read_catalogue, read_manifest
 from lightrec.errors import BundleError, LightrecError
@@ -90,22 +90,22 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> Row:
     """Ask at ``rate`` requests a second for ``seconds``; latencies in milliseconds, errors by status."""
     due = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, max(10, int(rate * seconds)))).tolist()
     clock = time.perf_counter
-    taken: list[float] = []
+    timings: list[float] = []
     errors: dict[str, int] = {}
     begin = clock() + 0.01
 
     async def one(number: int, arrival: float) -> None:
         status = await client.ask(number)
         if status == 200:
-            taken.append(clock() - arrival)
+            timings.append(clock() - arrival)
         else:
             errors[str(status)] = errors.get(str(status), 0) + 1
 
     loop = asyncio.get_running_loop()
-    asked: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
 
     def start(number: int, arrival: float) -> None:
-        asked.append(loop.create_task(one(number, arrival)))
+        tasks.append(loop.create_task(one(number, arrival)))
 
     def arrive() -> None:
         """In a thread: the event loop's own timers are a millisecond late, and waiting awake would take a core."""
@@ -114,11 +114,11 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> Row:
             loop.call_soon_threadsafe(start, number, begin + after)
 
     await asyncio.to_thread(arrive)
-    await asyncio.gather(*asked)
+    await asyncio.gather(*tasks)
     row: Row = {"rate": rate, "requests": len(due), "dropped": sum(errors.values()), "errors": errors}
-    row["achieved"] = len(taken) / (clock() - begin)
+    row["achieved"] = len(timings) / (clock() - begin)
     for percent in (50, 99, 99.9):
-        row[f"p{percent:g}"] = float(np.percentile(taken, percent) * 1e3) if taken else None
+        row[f"p{percent:g}"] = float(np.percentile(timings, percent) * 1e3) if timings else None
     return row
 
 
@@ -146,10 +146,10 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
     try:
         assert process.stdout is not None
         with children.limited(process, children.PATIENCE):
-            said = process.stdout.readline()
-        if "/recommend" not in said:
+            line = process.stdout.readline()
+        if "/recommend" not in line:
             raise BundleError(f"{bundle} is not served: see the sentence above.")
-        yield int(said.split("/recommend")[0].rsplit(":", 1)[1]), process.pid
+        yield int(line.split("/recommend")[0].rsplit(":", 1)[1]), process.pid
     finally:
         process.terminate()
         children.end(process, children.GRACE)
@@ -158,7 +158,7 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
 def measure(given: argparse.Namespace) -> Row:
     """One row of kind ``serve``."""
     manifest = read_manifest(given.bundle)
-    traffic, bodies = requests(given, manifest)
+    workload, bodies = requests(given, manifest)
     options = [f"--workers={given.workers}", f"--queue={given.queue}", f"--timeout={given.timeout}"]
     with serving(given.bundle, options) as (port, _):
         curve = asyncio.run(search(port, bodies, given))
@@ -168,7 +168,7 @@ def measure(given: argparse.Namespace) -> Row:
         "bundle": given.bundle.name,
         "n_items": manifest.n_items,
         "precision": manifest.models[0].precision,
-        "traffic": traffic.to_json(),
+        "traffic": workload.to_json(),
         "k": given.k,
         "workers": given.workers,
         "queue": given.queue,
@@ -184,12 +184,12 @@ def measure(given: argparse.Namespace) -> Row:
     }
 
 
-def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Traffic, list[bytes]]:
+def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Workload, list[bytes]]:
     """What the service is asked, and the bodies of the requests."""
     catalogue = read_catalogue(given.bundle, manifest)
-    traffic = _traffic(given, manifest, catalogue)
-    histories = [[catalogue.item_ids[item] for item in history.tolist()] for history in traffic.histories]
-    return traffic, [json.dumps({"history": history, "k": given.k}).encode() for history in histories]
+    workload = _workload(given, manifest, catalogue)
+    histories = [[catalogue.item_ids[item] for item in history.tolist()] for history in workload.histories]
+    return workload, [json.dumps({"history": history, "k": given.k}).encode() for history in histories]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -208,10 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _traffic(given: argparse.Namespace, manifest: Manifest, catalogue: Catalogue) -> Traffic:
+def _workload(given: argparse.Namespace, manifest: Manifest, catalogue: Catalogue) -> Workload:
     if given.data is None:
-        return synthetic_traffic(manifest, catalogue, given.cases, given.seed)
-    return real_traffic(given.data, given.bundle, manifest, catalogue, given.cases, given.seed)
+        return synthetic_workload(manifest, catalogue, given.cases, given.seed)
+    return real_workload(given.data, given.bundle, manifest, catalogue, given.cases, given.seed)
 
 
 async def _told(client: Client, rate: float, given: argparse.Namespace, number: int) -> Row:

@@ -31,8 +31,9 @@ import numpy as np
 
 from lightrec.benchmarks.argument_types import count
 from lightrec.benchmarks.harness.cold_start import ANSWER, OPEN, first_answers
+from lightrec.benchmarks.harness.interleaved_timing import medians, ratio, time_interleaved
 from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
-from lightrec.benchmarks.harness.worker_process import Contestant, medians, race, ratio
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.project.speed_goals import ROWS, Row, goal_row, goals_table
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.workers import worker_file
@@ -53,12 +54,12 @@ SIZES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 """Rows of made-up catalogues."""
 RECIPE = "recipe-"
 """Before the name of a data set: the row of its recipe's bundle, left out where none is given."""
-WORKERS = {"bundle": "run_bundle", "teacher": "run_teacher", "floor": "read_memory"}
+WORKERS = {"bundle": "run_bundle", "teacher": "run_teacher", "bandwidth": "read_memory"}
 """The modules of :mod:`lightrec.benchmarks.workers` that this interpreter runs."""
 
 PEERS = {"replay", "teacher"}
 """Contestants that are told every id and title; a bundle holds its own."""
-MOST_FOR_REPLAY = 1_000_000
+MAX_FOR_REPLAY = 1_000_000
 """RePlay keeps its table in single precision, twice while it compiles: beyond this it is not asked."""
 
 
@@ -102,8 +103,8 @@ class Bench:
         return [np.asarray(drawn.history(case), dtype=np.int64) * factor for case in range(len(drawn))]
 
     @contextlib.contextmanager
-    def contestants(self, row: str, names: Sequence[str], threads: int = 1, **more: Any) -> Iterator[list[Contestant]]:
-        """The contestants ``names`` (``bundle``, ``replay``, ``teacher``, ``floor``) of a row, ready."""
+    def workers(self, row: str, names: Sequence[str], threads: int = 1, **more: Any) -> Iterator[list[WorkerProcess]]:
+        """Start the workers ``names`` (``bundle``, ``replay``, ``teacher``, ``bandwidth``) of a row."""
         bundle = self.bundle(row)
         assert bundle is not None
         manifest = read_manifest(bundle)
@@ -130,7 +131,7 @@ class Bench:
         }
         file = self._write(f"{row}-request", request)
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(Contestant(name, self._command(name, file), threads)) for name in names]
+            yield [stack.enter_context(WorkerProcess(name, self._command(name, file), threads)) for name in names]
 
     def _command(self, name: str, request: str) -> list[str]:
         if name == "replay":
@@ -143,36 +144,36 @@ class Bench:
         file.write_text(json.dumps(value), encoding="utf-8")
         return str(file)
 
-    def race(self, entries: Sequence[tuple[Contestant, str]]) -> list[list[np.ndarray]]:
+    def time_interleaved(self, entries: Sequence[tuple[WorkerProcess, str]]) -> list[list[np.ndarray]]:
         """Short turns, as long as the options say; each round asks about other users."""
         stride = max(1, self.given.cases // self.given.rounds)
-        return race(entries, rounds=self.given.rounds, seconds=self.given.seconds, stride=stride)
+        return time_interleaved(entries, rounds=self.given.rounds, seconds=self.given.seconds, stride=stride)
 
 
 def latency(bench: Bench, row: str) -> list[Row]:
     """One history at a time: against RePlay, and for large catalogues against reading the table, with the memory."""
     manifest = read_manifest(_needed(bench, row))
     names = ["bundle"]
-    if bench.given.replay and manifest.n_items <= MOST_FOR_REPLAY:
+    if bench.given.replay and manifest.n_items <= MAX_FOR_REPLAY:
         names.append("replay")
     if row in ("1m", "10m"):
-        names.append("floor")
-    with bench.contestants(row, names) as running:
+        names.append("bandwidth")
+    with bench.workers(row, names) as running:
         entries = [(one, probe) for one in running for probe in one.facts["calls"]]
-        taken = bench.race(entries)
+        timings = bench.time_interleaved(entries)
         facts = {one.label: one.facts for one in running}
-    found = {(one.label, probe): medians(rounds) for (one, probe), rounds in zip(entries, taken, strict=True)}
+    found = {(one.label, probe): medians(rounds) for (one, probe), rounds in zip(entries, timings, strict=True)}
     times = {
         f"{one.label} {probe}".removesuffix(" single"): summarise(r)
-        for (one, probe), r in zip(entries, taken, strict=True)
+        for (one, probe), r in zip(entries, timings, strict=True)
     }
     shared = {"n_items": manifest.n_items, "latency_ms": times, "facts": facts}
     ours, rows = found["bundle", "single"], []
     if "replay" in names:
         rows.append(goal_row(f"{row}/replay", ratio(ours, found["replay", "single"]), **shared))
-    if "floor" in names:
-        best = min((key for key in found if key[0] == "floor"), key=lambda key: float(np.median(found[key])))
-        rows.append(goal_row(f"{row}/floor", ratio(ours, found[best]), way=best[1], **shared))
+    if "bandwidth" in names:
+        best = min((key for key in found if key[0] == "bandwidth"), key=lambda key: float(np.median(found[key])))
+        rows.append(goal_row(f"{row}/bandwidth", ratio(ours, found[best]), way=best[1], **shared))
         size = sum(manifest.files[name].bytes for name in _model_files(bench, row, manifest))
         peak = facts["bundle"]["peak_bytes"]
         rows.append(goal_row(f"{row}/memory", peak / size, peak_bytes=peak, model_bytes=size, **shared))
@@ -184,12 +185,12 @@ def batch(bench: Bench, row: str) -> list[Row]:
     _needed(bench, row)
     if not bench.given.replay:
         return []
-    with bench.contestants(row, ("bundle", "replay"), threads=2, batches=BATCHES) as running:
+    with bench.workers(row, ("bundle", "replay"), threads=2, batches=BATCHES) as running:
         entries = [(one, f"batch {size}") for one in running for size in BATCHES]
-        taken = bench.race(entries)
+        timings = bench.time_interleaved(entries)
     speeds = {
         (one.label, probe): [per_second([calls], int(probe.split()[1])) for calls in rounds]
-        for (one, probe), rounds in zip(entries, taken, strict=True)
+        for (one, probe), rounds in zip(entries, timings, strict=True)
     }
     best = {
         label: max((key for key in speeds if key[0] == label), key=lambda key: float(np.median(speeds[key])))
@@ -205,10 +206,10 @@ def teacher(bench: Bench, row: str) -> list[Row]:
     _needed(bench, row)
     if not bench.given.teacher:
         return []
-    with bench.contestants(row, ("bundle", "teacher")) as running:
-        taken = bench.race([(one, "single") for one in running])
-        times = {one.label: summarise(rounds) for one, rounds in zip(running, taken, strict=True)}
-    ours, theirs = map(medians, taken)
+    with bench.workers(row, ("bundle", "teacher")) as running:
+        timings = bench.time_interleaved([(one, "single") for one in running])
+        times = {one.label: summarise(rounds) for one, rounds in zip(running, timings, strict=True)}
+    ours, theirs = map(medians, timings)
     return [goal_row("teacher/torch", ratio(theirs, ours), latency_ms=times)]
 
 

@@ -13,7 +13,9 @@ Row = dict[str, Any]
 def caveats(rows: Sequence[Row]) -> list[str]:
     """One sentence for each reason to doubt speed rows: noise, wrong items, several machines."""
     # Of several runs on a machine the one with the most noise speaks for all.
-    noisy = [(value(row, "noise", "spread") or 0.0, said) for row in rows if (said := value(row, "noise", "warning"))]
+    noisy = [
+        (value(row, "noise", "spread") or 0.0, warning) for row in rows if (warning := value(row, "noise", "warning"))
+    ]
     found = [max(noisy)[1]] if noisy else []
     for name, row in zip(labels(rows), rows, strict=True):
         if is_wrong(row):

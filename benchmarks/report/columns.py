@@ -76,7 +76,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
     return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
 
 
-def kept(quality: Row | None) -> str:
+def retained_quality(quality: Row | None) -> str:
     """The share of NDCG@10 that is kept, relative to the variant compared with.
 
     >>> kept({"ndcg_drop": 0.004}), kept(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lightrec.benchmarks.report.columns import is_wrong, kept, labels, value
+from lightrec.benchmarks.report.columns import is_wrong, labels, retained_quality, value
 from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds, of_teacher, times
 
 Row = dict[str, Any]
@@ -53,7 +53,7 @@ def summary(rows: Sequence[Row]) -> str:
         facts[0] += f" ({times(call['speedup']['value'])} as fast as {over})"
     if share := of_teacher(row):
         facts.append(f"{share} of the teacher's NDCG@10 ({row['teacher']['name']})")
-    elif reference not in (None, row["variant"]) and (share := kept(row["quality"])):
+    elif reference not in (None, row["variant"]) and (share := retained_quality(row["quality"])):
         facts.append(f"{share} of {'its' if reference == over else reference + chr(39) + 's'} NDCG@10")
     elif (quality := ndcg(row)) is not None:
         facts.append(f"NDCG@10 {quality:.4f}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from lightrec.benchmarks.harness.latency_statistics import TELLING
+from lightrec.benchmarks.harness.latency_statistics import MIN_SPEEDUP_DIFFERENCE
 from lightrec.benchmarks.report.charts.axes import log_axis
 from lightrec.benchmarks.report.charts.inline_charts import ci_bar, distribution, plain_bar, tick_row
 from lightrec.benchmarks.report.charts.line_chart import legend
@@ -178,7 +178,7 @@ def _latency_note(row: Row, calls: Sequence[Row]) -> str:
     )
     if over:
         note += f" Speed-up is over {escape(over)}, with the quartiles over the rounds; there is no difference where "
-        note += f"its 95% interval does not lie beyond 1 ± {TELLING:.0%}."
+        note += f"its 95% interval does not lie beyond 1 ± {MIN_SPEEDUP_DIFFERENCE:.0%}."
     shape = "The area shows how often each time occurred" if any(call.get("histogram") for call in calls) else ""
     lines = "long line: p50; short line: p99; logarithmic scale in ms."
     return f"{note} {shape}; {lines}" if shape else f"{note} {lines[0].upper()}{lines[1:]}"

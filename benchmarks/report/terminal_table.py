@@ -78,7 +78,7 @@ def absent(rows: Sequence[Row]) -> list[Row]:
     measured = [row for row in rows if row["kind"] == "speed"]
     missing = [row for row in rows if row["kind"] == "absent"]
     return [
-        *(row for row in missing if not any(stands_for(row["variant"], other["variant"]) for other in measured)),
+        *(row for row in missing if not any(covers(row["variant"], other["variant"]) for other in measured)),
         *(
             {"variant": f"{row['variant']}, {scenario}", "reason": reason}
             for row in measured
@@ -87,7 +87,7 @@ def absent(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def stands_for(absent: str, variant: str) -> bool:
+def covers(absent: str, variant: str) -> bool:
     """Whether the name of something absent is that of a variant, or of the runtime and device that it runs on.
 
     >>> stands_for("ONNX Runtime CUDA", "ONNX Runtime CUDA int8"), stands_for("torch", "torch.compile fp32")

@@ -19,19 +19,19 @@ def chromium() -> str | None:
     return find_chromium()
 
 
-def browser_variants(bundle: Path, manifest: Manifest, asked: bool = True) -> list[Variant | Absent]:
+def browser_variants(bundle: Path, manifest: Manifest, requested: bool = True) -> list[Variant | Absent]:
     """Every model of one file for ONNX Runtime, in Chromium; its size is without ONNX Runtime's own 14 MB.
 
     Args:
         bundle: the folder.
         manifest: its manifest.
-        asked: whether it is to be measured; if not, Chromium is absent, with the way to get it.
+        requested: whether it is to be measured; if not, Chromium is absent, with the way to get it.
     """
     missing = _missing(manifest)
-    if missing is None and not asked:
+    if missing is None and not requested:
         missing = "ask for it with --browser"
     if missing is not None:
-        return [Absent("Chromium", missing, asked)]
+        return [Absent("Chromium", missing, requested)]
     size = catalogue_bytes(bundle, manifest)
     return [
         Variant(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightrec.benchmarks.fingerprint import fingerprint
 from lightrec.benchmarks.variants.browser import browser_variants
-from lightrec.benchmarks.variants.more_bundles import beside_variants
+from lightrec.benchmarks.variants.more_bundles import more_bundle_variants
 from lightrec.benchmarks.variants.torch_student import torch_variants
 from lightrec.benchmarks.variants.variant import Absent, Variant, bundle_variants, peer_variants, same_device
 from lightrec.bundle import Manifest, read_catalogue
@@ -39,7 +39,7 @@ class Wanted:
     """Further bundles of the same items."""
 
 
-def find_contenders(
+def find_variants(
     bundle: Path, manifest: Manifest, wanted: Wanted, machine: Diagnosis | None = None
 ) -> list[Variant | Absent]:
     """The torch student first, if it is asked for; the bundle's models, peers, the browser; then what is absent.
@@ -58,9 +58,9 @@ def find_contenders(
     own = bundle_variants(bundle, manifest, machine, wanted.device)
     if wanted.beside:
         catalogue = read_catalogue(bundle, manifest)
-        own += beside_variants(wanted.beside, manifest, catalogue, machine, wanted.device)
+        own += more_bundle_variants(wanted.beside, manifest, catalogue, machine, wanted.device)
     peers = peer_variants(wanted.replay, wanted.rectools, wanted.sentences)
-    others = [*peers, *browser_variants(bundle, manifest, asked=wanted.browser)]
+    others = [*peers, *browser_variants(bundle, manifest, requested=wanted.browser)]
     torch, others = _torch(bundle, manifest, wanted), on_processor(others, wanted.device)
     running = [one for one in (*torch, *own, *others) if isinstance(one, Variant)]
     return [*running, *(one for one in (*own, *others, *torch) if isinstance(one, Absent))]
@@ -72,14 +72,16 @@ def on_processor(found: Sequence[Variant | Absent], device: str | None) -> list[
         return list(found)
     # One that is not asked for would not run here either, asked for or not.
     reason = f"it runs on the CPU alone, and --device asks for {device}"
-    return [Absent(one.name, reason, asked=isinstance(one, Variant) or one.asked) for one in found]
+    return [Absent(one.name, reason, requested=isinstance(one, Variant) or one.requested) for one in found]
 
 
 def _torch(bundle: Path, manifest: Manifest, wanted: Wanted) -> list[Variant | Absent]:
     if wanted.run is None:
         return [
-            Absent("torch", "give the run that the bundle was exported from with --run", asked=False),
-            Absent("torch.compile", "give that run with --run, and ask for it with --compile", asked=wanted.compiled),
+            Absent("torch", "give the run that the bundle was exported from with --run", requested=False),
+            Absent(
+                "torch.compile", "give that run with --run, and ask for it with --compile", requested=wanted.compiled
+            ),
         ]
     devices = [name for name in ("CPU", "CUDA") if wanted.device is None or same_device(wanted.device, name)]
     missing: list[Variant | Absent] = []

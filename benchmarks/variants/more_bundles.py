@@ -12,7 +12,7 @@ from lightrec.errors import ConfigError
 from lightrec.machine.doctor import Diagnosis
 
 
-def beside_variants(
+def more_bundle_variants(
     bundles: Sequence[Path], manifest: Manifest, catalogue: Catalogue, machine: Diagnosis, device: str | None = None
 ) -> list[Variant]:
     """The models of ``bundles`` that run here, each under its bundle's name.

@@ -83,7 +83,7 @@ def torch_variants(
         for device in devices
         for backend in backends
     ]
-    skipped = Absent("torch.compile fp32", "it takes minutes to compile: ask for it with --compile", asked=False)
+    skipped = Absent("torch.compile fp32", "it takes minutes to compile: ask for it with --compile", requested=False)
     return found if compiled else [*found, skipped]
 
 

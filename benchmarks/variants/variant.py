@@ -58,7 +58,7 @@ class Variant:
     """Another library's model of the same shape, with random weights."""
 
     @property
-    def stands_beside(self) -> bool:
+    def of_another_bundle(self) -> bool:
         """Whether it is a model of a further bundle, which may hold another student."""
         return "bundle" in self.how
 
@@ -77,12 +77,12 @@ class Absent:
     """As of a :class:`Variant`."""
     reason: str
     """Why, and how to get it."""
-    asked: bool = True
+    requested: bool = True
     """False where it would be measured if only the command line asked for it."""
 
     def to_json(self) -> dict[str, Any]:
         """Its row."""
-        return {"kind": "absent", "variant": self.name, "reason": self.reason, "asked": self.asked}
+        return {"kind": "absent", "variant": self.name, "reason": self.reason, "requested": self.requested}
 
 
 def bundle_variants(
@@ -119,21 +119,21 @@ def peer_variants(replay: Path | None, rectools: Path | None, sentences: bool = 
         rectools: interpreter that has ``rectools[torch]``.
         sentences: also a sentence encoder of all-MiniLM-L6-v2's shape that reads the titles, by this interpreter.
     """
-    asked = {"RePlay SasRec compiled": ("replay", replay), "RecTools SASRec": ("rectools", rectools)}
+    requested = {"RePlay SasRec compiled": ("replay", replay), "RecTools SASRec": ("rectools", rectools)}
     found: list[Variant | Absent] = []
-    for label, (backend, interpreter) in asked.items():
+    for label, (backend, interpreter) in requested.items():
         if interpreter is None:
             reason = f"give an interpreter that has it with --{backend} PYTHON"
-            found.append(Absent(label, reason, asked=False))
+            found.append(Absent(label, reason, requested=False))
             continue
         # Isolated: the folder of the worker holds modules whose names are those of other packages.
         command = (str(interpreter), "-I", str(worker_file(f"serve_{backend}")))
         found.append(Variant(backend, "fp32", None, command=command, label=label, peer=True))
     if missing_modules("train"):
-        found.append(Absent(SENTENCES, "not installed: pip install 'lightrec[train]'", asked=sentences))
+        found.append(Absent(SENTENCES, "not installed: pip install 'lightrec[train]'", requested=sentences))
     elif not sentences:
         reason = "a language model reads the titles of each history: ask for it with --sentences"
-        found.append(Absent(SENTENCES, reason, asked=False))
+        found.append(Absent(SENTENCES, reason, requested=False))
     else:
         own = (sys.executable, str(worker_file("encode_sentences")))
         found.append(Variant("sentences", "fp32", None, command=own, label=SENTENCES, peer=True))
@@ -180,10 +180,10 @@ def _missing(manifest: Manifest, machine: Diagnosis, device: str | None) -> Iter
             yield Absent(f"OpenVINO {name}", ", and ".join(reasons))
 
 
-def same_device(asked: str, device: str) -> bool:
+def same_device(requested: str, device: str) -> bool:
     """Whether a device is the one asked for; a number behind it, as in ``GPU.1``, need not be given.
 
     >>> same_device("gpu", "GPU.1"), same_device("cpu", "CUDA")
     (True, False)
     """
-    return asked.upper() in (device.upper(), device.upper().split(".")[0])
+    return requested.upper() in (device.upper(), device.upper().split(".")[0])

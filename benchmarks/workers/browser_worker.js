@@ -12,11 +12,11 @@ const calls = {};
 
 /** Load the bundle and prepare the calls; the median of several loads, the first of which is not counted. */
 async function load({ histories, k }) {
-  const taken = [];
+  const timings = [];
   for (let number = 0; number <= LOADS; number++) {
     const begin = clock();
     recommender = await Recommender.load("bundle");
-    taken.push(clock() - begin);
+    timings.push(clock() - begin);
   }
   const steps = histories.flatMap((history) => history.map((item, place) => [place === 0, item]));
   let session = await recommender.session();
@@ -29,46 +29,46 @@ async function load({ histories, k }) {
       return session.recommend({ k });
     },
   };
-  const milliseconds = taken.slice(1).sort((a, b) => a - b)[Math.floor(LOADS / 2)];
+  const milliseconds = timings.slice(1).sort((a, b) => a - b)[Math.floor(LOADS / 2)];
   return { load_ms: milliseconds, incremental: session.incremental, calls: Object.keys(calls) };
 }
 
 /** Rankings by item index. */
-async function rank(asked) {
+async function rank(cases) {
   const answers = [];
-  for (const { history, exclude, k } of asked) answers.push(await recommender.rank(history, { k, exclude }));
+  for (const { history, exclude, k } of cases) answers.push(await recommender.rank(history, { k, exclude }));
   return answers;
 }
 
 /** Milliseconds of single calls, made one after the other for `seconds`; one call goes before, untimed. */
-async function turn({ probe, first, seconds }) {
+async function time({ probe, first, seconds }) {
   const { run, inputs } = calls[probe];
-  const taken = [];
+  const timings = [];
   await run(inputs[first % inputs.length]);
   const stop = clock() + 1000 * seconds;
-  while (!taken.length || clock() < stop) {
-    const input = inputs[(first + taken.length) % inputs.length];
+  while (!timings.length || clock() < stop) {
+    const input = inputs[(first + timings.length) % inputs.length];
     const begin = clock();
     await run(input);
-    taken.push(clock() - begin);
+    timings.push(clock() - begin);
   }
-  return { taken };
+  return { timings };
 }
 
 /** Several streams of calls at once, on the one thread that a page has. */
 async function streams({ probe, streams: count, seconds }) {
   const each = Math.floor(calls[probe].inputs.length / count);
   const begin = clock();
-  const turns = await Promise.all(
-    Array.from({ length: count }, (_, number) => turn({ probe, first: number * each, seconds })),
+  const streamed = await Promise.all(
+    Array.from({ length: count }, (_, number) => time({ probe, first: number * each, seconds })),
   );
-  return { taken: turns.flatMap((one) => one.taken), elapsed: clock() - begin };
+  return { timings: streamed.flatMap((one) => one.timings), elapsed: clock() - begin };
 }
 
 /** Requests in the order of their arrival (milliseconds from the start), each timed from its scheduled arrival. */
 async function server({ probe, first, arrivals, patience }) {
   const { run, inputs } = calls[probe];
-  const taken = [];
+  const timings = [];
   await run(inputs[first % inputs.length]);
   const begin = clock() + SPIN;
   const stop = begin + arrivals.at(-1) + patience;
@@ -76,9 +76,9 @@ async function server({ probe, first, arrivals, patience }) {
     for (let left; (left = begin + arrival - clock()) > 0; ) if (left > SPIN) await sleep(left - SPIN);
     if (clock() > stop) break;
     await run(inputs[(first + number) % inputs.length]);
-    taken.push(clock() - begin - arrival);
+    timings.push(clock() - begin - arrival);
   }
-  return { taken };
+  return { timings };
 }
 
-globalThis.bench = { load, rank, turn, streams, server };
+globalThis.bench = { load, rank, time, streams, server };

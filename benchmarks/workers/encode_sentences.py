@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SHAPE = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-VOCABULARY, MOST_PIECES = 30_522, 256
+VOCABULARY, MAX_PIECES = 30_522, 256
 """Of all-MiniLM-L6-v2."""
 
 
@@ -38,8 +38,8 @@ def main() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(len(ids), SHAPE["hidden_size"]))
     index, length, k = {item: place for place, item in enumerate(ids)}, request["max_length"], request["k"]
 
-    def answer(asked: list[list[str]]) -> list[list[tuple[str, float, str]]]:
-        seen = [[index[item] for item in history] for history in asked]
+    def answer(histories: list[list[str]]) -> list[list[tuple[str, float, str]]]:
+        seen = [[index[item] for item in history] for history in histories]
         texts = [". ".join(titles[item] or ids[item] for item in items[-length:]) for items in seen]
         with torch.inference_mode():
             scores = embed(texts) @ vectors.T
@@ -66,12 +66,12 @@ def _encoder(texts: Sequence[str]) -> Callable[[list[str]], Any]:
 
     pieces = BertWordPieceTokenizer()
     pieces.train_from_iterator(texts, vocab_size=VOCABULARY, show_progress=False)
-    pieces.enable_truncation(MOST_PIECES)
+    pieces.enable_truncation(MAX_PIECES)
     pieces.enable_padding(pad_id=pieces.token_to_id("[PAD]"))
     model = BertModel(BertConfig(vocab_size=VOCABULARY, **SHAPE)).eval()
 
-    def embed(asked: list[str]) -> torch.Tensor:
-        found = pieces.encode_batch(asked)
+    def embed(histories: list[str]) -> torch.Tensor:
+        found = pieces.encode_batch(histories)
         tokens, mask = (torch.tensor([getattr(one, name) for one in found]) for name in ("ids", "attention_mask"))
         states = model(input_ids=tokens, attention_mask=mask).last_hidden_state
         return torch.nn.functional.normalize((states * mask[:, :, None]).sum(1))

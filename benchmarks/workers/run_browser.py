@@ -53,8 +53,8 @@ def main() -> None:
         facts = {"peak_bytes": None, "processes": _descendants(), "versions": _versions(page)}
         say(channel, {**facts, **_load(page, request)})
         for line in sys.stdin:
-            asked = json.loads(line)
-            say(channel, TASKS[asked.pop("do", "turn")](page, **asked))
+            request = json.loads(line)
+            say(channel, TASKS[request.pop("do", "time")](page, **request))
 
 
 @contextlib.contextmanager
@@ -105,9 +105,9 @@ def _load(page: Page, request: dict[str, Any]) -> dict[str, Any]:
     facts = _ask(page, "load", histories=histories, k=request["k"])
     if request["check"]:
         limit = request["rank_limit"]
-        asked = [{"history": history.tolist(), "exclude": [], "k": limit} for history in indices]
-        ranked = np.full((len(asked), limit), -1, dtype=np.int64)
-        for row, answer in zip(ranked, page.evaluate("(asked) => bench.rank(asked)", asked), strict=True):
+        cases = [{"history": history.tolist(), "exclude": [], "k": limit} for history in indices]
+        ranked = np.full((len(cases), limit), -1, dtype=np.int64)
+        for row, answer in zip(ranked, page.evaluate("(cases) => bench.rank(cases)", cases), strict=True):
             row[: len(answer["items"])] = answer["items"]
         np.save(request["rankings"], ranked)
         facts["golden"] = _golden_problem(page, bundle)
@@ -127,8 +127,8 @@ def _golden_problem(page: Page, bundle: Path) -> str | None:
     from lightrec.verify.verify_bundle import compare
 
     cases, tolerance = read_golden(bundle)
-    asked = [{"history": case.history, "exclude": case.exclude, "k": case.k} for case in cases]
-    answers = page.evaluate("(asked) => bench.rank(asked)", asked)
+    requests = [{"history": case.history, "exclude": case.exclude, "k": case.k} for case in cases]
+    answers = page.evaluate("(cases) => bench.rank(cases)", requests)
     found = [
         compare(case, np.array(answer["items"], dtype=np.int64), np.array(answer["scores"]), tolerance)
         for case, answer in zip(cases, answers, strict=True)
@@ -136,30 +136,30 @@ def _golden_problem(page: Page, bundle: Path) -> str | None:
     return next(filter(None, found), None)
 
 
-def _turn(page: Page, **asked: Any) -> dict[str, Any]:
-    """Time a turn as ``worker_protocol._turn`` does; processor time is that of all of the browser's processes."""
+def _time(page: Page, **request: Any) -> dict[str, Any]:
+    """Time a turn as ``worker_protocol._time`` does; processor time is that of all of the browser's processes."""
     begin = _seconds()
-    taken = _nanoseconds(_ask(page, "turn", **asked))
-    return {"taken": taken, "cpu_ns_per_call": (_seconds() - begin) * 1e9 / (len(taken) + 1), "rss_bytes": None}
+    timings = _nanoseconds(_ask(page, "time", **request))
+    return {"timings": timings, "cpu_ns_per_call": (_seconds() - begin) * 1e9 / (len(timings) + 1), "rss_bytes": None}
 
 
-def _streams(page: Page, **asked: Any) -> dict[str, Any]:
-    answer = _ask(page, "streams", **asked)
-    taken = _nanoseconds(answer)
-    return {"taken": taken, "per_second": 1e3 * (len(taken) + asked["streams"]) / answer["elapsed"]}
+def _streams(page: Page, **request: Any) -> dict[str, Any]:
+    answer = _ask(page, "streams", **request)
+    timings = _nanoseconds(answer)
+    return {"timings": timings, "per_second": 1e3 * (len(timings) + request["streams"]) / answer["elapsed"]}
 
 
 def _server(page: Page, probe: str, first: int, rate: float, seconds: float, seed: int) -> dict[str, Any]:
     expected = max(10, int(rate * seconds))
     arrivals = np.cumsum(np.random.default_rng(seed).exponential(1e3 / rate, expected))
     answer = _ask(page, "server", probe=probe, first=first, arrivals=arrivals.tolist(), patience=500 * seconds)
-    taken = _nanoseconds(answer)
-    ends = arrivals[: len(taken)] / 1e3 + np.array(taken) / 1e9
-    achieved = len(taken) / float(ends.max()) if taken else 0.0
-    return {"taken": taken, "dropped": expected - len(taken), "achieved": achieved}
+    timings = _nanoseconds(answer)
+    ends = arrivals[: len(timings)] / 1e3 + np.array(timings) / 1e9
+    achieved = len(timings) / float(ends.max()) if timings else 0.0
+    return {"timings": timings, "dropped": expected - len(timings), "achieved": achieved}
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"turn": _turn, "streams": _streams, "server": _server}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"time": _time, "streams": _streams, "server": _server}
 """As :data:`lightrec.benchmarks.workers.worker_protocol.TASKS`, in the page."""
 
 
@@ -169,7 +169,7 @@ def _ask(page: Page, task: str, **what: Any) -> dict[str, Any]:
 
 
 def _nanoseconds(answer: dict[str, Any]) -> list[int]:
-    return [round(1e6 * milliseconds) for milliseconds in answer["taken"]]
+    return [round(1e6 * milliseconds) for milliseconds in answer["timings"]]
 
 
 def _descendants() -> list[int]:

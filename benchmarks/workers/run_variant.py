@@ -76,7 +76,7 @@ def make_calls(recommender: Recommender, histories: list[np.ndarray], k: int, ba
     inputs = [recommender.model_inputs([request], k) for request in requests]
     calls: dict[str, Call] = {
         "single": (lambda history: recommender.recommend(history, k), raw),
-        "graph": (lambda asked: recommender.backend.run(*asked), inputs),
+        "graph": (lambda request: recommender.backend.run(*request), inputs),
         "session": (SessionCall(recommender, k), session_steps(raw)),
     }
     for size in batches:
@@ -121,12 +121,12 @@ def golden_problem(recommender: Recommender, bundle: Path) -> str | None:
 
 
 def _load(load: Load) -> tuple[Recommender, float]:
-    recommender, taken = load(), []
+    recommender, timings = load(), []
     for _ in range(LOADS):
         begin = time.perf_counter_ns()
         recommender = load()
-        taken.append(time.perf_counter_ns() - begin)
-    return recommender, float(np.median(taken)) / 1e6
+        timings.append(time.perf_counter_ns() - begin)
+    return recommender, float(np.median(timings)) / 1e6
 
 
 def _start_cold(channel: TextIO, load: Load, histories: list[list[str]], k: int) -> None:

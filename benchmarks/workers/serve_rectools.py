@@ -39,8 +39,8 @@ def main() -> None:
     with torch.inference_mode():
         vectors = module.torch_model.item_model.get_all_embeddings()
 
-    def answer(asked: list[list[str]]) -> list[list[tuple[str, float, str]]]:
-        sessions = [[number[item] for item in history] for history in asked]
+    def answer(histories: list[list[str]]) -> list[list[tuple[str, float, str]]]:
+        sessions = [[number[item] for item in history] for history in histories]
         padded = np.zeros((len(sessions), length), dtype=np.int64)
         for row, session in zip(padded, sessions, strict=True):
             recent = session[-length:]

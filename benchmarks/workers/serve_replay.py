@@ -47,8 +47,8 @@ def main() -> None:
     def answering(mode: str, batch: int | None) -> Callable[[Any], object]:
         compiled = SasRecCompiled.compile(model, mode=mode, batch_size=batch, num_threads=request["threads"])
 
-        def answer(asked: list[list[str]]) -> list[list[tuple[str, float, str]]]:
-            rows = [[index[item] for item in history[-length:]] for history in asked]
+        def answer(histories: list[list[str]]) -> list[list[tuple[str, float, str]]]:
+            rows = [[index[item] for item in history[-length:]] for history in histories]
             items = torch.from_numpy(np.array([[len(ids)] * (length - len(row)) + row for row in rows]))
             tensors = {"item_id": items}
             scores = compiled.predict(

@@ -33,14 +33,14 @@ def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int,
     """
     clock = time.perf_counter_ns
     call(inputs[first % len(inputs)])
-    taken: list[int] = []
+    timings: list[int] = []
     stop = clock() + int(seconds * 1e9)
-    while not taken or clock() < stop:
-        value = inputs[(first + len(taken)) % len(inputs)]
+    while not timings or clock() < stop:
+        value = inputs[(first + len(timings)) % len(inputs)]
         begin = clock()
         call(value)
-        taken.append(clock() - begin)
-    return np.array(taken, dtype=np.int64)
+        timings.append(clock() - begin)
+    return np.array(timings, dtype=np.int64)
 
 
 def open_loop(
@@ -64,7 +64,7 @@ def open_loop(
     call(inputs[first % len(inputs)])
     begin = clock() + SPIN
     due = (begin + arrivals * 1e9).astype(np.int64).tolist()
-    stop, taken = due[-1] + int(patience * 1e9), []
+    stop, timings = due[-1] + int(patience * 1e9), []
     for number, arrival in enumerate(due):
         while (left := arrival - clock()) > 0:
             if left > SPIN:
@@ -72,8 +72,8 @@ def open_loop(
         if clock() > stop:
             break
         call(inputs[(first + number) % len(inputs)])
-        taken.append(clock() - arrival)
-    return np.array(taken, dtype=np.int64)
+        timings.append(clock() - arrival)
+    return np.array(timings, dtype=np.int64)
 
 
 def concurrent_calls(
@@ -83,14 +83,14 @@ def concurrent_calls(
 
     What a call raises in one of the threads is raised here, once all have ended.
     """
-    taken: list[np.ndarray] = [np.empty(0)] * streams
+    timings: list[np.ndarray] = [np.empty(0)] * streams
     failed: list[BaseException] = []
     together = threading.Barrier(streams + 1)
 
     def stream(number: int) -> None:
         together.wait()
         try:
-            taken[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
+            timings[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
         except BaseException as error:  # a thread's own end would be silent, and its calls would be missing
             failed.append(error)
 
@@ -103,7 +103,7 @@ def concurrent_calls(
         thread.join()
     if failed:
         raise failed[0]
-    return np.concatenate(taken), time.perf_counter_ns() - begin
+    return np.concatenate(timings), time.perf_counter_ns() - begin
 
 
 def chunks(inputs: Sequence[Any], size: int) -> list[list[Any]]:
@@ -125,16 +125,16 @@ def own_channel() -> TextIO:
 def serve(channel: TextIO, calls: Mapping[str, Call], facts: Mapping[str, Any]) -> None:
     """Say ``facts`` once, then answer every line of the standard input until it ends; one JSON object each.
 
-    ``{"do", "probe", ...}``: ``do`` is a name of :data:`TASKS`, ``turn`` if it is not there. The garbage collector is
+    ``{"do", "probe", ...}``: ``do`` is a name of :data:`TASKS`, ``time`` if it is missing. The garbage collector is
     off.
     """
     gc.collect()
     gc.disable()
     say(channel, {"calls": list(calls), "peak_bytes": peak_bytes(), **facts})
     for line in sys.stdin:
-        asked = json.loads(line)
-        task = TASKS[asked.pop("do", "turn")]
-        say(channel, task(*calls[asked.pop("probe")], **asked))
+        request = json.loads(line)
+        task = TASKS[request.pop("do", "time")]
+        say(channel, task(*calls[request.pop("probe")], **request))
 
 
 def say(channel: TextIO, answer: Mapping[str, Any]) -> None:
@@ -156,12 +156,12 @@ def resident_bytes() -> int | None:
     return _status("VmRSS:")
 
 
-def _turn(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> dict[str, Any]:
-    """``taken``, and what all calls of the turn cost the processor (one of them is not timed)."""
+def _time(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> dict[str, Any]:
+    """``timings``, and what all calls of the turn cost the processor (one of them is not timed)."""
     begin = time.process_time_ns()
-    taken = time_calls(call, inputs, first, seconds)
-    cpu = (time.process_time_ns() - begin) / (len(taken) + 1)
-    return {"taken": taken.tolist(), "cpu_ns_per_call": cpu, "rss_bytes": resident_bytes()}
+    timings = time_calls(call, inputs, first, seconds)
+    cpu = (time.process_time_ns() - begin) / (len(timings) + 1)
+    return {"timings": timings.tolist(), "cpu_ns_per_call": cpu, "rss_bytes": resident_bytes()}
 
 
 def _server(
@@ -170,20 +170,20 @@ def _server(
     """Poisson arrivals at ``rate`` a second for ``seconds``; at least ten."""
     expected = max(10, int(rate * seconds))
     arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, expected))
-    taken = open_loop(call, inputs, first, arrivals, patience=seconds / 2)
+    timings = open_loop(call, inputs, first, arrivals, patience=seconds / 2)
     # Until the last answer, counted from the first arrival.
-    ends = arrivals[: len(taken)] + taken / 1e9
-    achieved = len(taken) / float(ends.max()) if len(taken) else 0.0
-    return {"taken": taken.tolist(), "dropped": expected - len(taken), "achieved": achieved}
+    ends = arrivals[: len(timings)] + timings / 1e9
+    achieved = len(timings) / float(ends.max()) if len(timings) else 0.0
+    return {"timings": timings.tolist(), "dropped": expected - len(timings), "achieved": achieved}
 
 
 def _streams(call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float) -> dict[str, Any]:
-    taken, elapsed = concurrent_calls(call, inputs, streams, seconds)
+    timings, elapsed = concurrent_calls(call, inputs, streams, seconds)
     # Each stream's first call is not timed, but made.
-    return {"taken": taken.tolist(), "per_second": (len(taken) + streams) / (elapsed / 1e9)}
+    return {"timings": timings.tolist(), "per_second": (len(timings) + streams) / (elapsed / 1e9)}
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"turn": _turn, "server": _server, "streams": _streams}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"time": _time, "server": _server, "streams": _streams}
 """What a worker can be asked to do with one of its calls."""
 
 

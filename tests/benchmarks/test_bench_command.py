@@ -38,7 +38,7 @@ def test_bench_prints_a_table_stores_rows_and_writes_the_report(bench, tiny_data
         assert words in out
     first, *others = [json.loads(line) for line in rows.read_text().splitlines()]
     assert first["kind"] == "speed" and {row["kind"] for row in others} == {"absent"}
-    reasons = {row["variant"]: (row["asked"], row["reason"]) for row in others}
+    reasons = {row["variant"]: (row["requested"], row["reason"]) for row in others}
     assert reasons["torch.compile"] == (False, "give that run with --run, and ask for it with --compile")
     assert reasons["Chromium"][0] is False and {"torch", "RePlay SasRec compiled", "OpenVINO GPU"} <= reasons.keys()
     assert first["command"].startswith("lightrec bench ") and first["command"].endswith(f"--report {report}")

@@ -157,7 +157,7 @@ def test_what_was_measured_and_is_absent_now_is_a_regression(row):
     # The name of a runtime stands for all its variants; what nobody asked for, or was absent before, is not lost.
     runtime = {"kind": "absent", "variant": "torch", "reason": "not installed"}
     assert compare([row(), row("torch fp32")], [row(), runtime]).regressed
-    assert not compare([row(), row("torch fp32")], [row(), runtime | {"asked": False}]).regressed
+    assert not compare([row(), row("torch fp32")], [row(), runtime | {"requested": False}]).regressed
     assert not compare([row(), gone], [row(), gone]).regressed
     # A row that tells its conditions is of those alone.
     elsewhere = gone | {"threads": 2, "limits": None}

@@ -12,7 +12,7 @@ from lightrec.benchmarks.agreement import agreement, quality
 from lightrec.benchmarks.harness import catalogue_scaling
 from lightrec.benchmarks.harness.catalogue_scaling import catalogue_rows
 from lightrec.benchmarks.harness.worker_limits import Limits, usable_cores
-from lightrec.benchmarks.harness.workload import real_traffic
+from lightrec.benchmarks.harness.workload import real_workload
 from lightrec.benchmarks.measure import bench, measure_variants
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.report.terminal_table import absent_lines
@@ -59,7 +59,7 @@ class Changed(Backend):
 def fail_in(task):
     usual = worker_protocol.TASKS[task]
     def failing(*call, **asked):
-        if task != "turn" or asked["first"] > 0:  # a warm-up begins with the first input each time
+        if task != "time" or asked["first"] > 0:  # a warm-up begins with the first input each time
             raise MemoryError
         return usual(*call, **asked)
     worker_protocol.TASKS[task] = failing
@@ -79,7 +79,7 @@ answer(own_channel(), request, load)
 
 def absent(name, reason):
     """The row of what was to be measured and could not."""
-    return {"kind": "absent", "variant": name, "reason": reason, "asked": True}
+    return {"kind": "absent", "variant": name, "reason": reason, "requested": True}
 
 
 SHORT = {"seconds": 0.2, "rounds": 6, "cold_starts": 0}
@@ -92,15 +92,15 @@ def variant(kind):
 
 
 @pytest.fixture(scope="session")
-def traffic(tiny_dataset, chain_bundle, manifest, catalogue):
-    return real_traffic(tiny_dataset.path, chain_bundle, manifest, catalogue, cases=1000, seed=0)
+def workload(tiny_dataset, chain_bundle, manifest, catalogue):
+    return real_workload(tiny_dataset.path, chain_bundle, manifest, catalogue, cases=1000, seed=0)
 
 
 @pytest.fixture(scope="session")
-def rows(chain_bundle, traffic):
+def rows(chain_bundle, workload):
     """A good backend, one that takes 10 ms, one whose items are wrong: what was measured."""
     plan = Plan(scenarios=("single-stream", "session", "cold-start"), **SHORT)
-    return measure_variants([variant("good"), variant("busy"), variant("wrong")], chain_bundle, traffic, plan)
+    return measure_variants([variant("good"), variant("busy"), variant("wrong")], chain_bundle, workload, plan)
 
 
 def test_a_slow_backend_is_measured_as_slow(rows):
@@ -117,11 +117,11 @@ def test_a_slow_backend_is_measured_as_slow(rows):
 
 
 @pytest.mark.slow
-def test_a_backend_that_takes_10_ms_is_measured_within_2_per_cent(chain_bundle, traffic):
+def test_a_backend_that_takes_10_ms_is_measured_within_2_per_cent(chain_bundle, workload):
     plan = Plan(scenarios=("single-stream",), seconds=1.0)
     found, warned = [], []
     for _ in range(5):  # other processes may take the core away while the clock runs
-        (row,) = measure_variants([variant("busy")], chain_bundle, traffic, plan)
+        (row,) = measure_variants([variant("busy")], chain_bundle, workload, plan)
         found.append(row["latency_ms"]["graph"]["p50"])
         warned.append(row["noise"]["warning"])
         if 10.0 <= found[-1] <= 10.2:
@@ -130,11 +130,11 @@ def test_a_backend_that_takes_10_ms_is_measured_within_2_per_cent(chain_bundle, 
     pytest.skip(f"the machine is too busy: {warned[-1]}")
 
 
-def test_wrong_items_are_flagged_and_show_as_a_loss_of_quality(rows, chain_bundle, traffic):
+def test_wrong_items_are_flagged_and_show_as_a_loss_of_quality(rows, chain_bundle, workload):
     good, busy, wrong = rows
-    ranked = Recommender.load(chain_bundle).top_k(traffic.histories, 10)
+    ranked = Recommender.load(chain_bundle).top_k(workload.histories, 10)
     ranks = [
-        row.tolist().index(t) + 1 if t in row else None for row, t in zip(ranked, traffic.cases.targets, strict=True)
+        row.tolist().index(t) + 1 if t in row else None for row, t in zip(ranked, workload.cases.targets, strict=True)
     ]
     expected = sum(1 / np.log2(rank + 1) for rank in ranks if rank) / len(ranks)
     assert good["quality"]["ndcg@10"]["value"] == pytest.approx(expected)
@@ -149,14 +149,14 @@ def test_wrong_items_are_flagged_and_show_as_a_loss_of_quality(rows, chain_bundl
     }  # fmt: skip
 
 
-def test_what_is_wrong_is_told(traffic):
+def test_what_is_wrong_is_told(workload):
     lists = np.arange(20).reshape(2, 10)
     other = agreement(lists, lists + 5, "first", None, k=10)
     assert (other["overlap@10"], other["flag"]) == (
         0.5,
         "It returns other items: it shares 50 % of its top 10 with first.",
     )
-    assert quality(lists, dataclasses.replace(traffic, cases=None), 30, 10, 0) is None
+    assert quality(lists, dataclasses.replace(workload, cases=None), 30, 10, 0) is None
 
 
 def test_every_variant_has_its_own_memory_start_and_histogram(rows):
@@ -171,9 +171,9 @@ def test_every_variant_has_its_own_memory_start_and_histogram(rows):
         assert row["noise"] == rows[0]["noise"]
 
 
-def test_streams_the_server_and_a_soak(chain_bundle, traffic):
+def test_streams_the_server_and_a_soak(chain_bundle, workload):
     plan = Plan(scenarios=("multi-stream", "server", "soak"), p99_ms=1000.0, streams=(1, 2), **SHORT)
-    (row,) = measure_variants([variant("good")], chain_bundle, traffic, plan)
+    (row,) = measure_variants([variant("good")], chain_bundle, workload, plan)
     assert [point["streams"] for point in row["streams"]] == [1, 2]
     assert all(0 < point["p50"] <= point["p99"] and point["per_second"] > 0 for point in row["streams"])
     server, rates = row["server"], [point["rate"] for point in row["server"]["curve"]]
@@ -184,9 +184,9 @@ def test_streams_the_server_and_a_soak(chain_bundle, traffic):
 
 
 @pytest.mark.slow
-def test_the_server_shows_the_queue_behind_a_stall(chain_bundle, traffic):
+def test_the_server_shows_the_queue_behind_a_stall(chain_bundle, workload):
     plan = Plan(scenarios=("server",), seconds=6.0, p99_ms=50.0)
-    (stalling,) = measure_variants([variant("stalling")], chain_bundle, traffic, plan)
+    (stalling,) = measure_variants([variant("stalling")], chain_bundle, workload, plan)
     calls, capacity = stalling["latency_ms"]["recommend"], 1e3 / stalling["latency_ms"]["recommend"]["mean"]
     # One call in a hundred stalls for 0.1 s: calls one after the other hardly show it. Well below the rate that they
     # would allow, every request that arrives meanwhile waits all the same.
@@ -197,28 +197,28 @@ def test_the_server_shows_the_queue_behind_a_stall(chain_bundle, traffic):
 
 
 @pytest.mark.slow
-def test_a_thing_does_not_differ_from_itself(chain_bundle, traffic):
+def test_a_thing_does_not_differ_from_itself(chain_bundle, workload):
     plan = Plan(scenarios=("single-stream",), seconds=0.4)
     same = [dataclasses.replace(variant("good"), label=name) for name in ("one", "other")]
     alike = sum(
-        not measure_variants(same, chain_bundle, traffic, plan)[1]["latency_ms"]["recommend"]["speedup"]["differs"]
+        not measure_variants(same, chain_bundle, workload, plan)[1]["latency_ms"]["recommend"]["speedup"]["differs"]
         for _ in range(20)
     )
     assert alike >= 17
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are enforced on Linux alone")
-def test_what_does_not_fit_into_the_memory_is_absent(chain_bundle, traffic):
+def test_what_does_not_fit_into_the_memory_is_absent(chain_bundle, workload):
     plan = Plan(scenarios=("single-stream",), limits=Limits((0,), 512 * 2**20, "edge"), **SHORT)
-    rows = measure_variants([variant("greedy")], chain_bundle, traffic, plan)
+    rows = measure_variants([variant("greedy")], chain_bundle, workload, plan)
     assert rows == [absent("greedy", "greedy failed: MemoryError")]
 
 
-def test_what_fails_later_costs_the_others_nothing_and_is_named(chain_bundle, traffic):
+def test_what_fails_later_costs_the_others_nothing_and_is_named(chain_bundle, workload):
     plan = Plan(scenarios=("multi-stream", "server", "cold-start"), streams=(1,), **SHORT | {"seconds": 0.1})
-    kinds = ("turn", "good", "streams", "server start")
-    rows = measure_variants([variant(kind) for kind in kinds], chain_bundle, traffic, plan)
-    assert rows[-1] == absent("turn", "turn failed: MemoryError")
+    kinds = ("time", "good", "streams", "server start")
+    rows = measure_variants([variant(kind) for kind in kinds], chain_bundle, workload, plan)
+    assert rows[-1] == absent("time", "time failed: MemoryError")
     good, streams, server = rows[:-1]
     assert [row["variant"] for row in rows[:-1]] == ["good", "streams", "server start"]
     # The first variant failed: the others are compared with the first of those that are left.
@@ -236,17 +236,17 @@ def test_what_fails_later_costs_the_others_nothing_and_is_named(chain_bundle, tr
     assert absent_lines(rows)[-1] == "server start, cold-start: server start failed: MemoryError"
 
 
-def test_a_soak_that_fails_is_named(chain_bundle, traffic):
+def test_a_soak_that_fails_is_named(chain_bundle, workload):
     plan = Plan(scenarios=("soak",), seconds=0.1, rounds=1, cold_starts=0)
-    (row,) = measure_variants([variant("turn")], chain_bundle, traffic, plan)
+    (row,) = measure_variants([variant("time")], chain_bundle, workload, plan)
     assert row["latency_ms"]["recommend"]["p50"] > 0
-    assert row["soak"] is None and row["failed"] == {"soak": "turn failed: MemoryError"}
+    assert row["soak"] is None and row["failed"] == {"soak": "time failed: MemoryError"}
 
 
 @pytest.mark.skipif(len(usable_cores()) < 2, reason="more threads than one need more cores than one")
-def test_threads_that_fail_are_named(chain_bundle, traffic):
+def test_threads_that_fail_are_named(chain_bundle, workload):
     plan = Plan(scenarios=("single-stream",), scaling=True, **SHORT | {"seconds": 0.05})
-    (row,) = measure_variants([variant("threads")], chain_bundle, traffic, plan)
+    (row,) = measure_variants([variant("threads")], chain_bundle, workload, plan)
     assert row["threads_scaling"] is None and row["failed"] == {"threads": "threads failed: MemoryError"}
 
 
@@ -259,7 +259,7 @@ def test_catalogues_that_fail_are_absent_and_the_others_stay(chain_bundle, manif
     monkeypatch.setattr(catalogue_scaling, "missing_modules", lambda extra: [])
     monkeypatch.setattr(catalogue_scaling, "_make", make)
     monkeypatch.setattr(
-        catalogue_scaling, "_variant", lambda bundle, _: variant("turn" if bundle.name == "300" else "good")
+        catalogue_scaling, "_variant", lambda bundle, _: variant("time" if bundle.name == "300" else "good")
     )
     plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 200, 300), seconds=0.2)
     row, *others = catalogue_rows(manifest, plan, tmp_path, lambda words: None)
@@ -267,7 +267,7 @@ def test_catalogues_that_fail_are_absent_and_the_others_stay(chain_bundle, manif
     assert row["data"]["source"].startswith("made up: items by Zipf's law")
     assert others == [
         absent("random bundle of 200 items, fp32", "no room for it"),
-        absent("random bundle of 300 items, fp32", "turn failed: MemoryError"),
+        absent("random bundle of 300 items, fp32", "time failed: MemoryError"),
     ]
 
 
@@ -382,7 +382,7 @@ def test_batches_hold_every_history_and_are_full():
 
 
 @pytest.mark.slow
-def test_catalogues_of_random_bundles_and_more_threads(chain_bundle, manifest, traffic, tmp_path):
+def test_catalogues_of_random_bundles_and_more_threads(chain_bundle, manifest, workload, tmp_path):
     plan = Plan(scenarios=("single-stream",), catalogue_sizes=(100, 300), scaling=True, seconds=0.2, cold_starts=0)
     small, large = catalogue_rows(dataclasses.replace(manifest, hidden_size=16), plan, tmp_path, lambda words: None)
     assert [(row["kind"], row["n_items"]) for row in (small, large)] == [("catalogue", 100), ("catalogue", 300)]
@@ -393,6 +393,6 @@ def test_catalogues_of_random_bundles_and_more_threads(chain_bundle, manifest, t
     odd = catalogue_rows(manifest, plan, tmp_path / "odd", lambda words: None)
     assert [row["variant"] for row in odd] == [f"random bundle of {size} items, fp32" for size in (100, 300)]
     assert all(row["kind"] == "absent" and row["reason"] for row in odd)
-    (row,) = measure_variants([variant("good")], chain_bundle, traffic, plan)
+    (row,) = measure_variants([variant("good")], chain_bundle, workload, plan)
     assert [point["threads"] for point in row["threads_scaling"]][:1] == [1]
     assert all(point["p50"] > 0 and point["per_second"] > 0 for point in row["threads_scaling"])

@@ -12,7 +12,7 @@ from mini_language_model import save_bert
 from rich.console import Console
 
 from lightrec.benchmarks.compare import compare
-from lightrec.benchmarks.harness.workload import real_traffic
+from lightrec.benchmarks.harness.workload import real_workload
 from lightrec.benchmarks.measure import bench
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.report.page import write_rows_report
@@ -60,8 +60,8 @@ def language_model_run(tiny_dataset, tmp_path):
 
 
 @pytest.fixture
-def traffic(tiny_dataset, chain_bundle, manifest, catalogue):
-    return real_traffic(tiny_dataset.path, chain_bundle, manifest, catalogue, cases=12, seed=0)
+def workload(tiny_dataset, chain_bundle, manifest, catalogue):
+    return real_workload(tiny_dataset.path, chain_bundle, manifest, catalogue, cases=12, seed=0)
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def taught(speed_row):
 
 
 @pytest.mark.parametrize("kind", ["student_run", "language_model_run"])
-def test_the_teacher_ranks_the_variants_own_cases(kind, request, tiny_dataset, chain_bundle, manifest, traffic):
+def test_the_teacher_ranks_the_variants_own_cases(kind, request, tiny_dataset, chain_bundle, manifest, workload):
     run, steps = request.getfixturevalue(kind), []
-    facts = ask_teacher(run, tiny_dataset.path, chain_bundle, manifest, traffic, progress=steps.append)
+    facts = ask_teacher(run, tiny_dataset.path, chain_bundle, manifest, workload, progress=steps.append)
     scorer, gains = ModelScorer(load_model(run)[0]), []
-    for case, target in enumerate(traffic.cases.targets):
-        history = traffic.histories[case]
+    for case, target in enumerate(workload.cases.targets):
+        history = workload.histories[case]
         scores = scorer.score([history])[0]
         scores[history] = -np.inf
         rank = 1 + int((scores > scores[target]).sum())
@@ -164,10 +164,10 @@ def test_rows_with_and_without_a_teacher_compare(taught, speed_row):
 
 
 def test_a_teacher_that_cannot_be_asked_is_refused(
-    chain_bundle, tiny_dataset, manifest, traffic, student_run, tmp_path, monkeypatch
+    chain_bundle, tiny_dataset, manifest, workload, student_run, tmp_path, monkeypatch
 ):
     def ask(run, data=tiny_dataset.path):
-        return ask_teacher(run, data, chain_bundle, manifest, traffic)
+        return ask_teacher(run, data, chain_bundle, manifest, workload)
 
     with pytest.raises(ConfigError, match="--teacher is asked about the test users of a data set: name it with --data"):
         bench(chain_bundle, wanted=Wanted(teacher=student_run))

@@ -49,7 +49,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def place_label(
-    x: float, y: float, clear: float, width: float, height: float, taken: Sequence[Box], area: Box
+    x: float, y: float, clear: float, width: float, height: float, occupied: Sequence[Box], area: Box
 ) -> tuple[Box, str, bool] | None:
     """The nearest free place for a label.
 
@@ -59,7 +59,7 @@ def place_label(
         clear: distance to keep from it.
         width: of the label.
         height: of the label.
-        taken: what must not be covered.
+        occupied: what must not be covered.
         area: what must not be left.
 
     Returns:
@@ -67,7 +67,7 @@ def place_label(
         that a line should join it to its point; None where there is no room.
     """
     point = Box(x - 1, y - 1, x + 1, y + 1)
-    around = [other for other in taken if not point.meets(other)]  # a line may leave what its point lies in
+    around = [other for other in occupied if not point.meets(other)]  # a line may leave what its point lies in
     for gap in GAPS:
         for across, down in ALONG:
             reach = clear + gap
@@ -76,7 +76,7 @@ def place_label(
             top = y + diagonal if down > 0 else y - diagonal - height if down < 0 else y - height / 2
             box = Box(left, top, left + width, top + height)
             line = leader(x, y, box) if gap > NEAR else []
-            free = not any(box.meets(other) for other in taken)
+            free = not any(box.meets(other) for other in occupied)
             if free and box.within(area) and not any(part.meets(other) for other in around for part in line):
                 return box, ("start", "middle", "end")[1 - across], gap > NEAR
     return None

@@ -15,7 +15,7 @@ from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds
 
 Row = dict[str, Any]
 
-LEAST_SPAN = 0.04
+MIN_SPAN = 0.04
 """The quality axis is at least this share of the best quality long: smaller differences do not matter."""
 
 
@@ -115,7 +115,7 @@ def _axes(points: Sequence[Point], limit: tuple[float, str] | None, narrow: bool
     qualities = [point.quality for point in points] + ([limit[0]] if limit else [])
     words = "median latency, ms" if narrow else "median latency of one request, ms (logarithmic; less is better)"
     x = log_axis((point.latency_ms for point in points), words, air=1.6)
-    y = linear_axis(qualities, "NDCG@10 (more is better)", least=LEAST_SPAN * max(qualities), air=0.17)
+    y = linear_axis(qualities, "NDCG@10 (more is better)", least=MIN_SPAN * max(qualities), air=0.17)
     return x, y
 
 
@@ -135,11 +135,11 @@ def _labels(
     area = Box(frame.left + 2, frame.top - 10, frame.width - 2, frame.height - frame.bottom - 2)
     places = [(frame.px(point.latency_ms), frame.py(point.quality)) for point in points]
     reach = [_ring(radius) if point.chosen else radius for point, radius in zip(points, radii, strict=True)]
-    taken = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, reach, strict=True)]
+    occupied = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, reach, strict=True)]
     lines = []  # better not covered, either
     if limit is not None:
         y, end = frame.py(limit[0]), frame.width - frame.right
-        taken.append(Box(end - text_width(limit[1], 12.5), y + 3, end, y + 19))
+        occupied.append(Box(end - text_width(limit[1], 12.5), y + 3, end, y + 19))
         lines.append(Box(frame.left, y - 1, end, y + 1))
     best = front(points)
     parts, unnamed = [], []
@@ -147,13 +147,13 @@ def _labels(
         texts = (points[i].label, _detail(points[i]))
         width = max(text_width(texts[0], 13), text_width(texts[1], 11.5))
         clear = reach[i] + 4
-        found = place_label(*places[i], clear, width, 30, [*taken, *lines], area)
-        found = found or place_label(*places[i], clear, width, 30, taken, area)
+        found = place_label(*places[i], clear, width, 30, [*occupied, *lines], area)
+        found = found or place_label(*places[i], clear, width, 30, occupied, area)
         if found is None:
             unnamed.append(points[i])
         else:
             box, anchor, far = found
-            taken += [box, *(leader(*places[i], box) if far else [])]
+            occupied += [box, *(leader(*places[i], box) if far else [])]
             parts.append(_label(places[i], texts, box, anchor, far))
     return parts, unnamed
 

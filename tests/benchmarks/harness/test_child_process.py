@@ -14,8 +14,8 @@ from lightrec.benchmarks.harness import child_process as children
 from lightrec.benchmarks.harness.child_process import end, start
 from lightrec.benchmarks.harness.cold_start import start as fresh
 from lightrec.benchmarks.harness.worker_limits import Limits
-from lightrec.benchmarks.harness.worker_process import Contestant
-from lightrec.benchmarks.harness.workload import synthetic_traffic
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
+from lightrec.benchmarks.harness.workload import synthetic_workload
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.variant import Variant
 from lightrec.errors import ModelError
@@ -30,7 +30,7 @@ ENDS = {
     "talks nonsense": ("print('nonsense', flush=True); time.sleep(600)", "something else .*nonsense"),
     "answers a list": ("print('[1]', flush=True); time.sleep(600)", "something else"),
     "answers without times": ("print('{}', flush=True); time.sleep(600)", "something else"),
-    "answers of another type": ('print(\'{"taken": 1, "cpu_ns_per_call": 1}\', flush=True)', "something else"),
+    "answers of another type": ('print(\'{"timings": 1, "cpu_ns_per_call": 1}\', flush=True)', "something else"),
     "answers no text": ("os.write(1, b'\\xff\\xfe\\n'); time.sleep(600)", "something else"),
     "closes its output": ("os.close(1); time.sleep(600)", "closed its output"),
 }
@@ -56,10 +56,10 @@ def impatient(monkeypatch):
 @pytest.mark.parametrize("way", ENDS)
 def test_a_worker_that_fails_is_named_and_ended(way, impatient):
     code, words = ENDS[way]
-    with Contestant("the variant", [sys.executable, "-c", READY + code]) as worker:
+    with WorkerProcess("the variant", [sys.executable, "-c", READY + code]) as worker:
         with pytest.raises(ModelError, match=f"the variant failed: .*{words}"):
-            worker.turn("single", 0, 0.01)
-        assert worker.try_ask("turn", "single", first=0, seconds=0.01) is None
+            worker.time("single", 0, 0.01)
+        assert worker.try_ask("time", "single", first=0, seconds=0.01) is None
         assert "the variant failed" in worker.failure
         assert not is_running(worker.process)
 
@@ -74,22 +74,22 @@ def test_a_worker_that_fails_is_named_and_ended(way, impatient):
 )
 def test_a_worker_that_is_never_ready_is_named_and_ended(code, words, impatient):
     with pytest.raises(ModelError, match=f"the variant failed: .*{words}"):
-        Contestant("the variant", [sys.executable, "-c", code])
+        WorkerProcess("the variant", [sys.executable, "-c", code])
 
 
 def test_what_a_worker_has_started_ends_with_it(impatient, tmp_path):
     code = "import subprocess, pathlib\nchild = subprocess.Popen(['sleep', '600'])\n"
     code += f"pathlib.Path({str(tmp_path / 'id')!r}).write_text(str(child.pid))\n"
-    with Contestant("the variant", [sys.executable, "-c", f"{code}{READY}time.sleep(600)"]) as worker:
+    with WorkerProcess("the variant", [sys.executable, "-c", f"{code}{READY}time.sleep(600)"]) as worker:
         child = int((tmp_path / "id").read_text())
         assert is_running(child)
-        assert worker.try_ask("turn", "single", first=0, seconds=0.01) is None
+        assert worker.try_ask("time", "single", first=0, seconds=0.01) is None
     end_of(child)
 
 
 def test_a_worker_that_does_not_end_by_itself_is_ended(impatient):
     code = READY + "for line in sys.stdin: pass\ntime.sleep(600)"
-    with Contestant("the variant", [sys.executable, "-c", code]) as worker:
+    with WorkerProcess("the variant", [sys.executable, "-c", code]) as worker:
         process = worker.process
     assert not is_running(process)
 
@@ -103,7 +103,7 @@ def test_a_process_that_cannot_be_limited_does_not_stay(error, monkeypatch):
         raise error
 
     monkeypatch.setattr(Limits, "apply", refuse)
-    for run in (start, fresh, lambda command: Contestant("one", command)):
+    for run in (start, fresh, lambda command: WorkerProcess("one", command)):
         with pytest.raises((ModelError, KeyboardInterrupt), match=r"leave out --cores, --memory|^$"):
             run([sys.executable, "-c", "import time; time.sleep(600)"])
     assert len(started) == 3 and not any(map(is_running, started))
@@ -116,7 +116,7 @@ def test_a_process_that_has_ended_before_it_is_limited_is_quoted(monkeypatch):
 
     monkeypatch.setattr(Limits, "apply", too_late)
     with pytest.raises(ModelError, match="one failed: ValueError: wrong"):
-        Contestant("one", [sys.executable, "-c", "raise ValueError('wrong')"])
+        WorkerProcess("one", [sys.executable, "-c", "raise ValueError('wrong')"])
 
 
 def test_a_fresh_process_that_hangs_is_named_and_ended(impatient):
@@ -135,7 +135,7 @@ def test_a_variant_that_hangs_is_missing_from_a_bench_and_the_others_are_there(
     variants = [one for one in variants if one.label == "good" or one.label in hanging | {"is killed", "crashes"}]
     plan = Plan(scenarios=("single-stream",), seconds=0.05, rounds=2)
     monkeypatch.setattr(children, "PATIENCE", 15.0)
-    rows = measure.measure_variants(variants, chain_bundle, synthetic_traffic(manifest, catalogue, 5, 0), plan)
+    rows = measure.measure_variants(variants, chain_bundle, synthetic_workload(manifest, catalogue, 5, 0), plan)
     assert next((row["kind"], row["variant"]) for row in rows) == ("speed", "good")
     absent = {row["variant"]: row["reason"] for row in rows if row["kind"] == "absent"}
     assert absent.keys() == {one.label for one in variants} - {"good"}

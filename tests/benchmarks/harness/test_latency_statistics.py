@@ -24,21 +24,21 @@ def wait(seconds):
 
 def test_a_call_of_known_length_is_measured_within_a_few_per_cent():
     length = 0.003
-    taken = summarise([time_calls(wait, [length], 0, 0.3)])
-    assert 3.0 <= taken["min"] <= 3.1  # a busy machine makes some calls longer, and none shorter
-    assert taken["min"] <= taken["p50"] <= taken["p99"]
+    timings = summarise([time_calls(wait, [length], 0, 0.3)])
+    assert 3.0 <= timings["min"] <= 3.1  # a busy machine makes some calls longer, and none shorter
+    assert timings["min"] <= timings["p50"] <= timings["p99"]
 
 
 def test_the_clock_adds_almost_nothing():
-    taken = time_calls(lambda value: None, [0], 0, 0.05)
-    assert len(taken) > 1000
-    assert np.min(taken) < 5_000
+    timings = time_calls(lambda value: None, [0], 0, 0.05)
+    assert len(timings) > 1000
+    assert np.min(timings) < 5_000
 
 
 def test_calls_walk_through_the_inputs_and_the_first_is_not_counted():
     seen = []
-    taken = time_calls(seen.append, [0, 1, 2], 1, 0.001)
-    assert len(seen) == len(taken) + 1
+    timings = time_calls(seen.append, [0, 1, 2], 1, 0.001)
+    assert len(seen) == len(timings) + 1
     assert seen[:5] == [1, 1, 2, 0, 1]
 
 

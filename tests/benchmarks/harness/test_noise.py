@@ -97,7 +97,7 @@ def test_the_fingerprint_of_a_laptop_in_a_container(tmp_path):
         "firmware/acpi/platform_profile": "low-power",
     }.items():
         write(tmp_path / name, text)
-    found = fingerprint(tmp_path, root=tmp_path / "none", told=tmp_path / "none")
+    found = fingerprint(tmp_path, root=tmp_path / "none", proc=tmp_path / "none")
     assert (found["governor"], found["mhz"]) == ("powersave", 4700)
     assert found["container"] == {"cores": 1.5, "memory_bytes": 2**30}
     assert found["power"] == {"source": "battery", "battery_percent": 80, "profile": "low-power"}
@@ -119,7 +119,7 @@ def test_the_power_mode_of_a_jetson(tmp_path, modes, mode):
 
 
 def test_what_a_machine_does_not_tell_is_none(tmp_path):
-    found = fingerprint(tmp_path, root=tmp_path, told=tmp_path)
+    found = fingerprint(tmp_path, root=tmp_path, proc=tmp_path)
     assert (found["governor"], found["container"], found["power"]) == (None, None, None)
 
 

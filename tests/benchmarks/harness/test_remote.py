@@ -15,7 +15,7 @@ from emulated_arm64 import MODEL, arm64
 
 from lightrec.benchmarks.agreement import quality
 from lightrec.benchmarks.harness.remote import bench_there
-from lightrec.benchmarks.harness.workload import real_traffic
+from lightrec.benchmarks.harness.workload import real_workload
 from lightrec.cli.app import main
 from lightrec.errors import ConfigError
 from lightrec.files.download import cache_folder
@@ -147,9 +147,9 @@ def test_rows_come_back_from_arm64(
     # The golden case is answered as recorded, and the users' as on this machine.
     agreement = first["agreement"]
     assert (agreement["cases"], agreement["golden"], agreement["wrong_items"]) == (10, None, False)
-    traffic = real_traffic(tiny_dataset.path, chain_bundle, manifest, catalogue, 10, seed=0)
-    ranked = Recommender.load(chain_bundle).top_k(traffic.histories, manifest.n_items)
-    here = quality(ranked, traffic, manifest.n_items, k=10, seed=0)
+    workload = real_workload(tiny_dataset.path, chain_bundle, manifest, catalogue, 10, seed=0)
+    ranked = Recommender.load(chain_bundle).top_k(workload.histories, manifest.n_items)
+    here = quality(ranked, workload, manifest.n_items, k=10, seed=0)
     assert first["quality"]["cases"] == here["cases"] == 10 and first["quality"]["wrong_items"] is False
     assert first["quality"]["ndcg@10"] == pytest.approx(here["ndcg@10"])
     assert first["quality"]["hr@10"] == pytest.approx(here["hr@10"])

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from lightrec.benchmarks.harness.worker_process import Contestant, medians, race, ratio
+from lightrec.benchmarks.harness.interleaved_timing import medians, ratio, time_interleaved
+from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.project.readme_tables import goals_table, training_table
 from lightrec.benchmarks.project.speed_goals import GOALS, cells, goal_row
 from lightrec.benchmarks.project.speed_table import main
@@ -26,14 +27,14 @@ serve(channel, {"single": (wait, [float(sys.argv[1])])}, {"version": "1"})
 """
 
 
-def contestant(*words):
-    return Contestant(words[-1], [sys.executable, "-c", WORKER, *words])
+def worker(*words):
+    return WorkerProcess(words[-1], [sys.executable, "-c", WORKER, *words])
 
 
 def test_a_contestant_that_waits_twice_as_long_takes_twice_as_long():
-    with contestant("0.5") as fast, contestant("1") as slow:
+    with worker("0.5") as fast, worker("1") as slow:
         assert fast.facts["version"] == "1"
-        ours, theirs = race([(fast, "single"), (slow, "single")], rounds=10, seconds=0.05)
+        ours, theirs = time_interleaved([(fast, "single"), (slow, "single")], rounds=10, seconds=0.05)
     assert [len(turns) for turns in (ours, theirs)] == [10, 10]
     # The shortest calls, because a busy machine makes single calls longer and none shorter.
     shortest = [min(turn.min() for turn in turns) / 1e6 for turns in (ours, theirs)]
@@ -48,9 +49,9 @@ def test_rounds_pair_what_was_measured_together():
 
 def test_a_contestant_that_fails_is_quoted():
     with pytest.raises(ModelError, match="nobody failed: ValueError: could not convert string to float: 'nobody'"):
-        contestant("nobody").turn("single", 0, 0.1)
+        worker("nobody").time("single", 0, 0.1)
     with pytest.raises(ModelError, match="cannot be started"):
-        Contestant("absent", ["/no/such/python"])
+        WorkerProcess("absent", ["/no/such/python"])
 
 
 @pytest.mark.parametrize(
@@ -117,9 +118,9 @@ def test_mistakes_are_told(tmp_path, capsys):
 
 
 def test_taken_times_are_whole_nanoseconds():
-    with contestant("1") as one:
-        taken = one.turn("single", 0, 0.01)
-    assert taken.dtype == np.int64 and len(taken) >= 1 and taken.min() >= 1_000_000
+    with worker("1") as one:
+        timings = one.time("single", 0, 0.01)
+    assert timings.dtype == np.int64 and len(timings) >= 1 and timings.min() >= 1_000_000
 
 
 def test_stored_goals_make_a_table(speed_row):

@@ -37,13 +37,13 @@ def test_every_point_is_on_the_front_or_beaten_by_one_of_it(places):
 @given(st.lists(st.tuples(st.floats(0, 800), st.floats(0, 400), st.floats(10, 200)), max_size=25))
 def test_labels_lie_over_nothing_and_within_the_drawing(places):
     area = Box(0, 0, 800, 400)
-    taken = [Box(x - 4, y - 4, x + 4, y + 4) for x, y, _ in places]
+    timings = [Box(x - 4, y - 4, x + 4, y + 4) for x, y, _ in places]
     for x, y, width in places:
-        found = place_label(x, y, 8, width, 30, taken, area)
+        found = place_label(x, y, 8, width, 30, timings, area)
         if found is not None:
             box, _, far = found
-            assert box.within(area) and not any(box.meets(other) for other in taken)
-            taken += [box, *(leader(x, y, box) if far else [])]
+            assert box.within(area) and not any(box.meets(other) for other in timings)
+            timings += [box, *(leader(x, y, box) if far else [])]
 
 
 def test_a_lonely_label_stands_right_of_its_point_and_left_at_the_edge():

@@ -30,7 +30,7 @@ def rows(speed_row):
         poisoned(speed_row(f"ONNX Runtime {name}", p50, command=f"```\n{name}"))
         for name, p50 in (("a", 1.0), ("b", 2.0))
     ]
-    return [*made, poisoned({"kind": "absent", "variant": "torch", "reason": "not here", "asked": True})]
+    return [*made, poisoned({"kind": "absent", "variant": "torch", "reason": "not here", "requested": True})]
 
 
 class Tags(HTMLParser):

@@ -17,13 +17,13 @@ def test_what_is_missing_is_said(chain_bundle, manifest, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     [absent] = browser_variants(chain_bundle, manifest)
     assert isinstance(absent, Absent) and absent.name == "Chromium"
-    assert absent.reason.startswith("not installed: ") and absent.asked
+    assert absent.reason.startswith("not installed: ") and absent.requested
 
 
 def test_what_is_not_asked_for_is_said(chain_bundle, manifest, monkeypatch):
     monkeypatch.setattr(browser, "_missing", lambda manifest: None)
-    found = browser_variants(chain_bundle, manifest, asked=False)
-    assert found == [Absent("Chromium", "ask for it with --browser", asked=False)]
+    found = browser_variants(chain_bundle, manifest, requested=False)
+    assert found == [Absent("Chromium", "ask for it with --browser", requested=False)]
 
 
 @pytest.mark.slow

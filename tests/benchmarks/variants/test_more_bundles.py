@@ -9,14 +9,14 @@ from mini_bundle import write_bundle
 from lightrec.benchmarks.measure import bench
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.variants.find_variants import Wanted
-from lightrec.benchmarks.variants.more_bundles import beside_variants
+from lightrec.benchmarks.variants.more_bundles import more_bundle_variants
 from lightrec.errors import ConfigError
 from lightrec.machine.doctor import diagnose
 
 
 @pytest.fixture
 def ask(manifest, catalogue):
-    return lambda *bundles, **more: beside_variants(bundles, manifest, catalogue, diagnose(), **more)
+    return lambda *bundles, **more: more_bundle_variants(bundles, manifest, catalogue, diagnose(), **more)
 
 
 def test_models_stand_under_their_bundles_names(ask, chain_bundle, both_bundle, tmp_path):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lightrec.benchmarks.harness.harness import Lab
-from lightrec.benchmarks.harness.workload import synthetic_traffic
+from lightrec.benchmarks.harness.harness import Harness
+from lightrec.benchmarks.harness.workload import synthetic_workload
 from lightrec.benchmarks.measure import measure_variants
 from lightrec.benchmarks.plan import Plan
-from lightrec.benchmarks.variants.find_variants import Wanted, find_contenders
+from lightrec.benchmarks.variants.find_variants import Wanted, find_variants
 from lightrec.benchmarks.variants.variant import Absent, Variant, bundle_variants, peer_variants
 from lightrec.bundle import FileRecord, ModelRecord
 from lightrec.machine.doctor import diagnose
@@ -106,12 +106,12 @@ def test_devices_of_openvino_are_named_without_a_model_for_it(chain_bundle, mani
 )
 def test_peers_run_where_the_processor_is_asked_for(chain_bundle, manifest, machine, device, running):
     wanted = Wanted(device=device, replay=Path("python"))
-    found = find_contenders(chain_bundle, manifest, wanted, machine(["CUDAExecutionProvider"]))
+    found = find_variants(chain_bundle, manifest, wanted, machine(["CUDAExecutionProvider"]))
     assert [one.name for one in found if isinstance(one, Variant)] == running
     absent = {one.name: one for one in found if isinstance(one, Absent)}
     elsewhere = Absent("RePlay SasRec compiled", "it runs on the CPU alone, and --device asks for cuda")
     assert absent.get("RePlay SasRec compiled") == (elsewhere if device == "cuda" else None)
-    assert not absent["RecTools SASRec"].asked and not absent["torch"].asked
+    assert not absent["RecTools SASRec"].requested and not absent["torch"].requested
 
 
 def test_a_model_in_ort_format_has_a_name_of_its_own(chain_bundle, manifest, machine):
@@ -142,23 +142,23 @@ serve(channel, calls, {"shape": shape, "versions": {"abacus": "1.2"}})
 
 
 def test_a_peer_is_told_the_shape_and_asked_the_same_histories(chain_bundle, manifest, catalogue, tmp_path):
-    traffic = synthetic_traffic(manifest, catalogue, 20, seed=0)
-    lab = Lab(chain_bundle, traffic, Plan(), tmp_path)
+    workload = synthetic_workload(manifest, catalogue, 20, seed=0)
+    harness = Harness(chain_bundle, workload, Plan(), tmp_path)
     peer = Variant("peer", "fp32", None, command=(sys.executable, "-c", PEER), label="a peer", peer=True)
-    assert lab.cold_command(peer) is None
-    with lab.contestant(peer) as worker:
+    assert harness.cold_command(peer) is None
+    with harness.start_worker(peer) as worker:
         assert worker.facts["shape"] == [1, 5, 2, 2, 10, 1]
         assert worker.facts["calls"] == ["single", "batch 32"]
     raw = json.loads((tmp_path / "histories.json").read_text())
-    assert raw == [[catalogue.item_ids[item] for item in history] for history in traffic.histories]
-    assert lab.rankings(peer) is None
+    assert raw == [[catalogue.item_ids[item] for item in history] for history in workload.histories]
+    assert harness.rankings(peer) is None
 
 
 def test_a_peer_tells_its_versions_and_no_memory_of_the_process_that_was_timed(chain_bundle, manifest, catalogue):
-    traffic = synthetic_traffic(manifest, catalogue, 20, seed=0)
+    workload = synthetic_workload(manifest, catalogue, 20, seed=0)
     peer = Variant("peer", "fp32", None, command=(sys.executable, "-c", PEER), label="a peer", peer=True)
     plan = Plan(scenarios=("single-stream",), seconds=0.05, rounds=2)
-    (row,) = measure_variants([peer], chain_bundle, traffic, plan)
+    (row,) = measure_variants([peer], chain_bundle, workload, plan)
     assert row["versions"] == {"abacus": "1.2"}
     assert row["memory_bytes"] == {"peak": None, "steady": None} and row["failed"] == {}
 
@@ -168,17 +168,17 @@ def test_peers_are_run_by_the_interpreters_given(tmp_path):
     assert replay.command[:2] == ("replay/bin/python", "-I") and Path(replay.command[2]).is_file()
     assert replay.size_bytes is None and replay.peer
     reason = "give an interpreter that has it with --rectools PYTHON"
-    assert rectools == Absent("RecTools SASRec", reason, asked=False)
+    assert rectools == Absent("RecTools SASRec", reason, requested=False)
     assert sentences.name == "Sentence encoder" and "--sentences" in sentences.reason
 
 
 @pytest.mark.slow
 def test_a_sentence_encoder_answers_raw_ids_with_unseen_titles(chain_bundle, manifest, catalogue, tmp_path):
     pytest.importorskip("transformers", reason="needs the training extra")
-    traffic = synthetic_traffic(manifest, catalogue, 20, seed=0)
+    workload = synthetic_workload(manifest, catalogue, 20, seed=0)
     *_, sentences = peer_variants(None, None, sentences=True)
-    lab = Lab(chain_bundle, traffic, Plan(batches=(4,)), tmp_path)
-    with lab.contestant(sentences) as worker:
+    harness = Harness(chain_bundle, workload, Plan(batches=(4,)), tmp_path)
+    with harness.start_worker(sentences) as worker:
         assert worker.facts["calls"] == ["single", "batch 4"]
-        assert min(worker.turn("single", 0, 0.05)) > 100_000  # six layers take more than a tenth of a millisecond
-        assert min(worker.turn("batch 4", 0, 0.05)) > 100_000
+        assert min(worker.time("single", 0, 0.05)) > 100_000  # six layers take more than a tenth of a millisecond
+        assert min(worker.time("batch 4", 0, 0.05)) > 100_000

@@ -1,0 +1,89 @@
+"""Time several workers in interleaved rounds, so that noise of the machine affects all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lightrec.benchmarks.harness.worker_process import WorkerProcess, nanoseconds
+
+SPREAD = (10, 50, 90)
+"""Percentiles of a ratio over the rounds."""
+
+STABLE_SPREAD, STABLE_SLICES, MAX_SLICES = 0.05, 3, 10
+"""A worker is warm when the medians of this many time slices in a row are within this share of each other.
+
+Warm-up ends after the maximum number of slices in any case.
+"""
+
+
+def time_interleaved(
+    entries: Sequence[tuple[WorkerProcess, str]],
+    *,
+    rounds: int,
+    seconds: float,
+    stride: int = 1,
+    tolerant: bool = False,
+) -> list[list[np.ndarray]]:
+    """Time every entry, a contestant and its probe, in each of ``rounds`` rounds, after one uncounted turn each.
+
+    An entry's place in the round moves on by one from round to round.
+
+    Args:
+        entries: E of them.
+        rounds: number of rounds, R.
+        seconds: length of a time slice.
+        stride: how many inputs further every round begins.
+        tolerant: a contestant that fails has no more turns, and the others go on.
+
+    Returns:
+        for each entry the nanoseconds of each call of each round.
+
+    Raises:
+        ModelError: if one fails, unless that is tolerated.
+    """
+    timings: list[list[np.ndarray]] = [[] for _ in entries]
+
+    def time_slice(place: int, first: int) -> list[np.ndarray]:
+        worker, probe = entries[place]
+        if not tolerant:
+            return [worker.time(probe, first, seconds)]
+        answer = worker.try_ask("time", probe, first=first, seconds=seconds)
+        return [] if answer is None else [nanoseconds(answer)]
+
+    for place in range(len(entries)):
+        time_slice(place, 0)
+    for number in range(rounds):
+        for shift in range(len(entries)):
+            place = (number + shift) % len(entries)
+            timings[place] += time_slice(place, number * stride)
+    return timings
+
+
+def warm_up(worker: WorkerProcess, probe: str, seconds: float) -> dict[str, Any]:
+    """Run uncounted time slices until the last :data:`STABLE_SLICES` medians agree, and return how many it took."""
+    medians: list[float] = []
+    while len(medians) < MAX_SLICES:
+        medians.append(float(np.median(worker.time(probe, 0, seconds))))
+        last = medians[-STABLE_SLICES:]
+        if len(last) == STABLE_SLICES and max(last) <= (1 + STABLE_SPREAD) * min(last):
+            return {"slices": len(medians), "stable": True}
+    return {"slices": len(medians), "stable": False}
+
+
+def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+    """``own`` over ``other``, pair by pair: the median with the 10th and 90th percentile around it.
+
+    >>> ratio([1.0, 3.0, 2.0], [2.0, 2.0, 2.0])
+    {'low': 0.6, 'value': 1.0, 'high': 1.4}
+    """
+    pairs = np.asarray(own, dtype=np.float64) / np.asarray(other, dtype=np.float64)
+    low, value, high = (float(found) for found in np.percentile(pairs, SPREAD).round(4))
+    return {"low": low, "value": value, "high": high}
+
+
+def medians(rounds: Sequence[np.ndarray]) -> list[float]:
+    """The median of each round, in milliseconds."""
+    return [float(np.median(calls)) / 1e6 for calls in rounds]
