@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +137,13 @@ def imports(tree: ast.AST, deferred: bool = False) -> Iterator[Import]:
 
 
 parsed = functools.cache(ast.parse)
-"""The syntax tree of a source text; most are asked for by several tests."""
+"""Parse a source text once: several tests read the same trees."""
+
+
+@functools.cache
+def text_of(path: Path) -> str:
+    """Read a source file once."""
+    return path.read_text(encoding="utf-8")
 
 
 def target(module: str) -> str:
@@ -169,7 +175,14 @@ def breaches(room: str, source: str) -> list[str]:
 
 
 def relative(path: Path) -> str:
+    """The path of a file from the root of the repository."""
     return path.relative_to(ROOT).as_posix()
+
+
+def failing(paths: Iterable[Path], problems: Callable[[Path, str], list]) -> dict[str, list]:
+    """The files in which ``problems(path, source)`` finds anything, and what it finds there."""
+    found = {relative(path): problems(path, text_of(path)) for path in paths}
+    return {name: problems for name, problems in found.items() if problems}
 
 
 def test_the_packages_are_the_folders_that_hold_an_init():
@@ -189,9 +202,8 @@ def test_every_room_has_a_rule():
     assert {room_of(path) for path in SOURCES} == set(RULES)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_rooms_import_what_their_rule_allows(path):
-    assert breaches(room_of(path), path.read_text(encoding="utf-8")) == []
+def test_rooms_import_what_their_rule_allows():
+    assert failing(SOURCES, lambda path, source: breaches(room_of(path), source)) == {}
 
 
 def test_only_the_command_line_imports_the_command_line_and_the_benchmarks():
@@ -200,10 +212,11 @@ def test_only_the_command_line_imports_the_command_line_and_the_benchmarks():
     assert [room for room in allowed if "benchmarks" in allowed[room]] == ["cli"]
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if not path.is_relative_to(PROJECT)], ids=relative)
-def test_nothing_in_the_wheel_imports_what_is_not(path):
-    found = imports(parsed(path.read_text(encoding="utf-8")))
-    assert [one for one in found if one.module.startswith("lightrec.benchmarks.project")] == []
+def test_nothing_in_the_wheel_imports_what_is_not():
+    def from_project(_: Path, source: str) -> list[Import]:
+        return [found for found in imports(parsed(source)) if found.module.startswith("lightrec.benchmarks.project")]
+
+    assert failing([path for path in SOURCES if not path.is_relative_to(PROJECT)], from_project) == {}
 
 
 @pytest.mark.parametrize(
@@ -225,11 +238,11 @@ def test_a_breach_of_the_rule_is_seen(room, source, found):
     assert breaches(room, source) == found
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=relative)
-def test_imports_are_absolute_and_under_the_one_name(path):
-    found = list(imports(parsed(path.read_text(encoding="utf-8"))))
-    assert [one for one in found if one.module.startswith(".")] == []
-    assert [one for one in found if one.module.split(".")[0] in MAPPED] == []
+def test_imports_are_absolute_and_under_the_one_name():
+    def relative_or_bare(_: Path, source: str) -> list[Import]:
+        return [found for found in imports(parsed(source)) if found.module.split(".")[0] in {"", *MAPPED}]
+
+    assert failing(EVERYTHING, relative_or_bare) == {}
 
 
 def modules_loaded_by(code: str) -> list[str]:
@@ -254,11 +267,6 @@ def test_opening_a_prepared_data_set_needs_numpy_alone():
     assert modules_loaded_by("import lightrec.data.dataset, lightrec.data.splits") == ["numpy"]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_modules_say_what_they_are_for(path):
-    assert ast.get_docstring(parsed(path.read_text(encoding="utf-8")))
-
-
 def dangers(source: str) -> list[str]:
     """Ways to run code out of data that stand in ``source``."""
     tree = parsed(source)
@@ -276,9 +284,8 @@ UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"
 UNSAFE_OPTIONS = {("allow_pickle", "True"), ("trust_remote_code", "True"), ("weights_only", "False"), ("shell", "True")}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_no_data_is_ever_run_as_code(path):
-    assert dangers(path.read_text(encoding="utf-8")) == []
+def test_no_data_is_ever_run_as_code():
+    assert failing(SOURCES, lambda _, source: dangers(source)) == {}
 
 
 def test_running_data_as_code_is_seen():
@@ -329,9 +336,9 @@ def loose_output(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if relative(path) not in MARKUP], ids=relative)
-def test_text_reaches_the_terminal_through_the_safe_console(path):
-    assert loose_output(path.read_text(encoding="utf-8")) == []
+def test_text_reaches_the_terminal_through_the_safe_console():
+    guarded = [path for path in SOURCES if relative(path) not in MARKUP]
+    assert failing(guarded, lambda _, source: loose_output(source)) == {}
 
 
 def test_output_past_the_safe_console_is_seen():
