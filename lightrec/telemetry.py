@@ -101,7 +101,7 @@ def _silence_openvino() -> None:
     """Block openvino_telemetry; OpenVINO and nncf take a package that is missing for a refusal.
 
     It would send an event for every conversion unless the user has declined, and start a process for each from a
-    thread: beside a thread that is importing, that can stop for good (measured in docs/experiments.md).
+    thread: beside a thread that is importing, that can stop for good (measured in docs/log/2026-11.md).
     """
     loaded = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     reporter = getattr(loaded, "Telemetry", None)

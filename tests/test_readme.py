@@ -1,4 +1,4 @@
-"""The README holds what is true: its commands exist, its code runs, its tables come from stored rows."""
+"""The README and the docs are true: their commands exist, their code runs, their tables come from stored rows."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def blocks(text, *languages):
     return [code for language, code in FENCE.findall(text) if language in languages]
 
 
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = blocks(TEXT, "bash", "sh", "console")
 COMMANDS = [line for block in SHELL for line in lightrec_lines(block)]
 PYTHON = blocks(TEXT, "python")
@@ -46,17 +47,24 @@ def test_the_two_commands_open_the_readme():
     assert re.search(r'^pip install -e "\.\[all,dev\]" && pytest$', opening, re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_of_the_readme_exists(line):
-    parsed(line)
+def test_the_readme_is_short():
+    assert len(TEXT.splitlines()) <= 150
 
 
-def test_every_linked_file_exists():
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", TEXT)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_exists(page):
+    for block in blocks(page.read_text(encoding="utf-8"), "bash", "sh", "console"):
+        for line in lightrec_lines(block):
+            parsed(line)
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/teachers.md", "docs/reliability.md"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_linked_file_exists(page):
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/results.md", "docs/teachers.md", "docs/reliability.md"])
 def test_every_table_comes_from_the_stored_rows(file):
     from lightrec.benchmarks.project.readme_tables import fill_tables
 

@@ -1,10 +1,14 @@
-"""Make the result tables of a Markdown file from stored rows.
+"""Fill the result tables of a Markdown file from stored rows.
 
-``python -m lightrec.benchmarks.project.readme_tables README.md benchmarks/results/`` rewrites what stands between each
-pair of marks ``<!-- table: NAME -->`` and ``<!-- /table -->`` from the rows in ``NAME.jsonl``, what stands between
-``<!-- slices: NAME -->`` and ``<!-- /slices -->`` by the quality on parts of the cases, and what stands between
-``<!-- claim: NAME -->`` and ``<!-- /claim -->`` by one sentence. With ``--check`` nothing is written, and the exit code
-is 1 if the file is not up to date.
+``python -m lightrec.benchmarks.project.readme_tables README.md benchmarks/results/`` replaces the text between each
+pair of these marks, from the rows in ``NAME.jsonl``:
+
+- ``<!-- table: NAME -->`` and ``<!-- /table -->``: one table for each kind of row;
+- ``<!-- table: NAME: A | B -->``: the same for the models, variants or goals A and B alone;
+- ``<!-- slices: NAME -->`` and ``<!-- /slices -->``: the quality on parts of the test cases;
+- ``<!-- claim: NAME -->`` and ``<!-- /claim -->``: the recommended variant in one sentence.
+
+With ``--check`` nothing is written, and the exit code is 1 if the file is not up to date.
 
 Rows of kind ``quality`` need ``label``, ``data`` and ``metrics`` (as ``lightrec evaluate --json`` gives them); those of
 one label on one data set are runs with different seeds. ``slices`` and ``deployed_bytes`` are shown where there are.
@@ -44,7 +48,9 @@ from lightrec.files.atomic import write_text
 Row = dict[str, Any]
 
 MARKED = re.compile(
-    r"(?P<start><!-- (?P<what>table|slices|claim): (?P<name>[\w.-]+) -->\n).*?(?P<end><!-- /(?P=what) -->)", re.DOTALL
+    r"(?P<start><!-- (?P<what>table|slices|claim): (?P<name>[\w.-]+)(?:: (?P<only>[^\n]+))? -->\n)"
+    r".*?(?P<end><!-- /(?P=what) -->)",
+    re.DOTALL,
 )
 QUALITY_METRICS = ("hr@10", "ndcg@10")
 SLICES = {"popularity": ("head", "torso", "tail", "cold"), "history": ("short", "medium", "long")}
@@ -55,12 +61,15 @@ def fill_tables(text: str, results: Path) -> str:
     """``text`` with every marked table made anew from ``results/NAME.jsonl``.
 
     Raises:
-        DataError: if there is no such file, or its rows make no table.
+        DataError: if there is no such file, its rows make no table, or a mark names a row that it does not have.
     """
 
     def fill(match: re.Match[str]) -> str:
         make = {"table": _table, "slices": _slices, "claim": _claim}[match["what"]]
-        return match["start"] + make(_rows(results / f"{match['name']}.jsonl")) + match["end"]
+        rows = _rows(results / f"{match['name']}.jsonl")
+        if match["only"]:
+            rows = _select(rows, match["only"].split(" | "), match["name"])
+        return match["start"] + make(rows) + match["end"]
 
     return MARKED.sub(fill, text)
 
@@ -236,6 +245,18 @@ def _rows(file: Path) -> list[Row]:
     return read_rows(file)
 
 
+def _select(rows: list[Row], names: Sequence[str], file: str) -> list[Row]:
+    """The rows of these models (``label``), variants or goals, in the order of ``names``."""
+    found: dict[str, list[Row]] = {name: [] for name in names}
+    for row in rows:
+        name = row.get("label") or row.get("goal") or row.get("variant")
+        if name in found and row["kind"] in KINDS:
+            found[name].append(row)
+    if missing := [name for name in names if not found[name]]:
+        raise DataError(f"{file}.jsonl has no row named {missing[0]!r}, which a mark selects: correct the mark.")
+    return [row for name in names for row in found[name]]
+
+
 def _table(rows: list[Row]) -> str:
     parts = [make(chosen) for kind, make in KINDS.items() if (chosen := [row for row in rows if row["kind"] == kind])]
     if not parts:
@@ -264,7 +285,16 @@ def _claim(rows: list[Row]) -> str:
     speed = [row for row in rows if row["kind"] == "speed"]
     if not speed:
         raise DataError("A marked claim needs rows of kind speed: store those of lightrec bench --out.")
-    return f"{summary(speed)} ({machine_line(speed[0])}; {speed[0]['threads']} thread.)\n"
+    return f"{summary(speed, _machine_class(speed[0]))}\n"
+
+
+def _machine_class(row: Row) -> str:
+    """The threads, the processor and its architecture: "one thread of an AMD EPYC (x86_64)"."""
+    machine, count = row["machine"], row["threads"]
+    used = "one thread" if count == 1 else f"{count} threads"
+    processor = machine["processor"] or "an unknown processor"
+    article = "" if machine["processor"] is None else "an " if processor[0] in "AEIOU" else "a "
+    return f"{used} of {article}{processor} ({machine['system'].rsplit(', ', 1)[-1]})"
 
 
 def _mean(group: Sequence[Row], metric: str) -> float:

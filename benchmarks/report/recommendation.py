@@ -37,7 +37,7 @@ def ndcg(row: Row) -> float | None:
     return value(row, "quality", "ndcg@10", "value")
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Row], machine: str | None = None) -> str:
     """The recommendation in one sentence: the fastest variant that keeps the quality.
 
     Where a teacher was asked, it tells the share of the teacher's NDCG@10, else that of the reference's.
@@ -58,9 +58,9 @@ def summary(rows: Sequence[Row]) -> str:
     elif (quality := ndcg(row)) is not None:
         facts.append(f"NDCG@10 {quality:.4f}")
     machines = {value(other, "machine", "processor") for other in rows}
-    where = "this machine" if len(machines) == 1 else f"{value(row, 'machine', 'processor') or 'an unknown processor'}"
+    own = "this machine" if len(machines) == 1 else f"{value(row, 'machine', 'processor') or 'an unknown processor'}"
     size = [] if row["size_bytes"] is None else [f"{megabytes(row['size_bytes'])} MB"]
-    return f"On {where} take {name}: {', '.join([*facts, *size])}."
+    return f"On {machine or own} take {name}: {', '.join([*facts, *size])}."
 
 
 def _reference(row: Row) -> float | None:

@@ -95,5 +95,5 @@ class Sasrec(Student):
             return self.embed(history)
         # In training, item vectors enter with the lengths they have, small ones; later all enter at full length. Under
         # cosine that makes what the layers add weigh less than in training, which shrinks it against what the items
-        # themselves say (measured in docs/experiments.md). Under dot product both are the same.
+        # themselves say (measured in docs/log/2026-11.md). Under dot product both are the same.
         return self.dropout(self.item_embedding(history) * self.config.hidden_size**0.5)

@@ -96,7 +96,7 @@ class TrainingSettings:
         """The highest learning rate: the one that is given, or where it is 0 the one that fits the size of the data.
 
         Under cosine the best rates found were such that an epoch moves the weights equally far whether it has 20
-        steps or 200; under dot product one rate served all (docs/experiments.md).
+        steps or 200; under dot product one rate served all (docs/log/2026-11.md).
         """
         if self.learning_rate:
             return self.learning_rate

@@ -235,9 +235,9 @@ def test_the_example_page_recommends(open_page, serve, sites, tmp_path):
     assert page.locator("#suggestions li").all_inner_texts() == [item.title or item.id for item in expected]
 
 
-def test_the_page_of_the_readme_recommends(open_page, serve, sites, tmp_path):
+def test_the_page_of_the_docs_recommends(open_page, serve, sites, tmp_path):
     site = shutil.copytree(sites["fp32"], tmp_path / "site")
-    (whole,) = re.findall(r"^```html\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    (whole,) = re.findall(r"^```html\n(.*?)^```$", (ROOT / "docs/web.md").read_text(encoding="utf-8"), re.M | re.S)
     recommender = Recommender.load(site / "bundle")
     (site / "mine.html").write_text(whole.replace('"50", "181", "174"', '"i03", "i07"'), encoding="utf-8")
     page = open_page(serve(site).url + "mine.html", "li:nth-child(10)")

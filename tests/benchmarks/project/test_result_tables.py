@@ -108,6 +108,15 @@ def test_readme_tables_are_made_from_the_rows(results):
     assert fill_tables(text, results) == text
 
 
+def test_a_mark_selects_rows_by_name_and_orders_them(results):
+    text = fill_tables("<!-- table: speed: ONNX Runtime int8 | torch fp32 -->\n<!-- /table -->", results)
+    assert [line.split(" | ")[0] for line in text.splitlines()[3:5]] == ["| ONNX Runtime int8", "| torch fp32"]
+    only = fill_tables("<!-- table: speed: torch fp32 -->\n<!-- /table -->", results)
+    assert "torch fp32 |" in only and "| ONNX" not in only
+    with pytest.raises(DataError, match="'nothing'"):
+        fill_tables("<!-- table: speed: nothing -->\n<!-- /table -->", results)
+
+
 def test_campaigns_show_their_latest_counts(tmp_path):
     row = {"kind": "campaign", "campaign": "kills", "promise": "Nothing is half-written.", "seconds": 90.0}
     first = {**row, "attempts": 3, "right": 1, "refused": 1, "other": 1, "commit": "aaa"}
@@ -151,7 +160,7 @@ def test_a_claim_is_a_sentence_and_a_comparison_a_line(rows, tmp_path):
     comparison = {"kind": "comparison", "a": "distilled", "b": "alone", "data": "tiny", "comparison": compared}
     append_rows(tmp_path / "all.jsonl", [*rows, comparison])
     text = fill_tables("<!-- claim: all -->\n<!-- /claim -->\n<!-- table: all -->\nold\n<!-- /table -->\n", tmp_path)
-    assert "<!-- claim: all -->\nOn this machine take ONNX Runtime int8: 0.125 ms" in text
+    assert "<!-- claim: all -->\nOn one thread of a Processor 9000 (x86_64) take ONNX Runtime int8: 0.125 ms" in text
     assert "| model | against | NDCG@10 | 95 % | relative | users | seeds | a difference |\n" in text
     assert "| distilled | alone | +0.0040 | -0.0010 to +0.0090 | +5.0% | 943 | 5 | no |\n" in text
     assert fill_tables(text, tmp_path) == text
