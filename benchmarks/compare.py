@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lightrec.benchmarks.plan import ALL_BATCHES
+from lightrec.benchmarks.report.absent import covers
 from lightrec.benchmarks.report.columns import is_wrong, labels, limits_words, value
-from lightrec.benchmarks.report.terminal_table import covers
 from lightrec.benchmarks.significance import Z, shift
 from lightrec.errors import DataError
 

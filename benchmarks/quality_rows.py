@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from lightrec.benchmarks.report.terminal_table import megabytes
 from lightrec.benchmarks.rows import machine, software
 from lightrec.data.splits import Split
 from lightrec.evaluation.comparison import Comparison
 from lightrec.evaluation.protocol import Evaluation, evaluate
-from lightrec.terminal import styled
 
 Row = dict[str, Any]
 
@@ -69,38 +63,6 @@ def evaluate_run(run: Path, split: Split, device: str | None = None) -> Evaluati
     return evaluate(scorer, split.test, train_popularity=split.popularity(), bootstrap=0)
 
 
-def quality_table(rows: Sequence[Row]) -> Table:
-    """One line a label, for the terminal: means over its seeds; the interval is one run's or the seeds' spread."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=styled("[bold]Quality[/] on {data}", data=rows[0]["data"]),
-        title_justify="left",
-        caption=f"Each of {rows[0]['cases']:,} users' last item, ranked among all items but those seen before; "
-        "95 % intervals over users; with several seeds means, ± their standard deviation.",
-        caption_justify="left",
-    )
-    sized = any("deployed_bytes" in row for row in rows)
-    for column in ("", "NDCG@10", "95 %, ±", "HR@10", "MRR", "coverage", *(["MB"] if sized else [])):
-        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["label"], []).append(row)
-    best = max(_mean(group, "ndcg@10") for group in groups.values())
-    for label, group in groups.items():
-        ndcg = _mean(group, "ndcg@10")
-        mrr = next(name for name in group[0]["metrics"] if name.startswith("mrr"))  # a bundle's names its limit
-        sizes = [row["deployed_bytes"] for row in group if "deployed_bytes" in row]
-        table.add_row(
-            label if len(group) == 1 else f"{label}, {len(group)} seeds",
-            f"{ndcg:.4f}",
-            _spread(group),
-            *(f"{_mean(group, name):.4f}" for name in ("hr@10", mrr, "coverage@10")),
-            *([megabytes(sizes[0]) if sizes else ""] if sized else []),
-            style="bold green" if ndcg == best else None,
-        )
-    return table
-
-
 def comparison_sentence(a: str, b: str, comparison: Comparison) -> str:
     """What a comparison found, and whether it is a difference."""
     difference = comparison.difference
@@ -140,14 +102,3 @@ def seed_counts(counts: Sequence[int]) -> str:
     """Return the number of seeds of either side, once if equal."""
     ours, theirs = counts
     return f"{ours}" if ours == theirs else f"{ours} and {theirs}"
-
-
-def _mean(group: Sequence[Row], metric: str) -> float:
-    return fmean(row["metrics"][metric]["value"] for row in group)
-
-
-def _spread(group: Sequence[Row]) -> str:
-    if len(group) > 1:
-        return f"±{stdev(row['metrics']['ndcg@10']['value'] for row in group):.4f}"
-    interval = group[0]["metrics"]["ndcg@10"]
-    return f"{interval['low']:.3f}–{interval['high']:.3f}"

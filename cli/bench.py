@@ -209,8 +209,9 @@ def bench(
 
 def _tell(rows: list[dict[str, Any]], out: Path | None, report: Path | None, as_json: bool) -> None:
     """Store the rows and print them, as JSON or as the table."""
+    from lightrec.benchmarks.report.absent import absent_lines
     from lightrec.benchmarks.report.page import write_rows_report
-    from lightrec.benchmarks.report.terminal_table import absent_lines, speed_table
+    from lightrec.benchmarks.report.speed_table import speed_table
     from lightrec.benchmarks.rows import append_rows
 
     if out is not None:

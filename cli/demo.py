@@ -58,9 +58,10 @@ def demo(
 
 
 def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
-    from lightrec.benchmarks.quality_rows import comparison_row, comparison_sentence, quality_table
+    from lightrec.benchmarks.quality_rows import comparison_row, comparison_sentence
     from lightrec.benchmarks.report.page import write_report
-    from lightrec.benchmarks.report.terminal_table import speed_table
+    from lightrec.benchmarks.report.quality_table import quality_table
+    from lightrec.benchmarks.report.speed_table import speed_table
     from lightrec.benchmarks.rows import append_rows, read_rows
 
     quality = _quality_rows(layout, seeds)

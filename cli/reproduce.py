@@ -113,7 +113,8 @@ def _write_settings(files: dict[Path, str]) -> None:
 
 
 def _show_results(recipe: Recipe, layout: Layout, fetch: bool, device: str | None) -> None:
-    from lightrec.benchmarks.quality_rows import comparison_lines, quality_table
+    from lightrec.benchmarks.quality_rows import comparison_lines
+    from lightrec.benchmarks.report.quality_table import quality_table
     from lightrec.benchmarks.reproduction import Reproduction
     from lightrec.benchmarks.rows import append_rows
     from lightrec.cli.reproduce_steps import commands

@@ -27,20 +27,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrec.benchmarks.project.speed_goals import cells
+from lightrec.benchmarks.project.speed_goals import goals_table
 from lightrec.benchmarks.quality_rows import is_certain, seed_counts
+from lightrec.benchmarks.report.columns import value
 from lightrec.benchmarks.report.recommendation import summary
-from lightrec.benchmarks.report.terminal_table import (
+from lightrec.benchmarks.report.tables.formats import (
     drop,
-    latency,
     machine_line,
     megabytes,
     milliseconds,
     per_second,
-    speedup,
     threads,
     times,
 )
+from lightrec.benchmarks.report.tables.render_markdown import markdown_table
+from lightrec.benchmarks.report.tables.table import Cell, Column, Table
 from lightrec.benchmarks.rows import read_rows
 from lightrec.errors import DataError, LightrecError
 from lightrec.files.atomic import write_text
@@ -115,7 +116,8 @@ def slices_table(rows: Sequence[Row]) -> str:
         for column in columns:
             values = [value for ((other, _), place), value in means.items() if (other, place) == (data, column)]
             mean = means.get(((data, label), column))
-            cells.append("" if mean is None else _bold(f"{mean:.4f}", f"{max(values):.4f}" if max(values) else ""))
+            best = f"{max(values):.4f}" if any(values) else ""
+            cells.append(Cell("") if mean is None else Cell(f"{mean:.4f}", best=f"{mean:.4f}" == best))
         lines.append([data, label, *cells])
     nouns = {"popularity": "items", "history": "histories"}
     head = ["data", "model", *(f"{part} {nouns[kind]}" for kind, part in columns)]
@@ -129,8 +131,8 @@ def speed_table(rows: Sequence[Row]) -> str:
     for row in latest.values():
         ndcg = f"{row['quality']['ndcg@10']['value']:.4f} ({drop(row['quality'])})" if row["quality"] else ""
         cells = [
-            *(_written(latency(row, *place), milliseconds) for place in _LATENCIES),
-            _written(speedup(row, "recommend"), times),
+            *(_written(value(row, "latency_ms", *path), milliseconds) for path in _LATENCIES),
+            _written(value(row, "latency_ms", "recommend", "speedup", "value"), times),
             _written((row["per_second"] or {}).get("256"), per_second),
             _written(row["size_bytes"], megabytes),
         ]
@@ -148,12 +150,11 @@ def _written(value: float | None, write: Callable[[float], str]) -> str:
     return "" if value is None else write(value)
 
 
-def goals_table(rows: Sequence[Row]) -> str:
-    """One line a goal of the speed table, as measured last: what, ratio, spread, goal."""
+def goals_text(rows: Sequence[Row]) -> str:
+    """Show one line for each goal of the speed table, as measured last."""
     latest = {row["goal"]: row for row in rows}
-    head = ["what", "measured", "10–90 %", "goal", "stretch", ""]
     machines = dict.fromkeys(machine_line(row) for row in latest.values())
-    table = _markdown(head, [cells(row) for row in latest.values()], left=1)
+    table = markdown_table(goals_table(list(latest.values())))
     return f"{table}\nMeasured on {' and on '.join(machines)}; one thread but for batches.\n"
 
 
@@ -275,7 +276,7 @@ KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
     "quality": quality_table,
     "comparison": comparisons_table,
     "speed": speed_table,
-    "goal": goals_table,
+    "goal": goals_text,
     "training-speed": training_table,
     "campaign": campaigns_table,
 }
@@ -323,27 +324,25 @@ def _slice_ndcg(row: Row, kind: str, part: str) -> float:
     return row["slices"][kind][part]["metrics"]["ndcg@10"]["value"]
 
 
-def _bold(text: str, best: str) -> str:
-    return f"**{text}**" if text == best else text
-
-
-def _quality_cell(group: Sequence[Row], metric: str, best: float) -> str:
-    text = _bold(f"{_mean(group, metric):.4f}", f"{best:.4f}")
-    if len(group) > 1:
-        return f"{text} ± {statistics.stdev(row['metrics'][metric]['value'] for row in group):.4f}"
+def _quality_cell(group: Sequence[Row], metric: str, best: float) -> Cell:
+    text = f"{_mean(group, metric):.4f}"
     low, high = group[0]["metrics"][metric]["low"], group[0]["metrics"][metric]["high"]
-    return text if low is None else f"{text} ({low:.4f}–{high:.4f})"
+    detail = "" if low is None else f"({low:.4f}–{high:.4f})"
+    if len(group) > 1:
+        detail = f"± {statistics.stdev(row['metrics'][metric]['value'] for row in group):.4f}"
+    return Cell(text, detail, best=text == f"{best:.4f}")
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
-    """A Markdown table whose first ``left`` columns are text and the others numbers; a first column that never
-    changes is left out.
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[Cell | str]], left: int) -> str:
+    """Return a Markdown table whose first ``left`` columns are text and the others numbers.
+
+    The first column is left out where it holds one text only.
     """
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
-    table = [head, rule, *([cell.replace("|", "\\|") for cell in line] for line in lines)]
-    if len({line[0] for line in lines}) == 1:
-        table = [line[1:] for line in table]
-    return "".join(f"| {' | '.join(line)} |\n" for line in table)
+    columns = [
+        Column(label, [cell if isinstance(cell, Cell) else Cell(cell) for cell in cells], is_text=place < left)
+        for place, (label, cells) in enumerate(zip(head, zip(*lines, strict=True), strict=True))
+    ]
+    return markdown_table(Table(columns).without_constant())
 
 
 if __name__ == "__main__":

@@ -6,11 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from lightrec.benchmarks.report.terminal_table import milliseconds
+from lightrec.benchmarks.report.tables.formats import milliseconds
+from lightrec.benchmarks.report.tables.table import Cell, Column, Table
 
 Row = dict[str, Any]
 
@@ -85,17 +82,19 @@ def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
 
 
 def goals_table(rows: Sequence[Row]) -> Table:
-    """Every measured goal, for the terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title=Text("Speed table", "bold"), title_justify="left")
-    for title in ("", "measured", "10-90 %", "goal", "stretch", ""):
-        table.add_column(title, justify="left" if title == "" else "right")
-    for row in rows:
-        table.add_row(*cells(row), style="green" if row["met"] else "red")
-    return table
+    """Build the table of every measured goal."""
+    heads = ("what", "measured", "10–90 %", "goal", "stretch", "")
+    lines = [cells(row) for row in rows]
+    return Table(
+        [
+            Column(head, [Cell(line[place]) for line in lines], is_text=head == "what")
+            for place, head in enumerate(heads)
+        ]
+    )
 
 
 def cells(row: Row) -> list[str]:
-    """What, value, spread, goal, stretch, verdict, as words."""
+    """Return the texts of one goal: what, value, spread, goal, stretch, verdict."""
     found, unit = row["found"], row["unit"]
     spread = "" if found["low"] is None else f"{_number(found['low'])}–{_number(found['high'])}"
     sign = "≥" if row["at_least"] else "≤"

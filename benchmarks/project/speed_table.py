@@ -35,6 +35,7 @@ from lightrec.benchmarks.harness.interleaved_timing import medians, ratio, time_
 from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.project.speed_goals import ROWS, Row, goal_row, goals_table
+from lightrec.benchmarks.report.tables.render_terminal import terminal_table
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.workers import worker_file
 from lightrec.bundle import ITEMS, MANIFEST, Manifest, deployed_bytes, read_catalogue, read_manifest
@@ -303,7 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LightrecError, OSError, subprocess.CalledProcessError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    console.print(goals_table(rows))
+    styles = ["green" if row["met"] else "red" for row in rows]
+    console.print(terminal_table(goals_table(rows), styles=styles, title="Speed table", title_style="bold"))
     return 0
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightrec.benchmarks.report.charts.axes import short
-from lightrec.benchmarks.report.terminal_table import drop, megabytes, milliseconds, per_second, times
+from lightrec.benchmarks.report.tables.formats import drop, megabytes, milliseconds, per_second, times
+from lightrec.benchmarks.report.tables.table import Column, number_column
 
 Row = dict[str, Any]
 
@@ -39,11 +40,6 @@ class Figure:
         """The figure; None where it was not measured, and where the row is compared with itself."""
         itself = self.over and value(row, *self.over) == row["variant"]
         return None if itself else value(row, *self.path)
-
-    def text(self, row: Row) -> str:
-        """As written; an en dash where it was not measured."""
-        found = self.of(row)
-        return "–" if found is None else self.write(found)
 
 
 def value(row: Any, *path: str) -> Any:
@@ -79,7 +75,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
 def retained_quality(quality: Row | None) -> str:
     """The share of NDCG@10 that is kept, relative to the variant compared with.
 
-    >>> kept({"ndcg_drop": 0.004}), kept(None)
+    >>> retained_quality({"ndcg_drop": 0.004}), retained_quality(None)
     ('99.6%', '')
     """
     lost = value(quality, "ndcg_drop")
@@ -128,6 +124,13 @@ def verdict(row: Row, probe: str = "recommend") -> str:
     speedup = value(row, "latency_ms", probe, "speedup")
     alike = speedup is not None and speedup.get("differs") is False and speedup["over"] != row["variant"]
     return "no difference" if alike else ""
+
+
+def figure_column(figure: Figure, rows: Sequence[Row], label: str) -> Column:
+    """Build the column of one figure, one cell for each row, with its remark in small print."""
+    remark = {"NDCG@10": quality_change, SPEEDUP.label: verdict}.get(figure.label)
+    details = [remark(row) for row in rows] if remark else []
+    return number_column(label, [figure.of(row) for row in rows], figure.write, figure.best, details)
 
 
 def _conditions(row: Row) -> list[str]:

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from lightrec.benchmarks.report.columns import teacher_words, value
-from lightrec.benchmarks.report.html_parts import section
-from lightrec.benchmarks.report.terminal_table import machine_line, megabytes
+from lightrec.benchmarks.report.tables.formats import machine_line, megabytes
+from lightrec.benchmarks.report.tables.render_html import section
 
 Row = dict[str, Any]
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from lightrec.benchmarks.report.absent import absent
 from lightrec.benchmarks.report.caveats import caveats
 from lightrec.benchmarks.report.charts.line_chart import STYLE
 from lightrec.benchmarks.report.charts.pareto import pareto_file
 from lightrec.benchmarks.report.columns import labels
 from lightrec.benchmarks.report.machine_section import machine_section
-from lightrec.benchmarks.report.markdown_csv import csv_text, markdown_text
+from lightrec.benchmarks.report.markdown_report import markdown_text
 from lightrec.benchmarks.report.recommendation import summary
 from lightrec.benchmarks.report.scaling_sections import scaling_section, soak_section, throughput_section
 from lightrec.benchmarks.report.sections import (
@@ -27,7 +28,8 @@ from lightrec.benchmarks.report.sections import (
     quality_limit,
     quality_section,
 )
-from lightrec.benchmarks.report.terminal_table import absent, machine_line
+from lightrec.benchmarks.report.tables.formats import machine_line
+from lightrec.benchmarks.report.tables.render_csv import csv_text
 from lightrec.errors import ConfigError, DataError
 from lightrec.files.atomic import write_text
 from lightrec.terminal import visible

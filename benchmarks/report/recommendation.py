@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightrec.benchmarks.report.columns import is_wrong, labels, retained_quality, value
-from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds, of_teacher, times
+from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, of_teacher, times
 
 Row = dict[str, Any]
 

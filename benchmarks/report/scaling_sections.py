@@ -8,8 +8,9 @@ from typing import Any
 from lightrec.benchmarks.report.charts.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.report.charts.line_chart import Line, legend, line_chart
 from lightrec.benchmarks.report.columns import value
-from lightrec.benchmarks.report.html_parts import best_cells, figure, name_cell, section, table
-from lightrec.benchmarks.report.terminal_table import milliseconds, per_second
+from lightrec.benchmarks.report.tables.formats import milliseconds, per_second
+from lightrec.benchmarks.report.tables.render_html import figure, html_column, name_cell, section, table
+from lightrec.benchmarks.report.tables.table import number_column
 
 Row = dict[str, Any]
 Named = Sequence[tuple[str, Row]]
@@ -151,7 +152,7 @@ def _data_table(
         columns = [(labels[0], [name_cell(_number(place)) for place in places])]
         for line in lines:
             found = dict(line.points)
-            columns.append((line.label, best_cells(line.label, [found.get(place) for place in places], write, None)))
+            columns.append(html_column(number_column(line.label, [found.get(place) for place in places], write)))
     else:
         most = max(len(line.points) for line in lines)
         columns = [(f"{labels[1]} at {labels[0]}", [name_cell(str(1 + number)) for number in range(most)])]
@@ -159,7 +160,7 @@ def _data_table(
             own = [*line.points, *[None] * (most - len(line.points))]
             details = ["" if point is None else f"at {_number(point[0])}" for point in own]
             heights = [None if point is None else point[1] for point in own]
-            columns.append((line.label, best_cells(line.label, heights, write, None, details)))
+            columns.append(html_column(number_column(line.label, heights, write, details=details)))
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{table(title, columns)}</div>'
 
 

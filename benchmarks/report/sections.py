@@ -11,11 +11,21 @@ from lightrec.benchmarks.report.charts.axes import log_axis
 from lightrec.benchmarks.report.charts.inline_charts import ci_bar, distribution, plain_bar, tick_row
 from lightrec.benchmarks.report.charts.line_chart import legend
 from lightrec.benchmarks.report.charts.pareto import Point, facts, pareto_chart
-from lightrec.benchmarks.report.columns import SPEEDUP, Figure, figures, quality_change, teacher_words, value, verdict
-from lightrec.benchmarks.report.html_parts import best_cells, cell, key, name_cell, section, swatch, table
+from lightrec.benchmarks.report.columns import SPEEDUP, Figure, figure_column, figures, teacher_words, value, verdict
 from lightrec.benchmarks.report.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
 from lightrec.benchmarks.report.scaling_sections import Named
-from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds, times
+from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, times
+from lightrec.benchmarks.report.tables.render_html import (
+    cell,
+    html_cells,
+    html_column,
+    key,
+    name_cell,
+    section,
+    swatch,
+    table,
+)
+from lightrec.benchmarks.report.tables.table import number_column
 
 Row = dict[str, Any]
 
@@ -32,12 +42,12 @@ def quality_section(rows: Sequence[Row], claim: str) -> str:
     columns = [
         ("model", [name_cell(row["label"]) for row in rows]),
         ("", [cell(ci_bar(value, limit), css="chart") for value in values]),
-        ("NDCG@10", best_cells("NDCG@10", numbers, "{:.4f}".format, max, [_range(value) for value in values])),
+        html_column(number_column("NDCG@10", numbers, "{:.4f}".format, max, [_range(value) for value in values])),
     ]
     for name in shown:
         label = "Coverage@10" if name.startswith("coverage") else name.upper()
         found = [value(row, "metrics", name, "value") for row in rows]
-        columns.append((label, best_cells(label, found, "{:.4f}".format, max)))
+        columns.append(html_column(number_column(label, found, "{:.4f}".format, max)))
     note = f"{escape(claim)} The whole catalogue is ranked for every user; higher is better."
     return section(
         "Quality", note + key(light="NDCG@10", line="95% interval over users"), table("Quality by model", columns)
@@ -96,14 +106,14 @@ def latency_section(named: Named) -> str:
     for label, path in (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")):
         if any(call.get(path) is not None for call in calls):
             head = f"{label},\u00a0ms"
-            columns.append((head, best_cells(head, [call.get(path) for call in calls], milliseconds, min)))
+            columns.append(html_column(number_column(head, [call.get(path) for call in calls], milliseconds, min)))
     numbers = [SPEEDUP.of(row) for _, row in named]
     if any(number is not None for number in numbers):
         spreads = [_spread(value(call, "speedup"), row) for call, (_, row) in zip(calls, named, strict=True)]
-        columns.append((_SPEEDUP, best_cells(_SPEEDUP, numbers, times, max, spreads)))
+        columns.append(html_column(number_column(_SPEEDUP, numbers, times, max, spreads)))
     graphs = [value(row, "latency_ms", "graph", "p50") for _, row in named]
     if any(graph is not None for graph in graphs):
-        columns.append((_GRAPH, best_cells(_GRAPH, graphs, milliseconds, min)))
+        columns.append(html_column(number_column(_GRAPH, graphs, milliseconds, min)))
     ticks = f'<tr class="axis-row" aria-hidden="true"><td></td><td class="chart">{tick_row(axis)}</td></tr>'
     return section("Latency", _latency_note(named[0][1], calls), table("Latency of one request", columns, ticks))
 
@@ -124,7 +134,7 @@ def footprint_section(named: Named) -> str:
             most = max(size for size in found if size is not None)
             bars = [plain_bar(size, most, f"{megabytes(size or 0)} MB") for size in found]
             columns.append(("", [cell(bar, css="chart bars") for bar in bars]))
-        columns.append((label, best_cells(label, found, figure.write, figure.best)))
+        columns.append(html_column(number_column(label, found, figure.write, figure.best)))
     note = "Size is what a device needs: model, ids and manifest, without titles."
     if any(figure.label.endswith("memory, MB") for figure in shown):
         note += " Memory is that of a fresh process, in MB of 10⁶ bytes."
@@ -164,9 +174,7 @@ def absent_section(absent: Sequence[Row]) -> str:
 
 
 def _figure_line(figure: Figure, rows: Sequence[Row]) -> str:
-    beside = {"NDCG@10": quality_change, SPEEDUP.label: verdict}.get(figure.label)
-    details = [beside(row) for row in rows] if beside else None
-    cells = best_cells(figure.label, [figure.of(row) for row in rows], figure.write, figure.best, details)
+    cells = html_cells(figure_column(figure, rows, figure.label))
     return f'<tr><th scope="row">{escape(figure.label)}</th>{"".join(cells)}</tr>'
 
 

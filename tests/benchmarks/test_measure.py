@@ -15,7 +15,7 @@ from lightrec.benchmarks.harness.worker_limits import Limits, usable_cores
 from lightrec.benchmarks.harness.workload import real_workload
 from lightrec.benchmarks.measure import bench, measure_variants
 from lightrec.benchmarks.plan import Plan
-from lightrec.benchmarks.report.terminal_table import absent_lines
+from lightrec.benchmarks.report.absent import absent_lines
 from lightrec.benchmarks.variants import find_variants
 from lightrec.benchmarks.variants.find_variants import Wanted
 from lightrec.benchmarks.variants.variant import Variant

@@ -17,7 +17,7 @@ from lightrec.benchmarks.measure import bench
 from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.report.page import write_rows_report
 from lightrec.benchmarks.report.recommendation import summary
-from lightrec.benchmarks.report.terminal_table import speed_table
+from lightrec.benchmarks.report.speed_table import speed_table
 from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.benchmarks.teacher_quality import ask_teacher, compare_with_teacher
 from lightrec.benchmarks.variants.find_variants import Wanted

@@ -11,7 +11,7 @@ from typing import Any
 from lightrec.benchmarks.report.charts.axes import Axis, linear_axis, log_axis
 from lightrec.benchmarks.report.charts.label_placement import Box, leader, place_label, text_width
 from lightrec.benchmarks.report.charts.line_chart import COLOURS, STYLE, Frame, mark, svg
-from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds
+from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 
 from lightrec.benchmarks.harness.interleaved_timing import medians, ratio, time_interleaved
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
-from lightrec.benchmarks.project.readme_tables import goals_table, training_table
+from lightrec.benchmarks.project.readme_tables import goals_text, training_table
 from lightrec.benchmarks.project.speed_goals import GOALS, cells, goal_row
 from lightrec.benchmarks.project.speed_table import main
 from lightrec.benchmarks.rows import read_rows
@@ -126,7 +126,7 @@ def test_taken_times_are_whole_nanoseconds():
 def test_stored_goals_make_a_table(speed_row):
     machine = speed_row("a fp32", 1.0)["machine"]
     old, new = (goal_row("size/bytes", megabytes, machine=machine) for megabytes in (1.25, 0.95))
-    text = goals_table([old, new, goal_row("quality/overlap", 0.97, machine=machine)])
+    text = goals_text([old, new, goal_row("quality/overlap", 0.97, machine=machine)])
     assert "| Beauty: top 10 that int8 and fp32 share | 0.97 |  | ≥ 0.98 |  | missed |" in text
     assert "| Beauty: model, ids, manifest | 0.95 MB |  | ≤ 1 MB |  | met |" in text
     assert "1.25" not in text and "Processor 9000" in text

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from lightrec.benchmarks.project.readme_tables import comparisons_table, fill_tables, main
 from lightrec.benchmarks.quality_rows import comparison_lines
-from lightrec.benchmarks.report.terminal_table import absent_lines, speed_table
+from lightrec.benchmarks.report.absent import absent_lines
+from lightrec.benchmarks.report.speed_table import speed_table
 from lightrec.benchmarks.rows import append_rows, read_rows
 from lightrec.cli.app import app
 from lightrec.errors import ConfigError, DataError

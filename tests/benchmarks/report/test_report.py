@@ -12,7 +12,7 @@ from lightrec.benchmarks.report.charts.axes import linear_axis
 from lightrec.benchmarks.report.charts.line_chart import COLOURS, STYLE, Line, line_chart
 from lightrec.benchmarks.report.page import quality_summary, write_report, write_rows_report
 from lightrec.benchmarks.report.recommendation import summary
-from lightrec.benchmarks.report.terminal_table import megabytes, milliseconds, per_second, times
+from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, per_second, times
 from lightrec.benchmarks.rows import append_rows
 from lightrec.cli.app import main
 from lightrec.errors import ConfigError, DataError

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lightrec.benchmarks.report.markdown_csv import csv_text
 from lightrec.benchmarks.report.page import write_pareto, write_report, write_rows_report
+from lightrec.benchmarks.report.tables.render_csv import csv_text
 from lightrec.terminal import visible
 
 TAG = "<img src=x onerror=alert(1)>\"'&`|*[x](javascript:y)\x1b[2J\u202e\n=1+1"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from lightrec.benchmarks.report.charts.line_chart import COLOURS, mark
+from lightrec.benchmarks.report.tables.table import Column
 
 SHORT = 24
 """Names up to this length are not broken into lines."""
@@ -61,22 +62,18 @@ def cell(content: str, label: str = "", css: str = "") -> str:
     return f"<td{attributes}>{content}</td>"
 
 
-def best_cells(
-    label: str,
-    values: Sequence[float | None],
-    write: Callable[[float], str],
-    best: Callable[[Sequence[float]], float] | None,
-    details: Sequence[str] | None = None,
-) -> list[str]:
-    """One cell a value, with a small detail below it; those that read like the best stand out."""
-    texts = ["–" if value is None else write(value) for value in values]
-    known = [value for value in values if value is not None]
-    winner = write(best(known)) if best and len(set(texts) - {"–"}) > 1 else None
+def html_cells(column: Column) -> list[str]:
+    """Return a column's cells: the best are highlighted, details are in small print."""
     cells = []
-    for text, detail in zip(texts, details or [""] * len(texts), strict=True):
-        number = f'<strong class="best">{text}</strong>' if text == winner else text
-        cells.append(cell(number + (f"<small>{escape(detail)}</small>" if detail else ""), label))
+    for one in column.cells:
+        number = f'<strong class="best">{one.text}</strong>' if one.best else one.text
+        cells.append(cell(number + (f"<small>{escape(one.detail)}</small>" if one.detail else ""), column.label))
     return cells
+
+
+def html_column(column: Column) -> tuple[str, list[str]]:
+    """Return a column's label and cells, for :func:`table`."""
+    return column.label, html_cells(column)
 
 
 def key(**meanings: str) -> str:
