@@ -16,26 +16,27 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from lightrec.cli import data, items
-from lightrec.cli.bench import bench
-from lightrec.cli.common import WORDS
-from lightrec.cli.compare import compare
-from lightrec.cli.demo import demo
-from lightrec.cli.distill import distill
+from lightrec.cli.benchmarks.bench import bench
+from lightrec.cli.benchmarks.compare import compare
+from lightrec.cli.benchmarks.report import report
+from lightrec.cli.bundles import items
+from lightrec.cli.bundles.export import export
+from lightrec.cli.bundles.package import package
+from lightrec.cli.bundles.recommend import recommend
+from lightrec.cli.bundles.serve import serve
+from lightrec.cli.bundles.verify import verify
+from lightrec.cli.data import commands as data
 from lightrec.cli.doctor import doctor
-from lightrec.cli.evaluate import evaluate
-from lightrec.cli.export import export
-from lightrec.cli.finetune import finetune
-from lightrec.cli.numbers import check_numbers
-from lightrec.cli.package import package
-from lightrec.cli.recommend import recommend
-from lightrec.cli.report import report
-from lightrec.cli.reproduce import reproduce
-from lightrec.cli.serve import serve
-from lightrec.cli.teacher_scores import teacher_scores
-from lightrec.cli.train import train
-from lightrec.cli.tune import tune
-from lightrec.cli.verify import verify
+from lightrec.cli.number_ranges import check_numbers
+from lightrec.cli.options import WORDS
+from lightrec.cli.recipes.demo import demo
+from lightrec.cli.recipes.reproduce import reproduce
+from lightrec.cli.training.distill import distill
+from lightrec.cli.training.evaluate import evaluate
+from lightrec.cli.training.finetune import finetune
+from lightrec.cli.training.teacher_scores import teacher_scores
+from lightrec.cli.training.train import train
+from lightrec.cli.training.tune import tune
 from lightrec.errors import LightrecError, OutputError
 from lightrec.files.cache_folder import settle
 from lightrec.terminal import CLOSED, prepare_streams, visible

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from lightrec.cli.common import JsonOption, console, print_json
+from lightrec.cli.options import JsonOption, console, print_json
 
 if TYPE_CHECKING:
     from lightrec.machine.doctor import Diagnosis

@@ -67,7 +67,7 @@ def test_an_example_that_no_command_takes_is_seen(line):
 
 @pytest.mark.parametrize("fetch", [True, False])
 def test_the_demo_runs_commands_as_users_write_them(fetch, tmp_path):
-    from lightrec.cli.demo_steps import QUICK, THOROUGH, Layout, demo_steps
+    from lightrec.benchmarks.recipes.demo_steps import QUICK, THOROUGH, Layout, demo_steps
 
     for pace in (QUICK, THOROUGH):
         lines = [step.line for step in demo_steps(Layout(out=tmp_path, data=tmp_path / "data"), pace, 2, fetch=fetch)]
@@ -182,7 +182,8 @@ def test_an_interruption_inside_a_command_ends_it_with_a_sentence(monkeypatch, c
 
 @pytest.mark.parametrize(("error", "expected"), [(KeyboardInterrupt(), BaseException), (typer.Exit(1), ModelError)])
 def test_a_step_that_is_interrupted_or_fails_is_not_followed_by_the_next(error, expected, monkeypatch, tmp_path):
-    from lightrec.cli.steps import Step, run_steps
+    from lightrec.benchmarks.recipes.step import Step
+    from lightrec.cli.recipes.run_steps import run_steps
 
     ran = []
 

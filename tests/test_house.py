@@ -46,7 +46,6 @@ ROOMS = {"data", "runtime", "verify", "machine", "models", "training", "evaluati
 RULES = {
     "errors": Rule(),
     "terminal": Rule({"errors"}, {"rich"}),
-    "recipes": Rule(),
     "files": Rule({"errors"}, {"numpy"}),
     "telemetry": Rule(),
     "config": Rule({"errors"}),
@@ -322,7 +321,7 @@ def test_other_paths_and_addresses_are_not(line):
     assert not MACHINE_PATH.search(line) and not REGISTRY_ADDRESS.search(line)
 
 
-MARKUP = {"lightrec/terminal.py", "cli/data.py"}
+MARKUP = {"lightrec/terminal.py", "cli/data/commands.py"}
 """Where rich may read markup: in the one function that keeps values out of it, and in tables that escape theirs."""
 
 

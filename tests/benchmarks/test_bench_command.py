@@ -3,8 +3,9 @@ import json
 import pytest
 
 from lightrec.benchmarks import measure
+from lightrec.benchmarks.recipes.step import Step
 from lightrec.cli.app import main
-from lightrec.cli.steps import Step, run_steps
+from lightrec.cli.recipes.run_steps import run_steps
 
 SHORT = ("--scenario", "single-stream", "--scenario", "offline")
 

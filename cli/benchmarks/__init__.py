@@ -1,0 +1,1 @@
+"""The commands that time models and show the results."""

@@ -1,0 +1,1 @@
+"""The commands that make, edit, check and use bundles."""

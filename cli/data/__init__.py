@@ -1,0 +1,1 @@
+"""The commands that fetch, prepare and describe data sets."""

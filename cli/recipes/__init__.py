@@ -1,0 +1,1 @@
+"""The commands that run whole recipes: demo and reproduce."""

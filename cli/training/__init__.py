@@ -1,0 +1,1 @@
+"""The commands that make models and measure how well they rank."""

@@ -1,1 +1,0 @@
-"""Recipes of ``lightrec reproduce``, one TOML file each: see docs/recipes.md."""
