@@ -12,6 +12,10 @@ from mini_bundle import write_bundle
 
 from lightrec.data.dataset import Dataset, write_dataset
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores already: more threads for miniature models would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A busy machine is no failure; everything else stays as hypothesis chose it for here or for CI.
 settings.register_profile("lightrec", settings(), deadline=None)
 settings.load_profile("lightrec")

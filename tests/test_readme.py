@@ -44,7 +44,7 @@ def test_blocks_and_lines_are_found():
 def test_the_two_commands_open_the_readme():
     opening = "\n".join(SHELL[:2])
     assert re.search(r'^pip install -e "\.\[all\]" && lightrec demo$', opening, re.MULTILINE)
-    assert re.search(r'^pip install -e "\.\[all,dev\]" && pytest$', opening, re.MULTILINE)
+    assert re.search(r'^pip install -e "\.\[all,dev\]" && pytest -n auto$', opening, re.MULTILINE)
 
 
 def test_the_readme_is_short():
