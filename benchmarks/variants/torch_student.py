@@ -14,6 +14,7 @@ from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
 from lightrec.files.atomic import read_object
 from lightrec.runtime.backends.registry import Backend
+from lightrec.runtime.loaded_bundle import LoadedBundle
 from lightrec.runtime.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def load_torch(request: Mapping[str, Any]) -> Recommender:
         raise ModelError(f"{run} holds a teacher: give with --run the student that {bundle} was exported from.")
     manifest = read_manifest(bundle)
     backend = TorchBackend(model, request["threads"], request["device"], request["compiled"])
-    return Recommender(manifest, read_catalogue(bundle, manifest), backend)
+    return Recommender(LoadedBundle(manifest, read_catalogue(bundle, manifest), backend))
 
 
 def _read_run(run: Path) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from lightrec.benchmarks.workers.worker_protocol import (
     serve,
 )
 from lightrec.runtime.recommender import Recommender
-from lightrec.runtime.requests import NOTHING, Request
+from lightrec.runtime.requests import NO_ITEMS, Request
 
 LOADS = 3
 """Times that a variant is loaded; the median counts. One load more goes before, to import the runtime."""
@@ -71,9 +71,9 @@ def open_variant(request: dict[str, Any]) -> Recommender:
 
 def make_calls(recommender: Recommender, histories: list[np.ndarray], k: int, batches: list[int]) -> dict[str, Call]:
     """The whole call (raw ids in, titles out) for one history and for batches, the graph alone, and a session."""
-    ids, requests = recommender.item_ids, [Request(history, NOTHING) for history in histories]
+    ids, requests = recommender.item_ids, [Request(history, NO_ITEMS) for history in histories]
     raw = [[ids[item] for item in history] for history in histories]
-    inputs = [recommender.model_inputs([request], k) for request in requests]
+    inputs = [recommender.ranker.graph_inputs([request], k) for request in requests]
     calls: dict[str, Call] = {
         "single": (lambda history: recommender.recommend(history, k), raw),
         "graph": (lambda request: recommender.backend.run(*request), inputs),
@@ -113,7 +113,7 @@ def golden_problem(recommender: Recommender, bundle: Path) -> str | None:
     cases, tolerance = read_golden(bundle)
     for case in cases:
         request = Request(np.array(case.history, dtype=np.int64), np.array(case.exclude, dtype=np.int64))
-        items, scores = recommender.rank([request], case.k)[0]
+        items, scores = recommender.ranker.rank([request], case.k)[0]
         problem = compare(case, np.asarray(items), np.asarray(scores, dtype=np.float64), tolerance)
         if problem is not None:
             return problem

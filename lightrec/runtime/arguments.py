@@ -90,6 +90,25 @@ def finite(amount: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def read_boosts(boost: Mapping[Any, float]) -> tuple[list[str], list[float]]:
+    """Ids and numbers of a caller's mapping.
+
+    Raises:
+        DataError: if it is no mapping, a key is no id or stands there twice, or a number is none or not finite.
+    """
+    if not isinstance(boost, Mapping):
+        raise DataError(f"boost is {shown(boost)}: give a mapping of item ids to numbers, such as {{'50': 0.7}}.")
+    amounts: dict[str, float] = {}
+    for item, given in boost.items():
+        name, amount = item_id(item, "boost"), finite(given)
+        if amount is None:
+            raise DataError(f"The boost of item {name!r} is {shown(given)}: give a finite number.")
+        if name in amounts:
+            raise DataError(f"boost holds item {name!r} twice, as a number and as text: leave one out.")
+        amounts[name] = amount
+    return list(amounts), list(amounts.values())
+
+
 def unknown_sentence(name: str, unknown: Iterable[str], ids: Sequence[str]) -> str:
     """Name the first unknown id with the known ids that are spelt most like it."""
     unknown = list(unknown)

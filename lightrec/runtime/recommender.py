@@ -1,53 +1,23 @@
-"""Raw item ids in, recommendations out."""
+"""The recommender: a loaded bundle that takes a user's item ids and returns recommendations."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from lightrec.bundle import (
-    ITEMS,
-    MANIFEST,
-    OLD_ITEMS,
-    PACKED_ITEMS,
-    PACKED_TITLES,
-    SMALL_FILES,
-    Catalogue,
-    Manifest,
-    ModelRecord,
-    read_catalogue,
-    read_manifest,
-    verify_hashes,
-)
-from lightrec.errors import BundleError, ConfigError, DataError
-from lightrec.files.atomic import restore, sha256_file
-from lightrec.runtime.arguments import each_of, id_list, item_id, shown, unknown_sentence, whole_number
-from lightrec.runtime.backends.base import Inputs
-from lightrec.runtime.backends.failures import wrong_answer
-from lightrec.runtime.backends.parts import identities
-from lightrec.runtime.backends.registry import Backend, choose_model, meant_backend, open_backend
-from lightrec.runtime.reload import Source, reload
-from lightrec.runtime.requests import NOTHING, Ranking, Recommendation, Recommendations, Request, all_finite, rankings
+from lightrec.errors import ConfigError, DataError
+from lightrec.runtime.arguments import each_of, id_list, item_id, whole_number
+from lightrec.runtime.backends.base import Backend
+from lightrec.runtime.loaded_bundle import LoadedBundle, load_bundle
+from lightrec.runtime.recommendations import Recommendation, Recommendations, look_up_recommendations
+from lightrec.runtime.request_reader import RequestReader
+from lightrec.runtime.requests import NO_ITEMS, Ranking, Request
+from lightrec.runtime.session import Session
 
-if TYPE_CHECKING:
-    from lightrec.runtime.session import Session
-
-__all__ = ["Ranking", "Recommendation", "Recommendations", "Recommender", "Request"]
-
-USERS_AT_ONCE = 32
-"""Batches are cut into runs of so many users: more gain nothing, and have histories of less like length."""
-
-CHECKED_BYTES = 2 * 2**20
-"""Models of at most so many bytes are checked whenever they are loaded: SHA-256 takes 0.5 to 2 ms for each MiB."""
-
-SCORES_AT_ONCE = 2**24
-"""Batches are cut so that no run of the graph holds more scores than this (64 MiB)."""
+__all__ = ["Recommendation", "Recommendations", "Recommender"]
 
 
 class Recommender:
@@ -61,16 +31,18 @@ class Recommender:
     folder, or its files, by renaming: files are mapped into memory, and must not be written into.
     """
 
-    def __init__(self, manifest: Manifest, catalogue: Catalogue, backend: Backend, block: Iterable[Any] = ()):
-        self.manifest = manifest
-        """What the bundle says of itself."""
-        self.n_items = manifest.n_items
+    def __init__(self, bundle: LoadedBundle, block: Iterable[Any] = ()):
+        self.manifest = bundle.manifest
+        """The bundle's manifest."""
+        self.n_items = bundle.manifest.n_items
         """Size of the catalogue, N."""
-        self.k_limit = manifest.k_limit
+        self.k_limit = bundle.manifest.k_limit
         """The longest ranking for which the bundle was checked; longer ones are answered as well."""
-        self._backend = backend
-        self._source: Source | None = None
-        self._catalogue = catalogue
+        self.ranker = bundle.ranker
+        """Ranks by item index."""
+        self._bundle = bundle
+        self._catalogue = bundle.catalogue
+        self._reader = RequestReader(bundle)
         self.block(block)
 
     @classmethod
@@ -116,54 +88,36 @@ class Recommender:
                 to another backend.
             MissingExtraError: if the backend is not installed.
         """
-        if not isinstance(bundle, str | os.PathLike) or "\0" in str(bundle):
-            raise ConfigError(f"bundle is {shown(bundle)}: give the path of a folder.")
-        bundle = Path(bundle)
-        restore(bundle)
-        known = identities([bundle / MANIFEST])
-        manifest = read_manifest(bundle)
-        record = choose_model(bundle, manifest, meant_backend(backend, device, compute, providers), precision)
-        verify_hashes(bundle, only=_checked_files(manifest, record, verify))
-        options: dict[str, Any] = {"device": device, "compute": compute, "providers": providers, "cache": cache}
-        catalogue = read_catalogue(bundle, manifest)
-        model = open_backend(bundle, manifest, threads=threads, record=record, **options)
-        # Else the items of one bundle could stand beside the model of another.
-        if identities(known) != known:
-            raise BundleError(f"The bundle {bundle} was replaced while it was being loaded: load it again.")
-        recommender = cls(manifest, catalogue, model, block)
-        recommender._source = Source(
-            bundle.absolute(),
-            sha256_file(bundle / MANIFEST),
-            {"backend": record.backend, "precision": record.precision, "threads": threads, "verify": verify, **options},
+        loaded = load_bundle(
+            bundle,
+            backend,
+            precision,
+            threads,
+            verify,
+            device=device,
+            compute=compute,
+            providers=providers,
+            cache=cache,
         )
-        return recommender
+        return cls(loaded, block)
 
     @property
     def backend(self) -> Backend:
-        """The model, loaded; opened anew in a process that was forked after a runtime had started threads."""
-        if self._backend.lost:
-            self._backend = self._reopened()
-        return self._backend
-
-    def _reopened(self) -> Backend:
-        if self._source is None:
-            raise BundleError("This recommender cannot be used in a forked process: load the bundle there.")
-        return reload(self._source, ()).backend
+        """The loaded model; opened again in a process that was forked after a runtime had started threads."""
+        return self.ranker.backend
 
     def __reduce__(self) -> Any:
-        """Pickle the path and the options: whoever unpickles it loads the same bundle from there."""
-        if self._source is None:
-            raise BundleError("This recommender was not loaded from a folder, and cannot be pickled.")
-        return reload, (self._source, self.blocked)
+        """Pickle the path and the options; unpickling loads the same bundle from that path."""
+        return type(self), (self._bundle, self.blocked)
 
     def __copy__(self) -> Recommender:
-        """Another recommender on the same loaded bundle, which blocks items of its own."""
-        copy = type(self)(self.manifest, self._catalogue, self.backend)
-        copy._source, copy._blocked = self._source, self._blocked
+        """Return another recommender that shares the loaded bundle and has its own list of blocked items."""
+        copy = type(self)(self._bundle)
+        copy._reader.blocked = self._reader.blocked
         return copy
 
     def __deepcopy__(self, memo: Any) -> Recommender:
-        """As :meth:`__copy__`: what has been loaded is never changed."""
+        """Do the same as :meth:`__copy__`: a loaded bundle never changes."""
         return self.__copy__()
 
     @property
@@ -171,17 +125,10 @@ class Recommender:
         """The items' own ids, by index."""
         return self._catalogue.item_ids
 
-    @functools.cached_property
-    def state_key(self) -> str:
-        """SHA-256 of the model, its parts and the ids: what a session remembers means nothing to any other."""
-        files, record = self.manifest.files, self.backend.record
-        names = [*record.files, *record.parts.values(), *sorted({ITEMS, OLD_ITEMS, *PACKED_ITEMS} & set(files))]
-        return hashlib.sha256("\n".join(files[name].sha256 for name in names).encode()).hexdigest()
-
     @property
     def blocked(self) -> list[str]:
         """The items that nobody is recommended."""
-        return [self.item_ids[item] for item in self._blocked]
+        return [self.item_ids[item] for item in self._reader.blocked.tolist()]
 
     def block(self, items: Iterable[Any], skip_unknown: bool = False) -> tuple[str, ...]:
         """Recommend none of ``items`` to anybody from now on, in place of those blocked before.
@@ -200,22 +147,17 @@ class Recommender:
         Raises:
             DataError: if an id is unknown, naming the known ids most like it; what was blocked before stays blocked.
         """
-        unknown: dict[str, None] = {}
-        blocked = np.unique(self.indices(items, "block", unknown))
-        if unknown and not skip_unknown:
-            raise DataError(unknown_sentence("block", unknown, self.item_ids))
-        self._blocked = blocked
-        return tuple(unknown)
+        return self._reader.block(items, skip_unknown)
 
     def __contains__(self, item: object) -> bool:
         try:
-            return self._place(item) is not None
+            return self._index(item) is not None
         except DataError:
             return False
 
     def title(self, item: Any) -> str | None:
         """The title of an item; None if the item is not known or has no title; a DataError if it is no id."""
-        index, titles = self._place(item), self._catalogue.titles
+        index, titles = self._index(item), self._catalogue.titles
         return None if index is None or titles is None else titles[index]
 
     def recommend(
@@ -246,7 +188,7 @@ class Recommender:
                 finite number.
             BundleError: if the runtime cannot run the model, or its answer is not one that the format allows.
         """
-        return self._answer([self._request(history, exclude, candidates, boost)], k)[0]
+        return self._recommend([self._reader.read(history, exclude, candidates, boost)], k)[0]
 
     def recommend_batch(
         self,
@@ -270,8 +212,8 @@ class Recommender:
         if len(excludes) != len(histories):
             raise ConfigError(f"exclude has {len(excludes)} entries for {len(histories)} histories: give one for each.")
         allowed = None if candidates is None else id_list(candidates, "candidates")
-        requests = [self._request(*pair, allowed, boost) for pair in zip(histories, excludes, strict=True)]
-        return self._answer(requests, k)
+        requests = [self._reader.read(*pair, allowed, boost) for pair in zip(histories, excludes, strict=True)]
+        return self._recommend(requests, k)
 
     def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool = True) -> np.ndarray:
         """Rank by item index, for evaluation.
@@ -290,12 +232,12 @@ class Recommender:
         if not filter_seen:
             raise ConfigError("A bundle always filters seen items: evaluate the run folder to keep them.")
         k = whole_number(k)
-        requests = [Request(np.asarray(history, dtype=np.int64), NOTHING) for history in histories]
+        requests = [Request(np.asarray(history, dtype=np.int64), NO_ITEMS) for history in histories]
         for request in requests:
             if len(request.history) and not (request.history.min() >= 0 and request.history.max() < self.n_items):
                 raise DataError(f"A history holds something else than the items 0 to {self.n_items - 1}.")
         ranked = np.full((len(requests), k), -1, dtype=np.int64)
-        for row, (items, _) in zip(ranked, self.rank(requests, k), strict=True):
+        for row, (items, _) in zip(ranked, self.ranker.rank(requests, k), strict=True):
             row[: len(items)] = items
         return ranked
 
@@ -307,201 +249,20 @@ class Recommender:
             state: what :meth:`Session.export` returned, here or elsewhere, to go on from; the items of ``history``
                 come after it.
         """
-        from lightrec.runtime.session import Session
+        return Session(self._bundle, self._reader, history, state)
 
-        return Session(self, history, state)
-
-    def indices(self, items: Iterable[Any], name: str, unknown: dict[str, None]) -> np.ndarray:
-        """The indices int64 of the known ids among ``items``; the others are added to ``unknown``, in their order.
-
-        Raises:
-            DataError: if ``items`` is no list of ids; ``name`` says which list it is.
-        """
-        ids = id_list(items, name, ordered=name == "history")
-        found = self._catalogue.find(ids)
-        if None in found:
-            unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
-            found = [index for index in found if index is not None]
-        return np.array(found, dtype=np.int64) if found else NOTHING
-
-    def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        """Item indices and scores for each request, by the model or by popularity; boosts are not looked at."""
-        answers: list[Ranking | None] = [None] * len(requests)
-        for place, ranking in self._rank(requests, k):
-            answers[place] = ranking
-        return answers  # type: ignore[return-value]
-
-    def answer(self, ranking: Ranking, request: Request) -> Recommendations:
-        """A ranking in ids and titles."""
-        items, scores = ranking
-        ids, titles = self.item_ids, self._catalogue.titles
-        places = items.tolist()
-        self._require_items(places, scores)
-        named = [None] * len(places) if titles is None else [titles[item] for item in places]
-        chosen = [ids[item] for item in places]
-        if (
-            len(set(chosen)) != len(chosen) or None in chosen
-        ):  # only in a damaged large catalogue, which is mapped unread
-            raise BundleError("The bundle's catalogue has items of one id or of none: copy or export the bundle again.")
-        found = map(Recommendation, chosen, scores, named)
-        return Recommendations(found, request.unknown, fallback=not len(request.history))
-
-    def _require_items(self, places: list[int], scores: Sequence[float | None]) -> None:
-        """Refuse an answer that names an item twice, or none of the catalogue, or has a score that is no number.
-
-        Only a damaged bundle answers so: its model, or the popularity of a large catalogue, which is mapped unread.
-        """
-        if not places:
-            return
-        sound = min(places) >= 0 and max(places) < self.n_items and len(set(places)) == len(places)
-        if not sound or not (scores[0] is None or all_finite(scores)):  # type: ignore[arg-type]
-            raise wrong_answer(Path(self.backend.record.files[0]), "items or scores that cannot be")
-
-    def best_candidates(self, state: np.ndarray, request: Request, k: int) -> Ranking:
-        """The best of a request's candidates under the encoder's ``state``, by the graph that scores only these."""
-        assert self.backend.parts is not None and request.candidates is not None
-        left = np.setdiff1d(request.candidates, np.concatenate([request.history, request.exclude]))
-        if not len(left):
-            return NOTHING, ()
-        recent = request.history[-self.manifest.max_length :]
-        scores = self.backend.parts.score_candidates(state, recent, left)
-        best = np.argsort(-scores, kind="stable")[:k]  # of equal scores the lower index first: left is sorted
-        return left[best], scores[best].tolist()
-
-    def model_inputs(self, requests: Sequence[Request], k: int) -> Inputs:
-        """``history``, ``length``, ``exclude`` and ``k`` as :meth:`Backend.run` takes them."""
-        window = self.manifest.max_length
-        recent = [request.history[-window:] for request in requests]
-        # What the model does not read is still filtered as seen.
-        others = [self._hidden(request, window) for request in requests]
-        length = np.array([len(history) for history in recent], dtype=np.int64)
-        return _pad(recent, 0), length, _pad(others, -1), np.array([min(k, self.n_items)], dtype=np.int64)
-
-    def request(
-        self,
-        history: np.ndarray,
-        exclude: Iterable[Any],
-        candidates: Iterable[Any] | None,
-        boost: Mapping[Any, float] | None,
-        unknown: dict[str, None],
-    ) -> Request:
-        """A caller's rules for a history int64 in indices; ids that are not known are added to ``unknown``."""
-        hidden = self.indices(exclude, "exclude", unknown)
-        if len(self._blocked):
-            hidden = np.concatenate([hidden, self._blocked])
-        allowed = None if candidates is None else self.indices(candidates, "candidates", unknown)
-        boosts = {} if boost is None else self._boosts(boost, unknown)
-        return Request(history, hidden, allowed, tuple(unknown), boosts)
-
-    def _request(
-        self,
-        history: Iterable[Any],
-        exclude: Iterable[Any],
-        candidates: Iterable[Any] | None,
-        boost: Mapping[Any, float] | None,
-    ) -> Request:
-        unknown: dict[str, None] = {}
-        return self.request(self.indices(history, "history", unknown), exclude, candidates, boost, unknown)
-
-    def _boosts(self, boost: Mapping[Any, float], unknown: dict[str, None]) -> dict[int, float]:
-        from lightrec.runtime.boosts import read_boosts
-
-        ids, amounts = read_boosts(boost)
-        found = self._catalogue.find(ids)
-        unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
-        return {index: amount for index, amount in zip(found, amounts, strict=True) if index is not None}
-
-    def _answer(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
+    def _recommend(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
         if requests and requests[0].boosts:
-            return [self.answer(*pair) for pair in zip(self._rank_boosted(requests, k), requests, strict=True)]
-        answers: list[Recommendations | None] = [None] * len(requests)
-        for place, ranking in self._rank(requests, k):  # put into words while others are still computed
-            answers[place] = self.answer(ranking, requests[place])
-        return answers  # type: ignore[return-value]
+            rankings = self.ranker.rank_boosted(requests, k)
+            return [self._look_up(*pair) for pair in zip(rankings, requests, strict=True)]
+        found: list[Recommendations | None] = [None] * len(requests)
+        # Ids and titles are looked up while other requests are still computed.
+        for position, ranking in self.ranker.rank_as_completed(requests, k):
+            found[position] = self._look_up(ranking, requests[position])
+        return found  # type: ignore[return-value]
 
-    def _rank(self, requests: Sequence[Request], k: int) -> Iterator[tuple[int, Ranking]]:
-        """The rankings as they come, each with the place of its request."""
-        k = whole_number(k)
-        if len(requests) == 1:
-            alone = self._alone(requests[0], k)
-            yield 0, alone or next(rankings(*self.backend.run(*self.model_inputs(requests, k))))
-            return
-        asked = []
-        for place, request in enumerate(requests):
-            alone = self._alone(request, k)
-            if alone is None:
-                asked.append(place)
-            else:
-                yield place, alone
-        # Histories of like length together: the others of a run are padded to its longest. The longest first, so that
-        # threads end at about the same time.
-        asked.sort(key=lambda place: -min(len(requests[place].history), self.manifest.max_length))
-        portions = list(self._portions(asked))
-        inputs = (self.model_inputs([requests[place] for place in places], k) for places in portions)
-        # One run alone has all threads.
-        answers = self.backend.run_many(inputs) if len(portions) > 1 else (self.backend.run(*one) for one in inputs)
-        for places, answer in zip(portions, answers, strict=True):
-            yield from zip(places, rankings(*answer), strict=True)
+    def _look_up(self, ranking: Ranking, request: Request) -> Recommendations:
+        return look_up_recommendations(ranking, request, self._catalogue, self.ranker.model_file)
 
-    def _rank_boosted(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        from lightrec.runtime.boosts import boosted_rankings
-
-        return boosted_rankings(self.rank, requests, whole_number(k))
-
-    def _alone(self, request: Request, k: int) -> Ranking | None:
-        """The answer to a request that the inference graph is not asked for; None if it is."""
-        if not len(request.history):
-            return self._popular(request, k)
-        parts = self.backend.parts
-        if request.candidates is None or parts is None or not parts.ready("step", "candidates"):
-            return None
-        state, _ = parts.step(request.history[-self.manifest.max_length :], parts.start())
-        return self.best_candidates(state, request, k)
-
-    def _popular(self, request: Request, k: int) -> Ranking:
-        order = self._catalogue.popularity
-        if request.candidates is None:
-            order = order[: k + len(request.exclude)]  # enough of them remain
-        else:
-            order = order[np.isin(order, request.candidates)]
-        items = order[~np.isin(order, request.exclude)][:k].astype(np.int64)
-        return items, (None,) * len(items)
-
-    def _hidden(self, request: Request, window: int) -> np.ndarray:
-        """What a request leaves out beside the items that the model reads."""
-        if len(request.history) <= window and request.candidates is None:
-            return request.exclude
-        parts = [request.history[:-window], request.exclude]
-        if request.candidates is not None:
-            others = np.ones(self.n_items, dtype=bool)
-            others[request.candidates] = False
-            parts.append(np.flatnonzero(others))
-        parts = [part for part in parts if len(part)]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else NOTHING
-
-    def _portions(self, places: list[int]) -> Iterator[list[int]]:
-        size = max(1, min(USERS_AT_ONCE, SCORES_AT_ONCE // self.n_items))
-        return (places[start : start + size] for start in range(0, len(places), size))
-
-    def _place(self, item: object) -> int | None:
+    def _index(self, item: object) -> int | None:
         return self._catalogue.find([item_id(item, "The call")])[0]
-
-
-def _checked_files(manifest: Manifest, record: ModelRecord, verify: bool | None) -> Iterable[str] | None:
-    """The files whose SHA-256 is compared while a model is loaded; None for all of the bundle."""
-    mapped = {*record.files, *record.parts.values(), *PACKED_ITEMS, *PACKED_TITLES} & set(manifest.files)
-    small = sum(manifest.files[name].bytes for name in mapped) <= CHECKED_BYTES
-    if verify is None:
-        return {*SMALL_FILES, *mapped} if small else SMALL_FILES
-    return None if verify else SMALL_FILES
-
-
-def _pad(rows: Sequence[np.ndarray], value: int) -> np.ndarray:
-    """int64 ``[B, longest row, at least 1]``."""
-    if len(rows) == 1 and len(rows[0]):
-        return rows[0][None]
-    width = max(1, *(len(row) for row in rows))
-    padded = np.full((len(rows), width), value, dtype=np.int64)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return padded

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lightrec.runtime.arguments import id_list, whole_number
-from lightrec.runtime.recommender import Recommender
-from lightrec.runtime.requests import Ranking, Recommendations, Request, rankings
-
-if TYPE_CHECKING:
-    from lightrec.runtime.backends.parts import Past
+from lightrec.runtime.backends.parts import Past
+from lightrec.runtime.boosts import boosted_rankings
+from lightrec.runtime.loaded_bundle import LoadedBundle
+from lightrec.runtime.ranker import Ranker, ranking_rows
+from lightrec.runtime.recommendations import Recommendations, look_up_recommendations
+from lightrec.runtime.request_reader import RequestReader
+from lightrec.runtime.requests import Ranking, Request
 
 
 class Session:
@@ -24,17 +26,21 @@ class Session:
     """
 
     def __init__(
-        self, recommender: Recommender, history: Iterable[Any] = (), state: Mapping[str, np.ndarray] | None = None
+        self,
+        bundle: LoadedBundle,
+        reader: RequestReader,
+        history: Iterable[Any] = (),
+        state: Mapping[str, np.ndarray] | None = None,
     ):
-        self.recommender = recommender
-        """The bundle that answers."""
-        self.incremental = recommender.backend.parts is not None
-        """False if every recommendation reads the whole window: the bundle has no graph for one step."""
-        self._ids: list[str] = []  # all of them, as another bundle may know those that this one does not
+        self.incremental = bundle.ranker.backend.parts is not None
+        """False if every recommendation reads the whole window, because the bundle has no graph for one step."""
+        self._bundle = bundle
+        self._reader = reader
+        self._ids: list[str] = []  # also the unknown ones, which another bundle may know
         self._history: list[int] = []
         self._unknown: dict[str, None] = {}
         self._past: Past = {}
-        self._read = 0  # items that the past and the state stand for
+        self._read = 0  # how many known items the past and the state include
         self._state: np.ndarray | None = None
         if state is not None:
             self._restore(state)
@@ -51,7 +57,7 @@ class Session:
     def extend(self, items: Iterable[Any]) -> None:
         """Put several items behind the history, oldest first."""
         ids = id_list(items, "history", ordered=True)
-        self._history.extend(self.recommender.indices(ids, "history", self._unknown).tolist())
+        self._history.extend(self._reader.indices(ids, "history", self._unknown).tolist())
         self._ids.extend(ids)
 
     def recommend(
@@ -65,9 +71,9 @@ class Session:
         k = whole_number(k)
         unknown = dict(self._unknown)
         history = np.array(self._history, dtype=np.int64)
-        request = self.recommender.request(history, exclude, candidates, boost, unknown)
-        ranking = self._rank_boosted(request, k) if request.boosts else self._rank(request, k)
-        return self.recommender.answer(ranking, request)
+        request = self._reader.read_rules(history, exclude, candidates, boost, unknown)
+        ranking = boosted_rankings(self._rank_each, [request], k)[0] if request.boosts else self._rank(request, k)
+        return look_up_recommendations(ranking, request, self._bundle.catalogue, self._ranker.model_file)
 
     def export(self) -> dict[str, np.ndarray]:
         """What :meth:`Recommender.session` needs to go on from here: a few small arrays, without objects in them.
@@ -78,33 +84,35 @@ class Session:
         from lightrec.runtime.session_state import pack_state
 
         if self._state is None:
-            return pack_state(self._ids, self.recommender.state_key)
-        return pack_state(self._ids, self.recommender.state_key, self._read, self._state, self._past)
+            return pack_state(self._ids, self._ranker.state_key)
+        return pack_state(self._ids, self._ranker.state_key, self._read, self._state, self._past)
 
-    def _restore(self, kept: Mapping[str, np.ndarray]) -> None:
+    @property
+    def _ranker(self) -> Ranker:
+        return self._bundle.ranker
+
+    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
         from lightrec.runtime.session_state import unpack_state
 
-        restored = unpack_state(kept, self.recommender)
+        restored = unpack_state(state, self._ranker, self._bundle.catalogue)
         self.extend(restored.ids)
         self._read, self._state, self._past = restored.read, restored.state, restored.past
 
-    def _rank_boosted(self, request: Request, k: int) -> Ranking:
-        from lightrec.runtime.boosts import boosted_rankings
-
-        return boosted_rankings(lambda requests, most: [self._rank(one, most) for one in requests], [request], k)[0]
+    def _rank_each(self, requests: Sequence[Request], k: int) -> list[Ranking]:
+        return [self._rank(request, k) for request in requests]
 
     def _rank(self, request: Request, k: int) -> Ranking:
-        parts, ranks = self.recommender.backend.parts, "score" if request.candidates is None else "candidates"
-        if parts is None or not len(request.history) or not parts.ready("step", ranks):
-            return self.recommender.rank([request], k)[0]
-        state = self._last_state(request.history)
+        parts, scorer = self._ranker.backend.parts, "score" if request.candidates is None else "candidates"
+        if parts is None or not len(request.history) or not parts.ready("step", scorer):
+            return self._ranker.rank([request], k)[0]
+        state = self._state_after(request.history)
         if request.candidates is not None:
-            return self.recommender.best_candidates(state, request, k)
-        return next(rankings(*parts.score(state, *self.recommender.model_inputs([request], k))))
+            return self._ranker.rank_candidates(state, request, k)
+        return next(ranking_rows(*parts.score(state, *self._ranker.graph_inputs([request], k))))
 
-    def _last_state(self, history: np.ndarray) -> np.ndarray:
-        """The encoder's state after the whole history, reading only what it has not read."""
-        parts, window = self.recommender.backend.parts, self.recommender.manifest.max_length
+    def _state_after(self, history: np.ndarray) -> np.ndarray:
+        """Return the encoder's state after the whole history; read only the items that it has not read."""
+        parts, window = self._ranker.backend.parts, self._ranker.manifest.max_length
         assert parts is not None
         if self._state is not None and self._read == len(history):
             return self._state
@@ -112,6 +120,6 @@ class Session:
             self._state, self._past = parts.step(history[self._read :], self._past or parts.start())
         else:
             self._state, _ = parts.step(history[-window:], parts.start())
-            self._past = {}  # it has seen items that have left the window
+            self._past = {}  # it includes items that have left the window
         self._read = len(history)
         return self._state

@@ -14,15 +14,14 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from lightrec.bundle import Catalogue
 from lightrec.errors import DataError
-
-if TYPE_CHECKING:
-    from lightrec.runtime.backends.parts import Past
-    from lightrec.runtime.recommender import Recommender
+from lightrec.runtime.backends.parts import Past
+from lightrec.runtime.ranker import Ranker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,47 +44,44 @@ def pack_state(
     """What :class:`Restored` describes, in arrays without objects."""
     # Not as an array of text, which drops zeros at the end and is as wide as its longest.
     items = np.frombuffer(json.dumps(list(ids)).encode(), dtype=np.uint8)
-    kept = {"items": items, "key": np.array(key)}
+    arrays = {"items": items, "key": np.array(key)}
     if state is not None:
-        kept |= {"read": np.array(read, dtype=np.int64), "state": state}
-        kept |= {f"past:{name}": array for name, array in (past or {}).items()}
-    return kept | {"digest": np.array(_digest(kept))}
+        arrays |= {"read": np.array(read, dtype=np.int64), "state": state}
+        arrays |= {f"past:{name}": array for name, array in (past or {}).items()}
+    return arrays | {"digest": np.array(_digest(arrays))}
 
 
-def unpack_state(kept: Mapping[str, np.ndarray], recommender: Recommender) -> Restored:
-    """Read what :func:`pack_state` made, here or elsewhere, or an earlier version of lightrec.
+def unpack_state(state: Mapping[str, np.ndarray], ranker: Ranker, catalogue: Catalogue) -> Restored:
+    """Read what :func:`pack_state` wrote, here or in another process.
 
     Raises:
         DataError: if it is something else, or has been changed or cut short.
     """
-    arrays = _arrays(kept)
-    if "digest" not in arrays:  # lightrec 0.1.0, which told the unknown items apart and not where they were
-        _require("items" in arrays and "unknown" in arrays)
-        return Restored([*_texts(arrays["unknown"]), *_texts(arrays["items"])])
-    digest = arrays.pop("digest")
-    _require(_text(digest) == _digest(arrays) and {"items", "key"} <= set(arrays))
+    arrays = _arrays(state)
+    _require({"items", "key", "digest"} <= set(arrays))
+    _require(_text(arrays.pop("digest")) == _digest(arrays))
     ids = _ids(arrays["items"])
-    if "state" not in arrays or _text(arrays["key"]) != recommender.state_key:
+    if "state" not in arrays or _text(arrays["key"]) != ranker.state_key:
         return Restored(ids)
-    parts = recommender.backend.parts
+    parts = ranker.backend.parts
     if parts is None or not parts.ready("step"):
         return Restored(ids)
-    known = sum(item in recommender for item in ids)
-    read, state = _count(arrays.get("read"), known), arrays["state"]
+    known = sum(index is not None for index in catalogue.find(ids))
+    read, encoder_state = _count(arrays.get("read"), known), arrays["state"]
     past = {name[5:]: array for name, array in arrays.items() if name.startswith("past:")}
     shape, shapes = parts.shapes_after(read)
-    # What the encoder remembers is of no use once the oldest item has left the window.
-    _require(set(past) == (set(shapes) if read <= recommender.manifest.max_length else set()))
-    _require(_fits(state, shape) and all(_fits(array, shapes[name]) for name, array in past.items()))
-    return Restored(ids, read, state, past)
+    # The past is dropped once the oldest item has left the window.
+    _require(set(past) == (set(shapes) if read <= ranker.manifest.max_length else set()))
+    _require(_fits(encoder_state, shape) and all(_fits(array, shapes[name]) for name, array in past.items()))
+    return Restored(ids, read, encoder_state, past)
 
 
-def _arrays(kept: Any) -> dict[str, np.ndarray]:
+def _arrays(state: Any) -> dict[str, np.ndarray]:
     try:
-        arrays = {name: kept[name] for name in kept}
+        arrays = {name: state[name] for name in state}
     except Exception:  # files of numpy.load are read only now, and fail in many ways
         raise _wrong() from None
-    _require(isinstance(kept, Mapping))
+    _require(isinstance(state, Mapping))
     _require(all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in arrays.items()))
     _require(all(array.dtype.kind in "Uiuf" for array in arrays.values()))
     return arrays
@@ -96,8 +92,8 @@ def _fits(array: np.ndarray, shape: Sequence[int]) -> bool:
     return array.dtype == np.float32 and array.shape == tuple(shape) and bool(np.isfinite(array).all())
 
 
-def _count(array: np.ndarray | None, most: int) -> int:
-    if array is None or array.shape != () or array.dtype != np.int64 or not 0 < array <= most:
+def _count(array: np.ndarray | None, maximum: int) -> int:
+    if array is None or array.shape != () or array.dtype != np.int64 or not 0 < array <= maximum:
         raise _wrong()
     return int(array)
 
@@ -110,11 +106,6 @@ def _ids(array: np.ndarray) -> list[str]:
         raise _wrong() from None
     _require(isinstance(ids, list) and all(isinstance(item, str) for item in ids))
     return ids
-
-
-def _texts(array: np.ndarray) -> list[str]:
-    _require(array.ndim == 1 and (array.dtype.kind == "U" or not array.size))
-    return array.tolist()
 
 
 def _text(array: np.ndarray) -> str:

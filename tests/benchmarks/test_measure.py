@@ -32,6 +32,7 @@ from lightrec.benchmarks.workers import worker_protocol
 from lightrec.benchmarks.workers.worker_protocol import own_channel
 from lightrec.benchmarks.workers.run_variant import answer, open_variant
 from lightrec.runtime.backends.base import Backend
+from lightrec.runtime.loaded_bundle import LoadedBundle
 from lightrec.runtime.recommender import Recommender
 
 kind, file = sys.argv[1:]
@@ -71,7 +72,7 @@ if ("start" in kind and "first_histories" in request) or (kind == "threads" and 
 
 def load():
     true = open_variant(request)
-    return Recommender(true.manifest, true._catalogue, Changed(true.backend))
+    return Recommender(LoadedBundle(true.manifest, true._catalogue, Changed(true.backend)))
 
 answer(own_channel(), request, load)
 """

@@ -1,4 +1,4 @@
-"""A session's exported state: into other bundles, from older versions, and forged."""
+"""A session's exported state: into other bundles, and forged."""
 
 import io
 import shutil
@@ -60,19 +60,6 @@ def test_what_was_seen_is_not_recommended_by_a_bundle_that_knows_more(recommende
 def test_the_same_model_under_other_ids_reads_the_items_again(recommender, sasrec_bundle, tmp_path, state):
     turned = with_ids(sasrec_bundle, tmp_path / "turned", [*recommender.item_ids][::-1])
     close(turned.session(state=state).recommend(5), turned.recommend(ITEMS[:4], 5))
-
-
-def test_a_state_of_an_older_version_is_read_with_unknown_items_first(recommender):
-    old = {
-        "items": np.array(ITEMS[:4]),
-        "unknown": np.array(["x", ITEMS[9]]),
-        "model": np.array("0" * 64),
-        "read": np.array(4),
-        "state": np.zeros((1, 32), dtype=np.float32),
-    }
-    after = recommender.session(state=old)
-    close(after.recommend(5), recommender.recommend([ITEMS[9], *ITEMS[:4]], 5))
-    assert after.recommend().unknown == ("x",)
 
 
 def test_any_text_is_an_id_and_comes_back(recommender):

@@ -14,7 +14,7 @@ from lightrec.bundle import PARTS, read_manifest, write_manifest
 from lightrec.errors import BundleError, DataError
 from lightrec.export.write_bundle import export_bundle
 from lightrec.files.atomic import new_folder
-from lightrec.runtime import recommender as recommender_module
+from lightrec.runtime import loaded_bundle
 from lightrec.verify.verify_bundle import verify_bundle
 
 ITEMS = [f"i{number:02d}" for number in range(30)]
@@ -139,13 +139,13 @@ def test_a_bundle_replaced_while_it_is_loaded_is_not_mixed_with_the_other(
     reader, sasrec_bundle, gru4rec_bundle, tmp_path, monkeypatch
 ):
     folder = shutil.copytree(sasrec_bundle, tmp_path / "bundle")
-    read = getattr(recommender_module, reader)
+    read = getattr(loaded_bundle, reader)
 
     def replace_and_read(*args, **options):
         replaced(folder, gru4rec_bundle)
         return read(*args, **options)
 
-    monkeypatch.setattr(recommender_module, reader, replace_and_read)
+    monkeypatch.setattr(loaded_bundle, reader, replace_and_read)
     with pytest.raises(BundleError, match=r"was replaced while it was being loaded: load it again\.$"):
         Recommender.load(folder)
 

@@ -9,7 +9,8 @@ from mini_bundle import IDS, NEXT_SCORES, POPULARITY, TITLES, pack, write_bundle
 
 from lightrec import Recommender
 from lightrec.errors import BundleIntegrityError, ConfigError, DataError
-from lightrec.runtime import recommender as recommender_module
+from lightrec.runtime import loaded_bundle
+from lightrec.runtime import ranker as ranker_module
 
 BACKENDS = ["onnxruntime", "openvino"]
 
@@ -112,7 +113,7 @@ def test_a_batch_mixes_users_of_all_kinds(recommender):
 def test_a_batch_is_cut_into_portions_without_a_trace(recommender, monkeypatch):
     histories = [[item] for item in recommender.item_ids] * 3
     whole = recommender.recommend_batch(histories, k=2)
-    monkeypatch.setattr(recommender_module, "SCORES_AT_ONCE", 2 * recommender.n_items)
+    monkeypatch.setattr(ranker_module, "MAX_SCORES_PER_RUN", 2 * recommender.n_items)
     assert recommender.recommend_batch(histories, k=2) == whole
 
 
@@ -120,7 +121,7 @@ def test_several_threads_share_the_portions_of_a_batch(tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle")
     one, two = (Recommender.load(bundle, threads=threads) for threads in (1, 2))
     histories = [[item, *one.item_ids[:more]] for more in range(5) for item in one.item_ids]
-    monkeypatch.setattr(recommender_module, "USERS_AT_ONCE", 4)
+    monkeypatch.setattr(ranker_module, "MAX_USERS_PER_RUN", 4)
     assert two.recommend_batch(histories, k=3) == one.recommend_batch(histories, k=3)
     # The model is loaded once more for this, when it is first needed: not where another lies by then.
     late = Recommender.load(bundle, threads=2)
@@ -177,7 +178,7 @@ def test_small_files_are_always_checked_and_small_models_unless_it_is_switched_o
             Recommender.load(bundle, verify=verify)
     assert ids(Recommender.load(bundle, verify=False).recommend(["a"], k=1)) == ["b"]
     # Reading a large model takes longer than loading it: it is checked when that is asked for.
-    monkeypatch.setattr(recommender_module, "CHECKED_BYTES", (bundle / "model.onnx").stat().st_size - 3)
+    monkeypatch.setattr(loaded_bundle, "MAX_BYTES_CHECKED", (bundle / "model.onnx").stat().st_size - 3)
     assert ids(Recommender.load(bundle).recommend(["a"], k=1)) == ["b"]
     with pytest.raises(BundleIntegrityError, match=r"model\.onnx differs"):
         Recommender.load(bundle, verify=True)

@@ -17,8 +17,8 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from lightrec.errors import ConfigError
 from lightrec.serve import server
 from lightrec.serve.app import make_app
-from lightrec.serve.limits.request_sizes import request_bodies as gate
-from lightrec.serve.limits.request_sizes import work_queue as workers_module
+from lightrec.serve.limits import request_bodies as gate
+from lightrec.serve.limits import work_queue as workers_module
 from lightrec.serve.limits.work_queue import QueueFullError, Workers
 from lightrec.serve.service import ServeSettings, Service
 

@@ -18,7 +18,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from lightrec.cli.app import app as command
 from lightrec.errors import BundleError, ConfigError, DataError
 from lightrec.serve.app import make_app
-from lightrec.serve.limits.request_sizes import open_files
+from lightrec.serve.limits import open_files
 from lightrec.serve.operations import PAGE, content_policy
 from lightrec.serve.service import ServeSettings, Service
 
