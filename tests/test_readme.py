@@ -29,7 +29,6 @@ def blocks(text, *languages):
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = blocks(TEXT, "bash", "sh", "console")
 COMMANDS = [line for block in SHELL for line in lightrec_lines(block)]
-PYTHON = blocks(TEXT, "python")
 
 
 def test_blocks_and_lines_are_found():
@@ -80,14 +79,14 @@ def test_every_test_that_the_promises_name_exists():
     assert campaigns == {campaign.name for campaign in find_campaigns().values()}
 
 
-def test_the_python_code_runs_in_order(tmp_path):
-    """All blocks in one process, as somebody reading on would: each bundle they load is a miniature."""
-    assert PYTHON, "the README shows no Python"
-    code = "\n".join(PYTHON)
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md", "docs/python.md"])
+def test_the_python_code_of_a_page_runs_in_order(page, tmp_path):
+    """Run all blocks in one process, as a reader would: each bundle that they load is a miniature."""
+    code = "\n".join(blocks((ROOT / page).read_text(encoding="utf-8"), "python"))
     ids = sorted(set(re.findall(r"[\"']([\w-]+)[\"']", code)) | {f"item {number}" for number in range(20)})
     scores = np.random.default_rng(0).normal(size=(len(ids), len(ids)))
     paths = set(re.findall(r"Recommender\.load\(\s*[\"']([^\"']+)[\"']", code))
-    assert paths, "the README loads no bundle"
+    assert paths, "the page loads no bundle"
     for path in paths:
         write_bundle(tmp_path / path, scores, ids, [f"Title of {id}" for id in ids], range(len(ids)), openvino=True)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
