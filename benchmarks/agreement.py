@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks.harness.workload import Workload
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluate
 from lightrec.metrics import overlap
-
-Row = dict[str, Any]
 
 MIN_OVERLAP = 0.9
 """A variant that shows fewer of the first one's top 10 than this answers something else."""
@@ -37,7 +36,7 @@ def rank_limit(k_limit: int, n_items: int) -> int:
 
 def agreement(
     lists: np.ndarray, reference: np.ndarray, over: str, golden: str | None, k: int, same_student: bool = True
-) -> Row:
+) -> NewRow:
     """How much of the reference's top ``k`` a variant shows as well, and whether its items are wrong.
 
     Args:
@@ -64,22 +63,22 @@ def agreement(
     }
 
 
-def quality(lists: np.ndarray, workload: Workload, n_items: int, k: int, seed: int) -> Row | None:
+def quality(lists: np.ndarray, workload: Workload, n_items: int, k: int, seed: int) -> NewRow | None:
     """NDCG and HR of rankings of the traffic's cases; None for made-up histories, whose next items nobody knows."""
     return measured(StoredRankings(lists, n_items), workload, k, seed)
 
 
-def measured(ranker: Scorer | TopKRanker, workload: Workload, k: int, seed: int, **rules: Any) -> Row | None:
+def measured(ranker: Scorer | TopKRanker, workload: Workload, k: int, seed: int, **rules: Any) -> NewRow | None:
     """NDCG and HR of who is asked about the traffic's cases, as :func:`quality`; ``rules`` are :func:`evaluate`'s."""
     if workload.cases is None or workload.popularity is None:
         return None
-    options: Row = {"train_popularity": workload.popularity, "ks": (k,), "seed": seed, **rules}
+    options: NewRow = {"train_popularity": workload.popularity, "ks": (k,), "seed": seed, **rules}
     found = evaluate(ranker, workload.cases, **options)
-    values: Row = {name: found.metrics[name].to_json() for name in (f"ndcg@{k}", f"hr@{k}")}
+    values: NewRow = {name: found.metrics[name].to_json() for name in (f"ndcg@{k}", f"hr@{k}")}
     return {"cases": len(workload.cases), "ties": found.ties, **values}
 
 
-def compared(own: Row | None, first: Row | None, shared: Row, k: int) -> Row | None:
+def compared(own: NewRow | None, first: NewRow | None, shared: NewRow, k: int) -> NewRow | None:
     """``own`` with its loss from ``first`` and what :func:`agreement` found."""
     if own is None or first is None:
         return None

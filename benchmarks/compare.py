@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 from lightrec.benchmarks.plan import ALL_BATCHES
 from lightrec.benchmarks.report.absent import covers
 from lightrec.benchmarks.report.columns import is_wrong, labels, limits_words, value
+from lightrec.benchmarks.row_types import Row, ServerResult, SpeedRow, rows_of_kind
 from lightrec.benchmarks.significance import Z, shift
 from lightrec.errors import DataError
 
-Row = dict[str, Any]
-
-Measure = Callable[[str, Row, Row, float], "Change | None"]
+Measure = Callable[[str, SpeedRow, SpeedRow, float], "Change | None"]
 """From a variant's name, its rows and the tolerance to a change; None where it was not measured on both sides."""
 
 NOTED_DRIFT = 0.03
@@ -41,7 +40,7 @@ class Key(NamedTuple):
     """Where it was measured over ssh."""
 
 
-Side = dict[Key, Row]
+Side = dict[Key, SpeedRow]
 """The rows of one file that count."""
 
 
@@ -120,14 +119,14 @@ def compare(
     return Comparison(changes, broken, lost, [*_missing(sides), *_doubts(sides, shared)])
 
 
-def same_machine(a: Row, b: Row) -> bool:
+def same_machine(a: SpeedRow, b: SpeedRow) -> bool:
     """Whether two rows were measured on machines with the same processor, cores and memory."""
     parts = ("processor", "cores", "usable_cores", "memory_bytes")
     own = [[value(row, "machine", part) for part in parts] for row in (a, b)]
     return own[0] == own[1]
 
 
-def machine_drift(before: Row, after: Row) -> float:
+def machine_drift(before: SpeedRow, after: SpeedRow) -> float:
     """How many times as long the fixed loop between the rounds took after as before; 1 where it was not timed."""
     loops = [value(row, "noise", "calibration_ms", "p50") for row in (before, after)]
     return loops[1] / loops[0] if all(loops) else 1.0
@@ -135,7 +134,7 @@ def machine_drift(before: Row, after: Row) -> float:
 
 def _latest(rows: Sequence[Row]) -> Side:
     """The last row of each variant under each condition; of several bundles the names count, of one they do not."""
-    speed = [row for row in rows if row["kind"] == "speed"]
+    speed = rows_of_kind(rows, "speed")
     several = len({row.get("bundle") for row in speed}) > 1
     return {_key(row, several): row for row in speed}
 
@@ -154,7 +153,7 @@ def _title(key: Key) -> str:
 def _timed(figure: str, probe: str) -> Measure:
     """A latency, by the medians of its rounds."""
 
-    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+    def of(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
         calls = [value(row, "latency_ms", probe) for row in (before, after)]
         if not all(calls):
             return None
@@ -178,7 +177,7 @@ def _single(figure: str, *path: str, rate: bool = False) -> Measure:
     As with latencies a change counts only as far as it is not the machine's.
     """
 
-    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+    def of(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
         a, b = value(before, *path), value(after, *path)
         if not a or b is None:
             return None
@@ -193,7 +192,7 @@ def _single(figure: str, *path: str, rate: bool = False) -> Measure:
     return of
 
 
-def _served(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+def _served(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
     """A change of the highest rate that keeps the bound: none where the spans that it may lie in overlap."""
     a, b = value(before, "server"), value(after, "server")
     if not a or not b or a["p99_bound_ms"] != b["p99_bound_ms"] or not a["max_rate"]:
@@ -208,13 +207,13 @@ def _served(variant: str, before: Row, after: Row, tolerance: float) -> Change |
     return Change(variant, "served, a second", low, after_low, change, *bounds, verdict if apart else "same")
 
 
-def _rate_span(server: Row) -> tuple[float, float]:
+def _rate_span(server: ServerResult) -> tuple[float, float]:
     """The highest rate that kept the bound, 0 where none did, and the lowest above it, which did not."""
     best = server["max_rate"] or 0.0
     return best, min((point["rate"] for point in server["curve"] if point["rate"] > best), default=best)
 
 
-def _start(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+def _start(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
     """A change of the cold start: none where the two spans, from the least to the most, overlap."""
     spans = value(before, "cold_start", "ms"), value(after, "cold_start", "ms")
     if not all(spans):
@@ -230,7 +229,7 @@ def _start(variant: str, before: Row, after: Row, tolerance: float) -> Change | 
 def _megabytes(figure: str, *path: str, noise: float = 0.0) -> Measure:
     """Bytes, of which less is better; relative changes up to ``noise`` are none."""
 
-    def of(variant: str, before: Row, after: Row, tolerance: float) -> Change | None:
+    def of(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
         a, b = value(before, *path), value(after, *path)
         if not a or b is None:
             return None
@@ -254,7 +253,7 @@ _MEASURES = (
 )
 
 
-def _ndcg(variant: str, before: Row, after: Row, max_drop: float) -> Change | None:
+def _ndcg(variant: str, before: SpeedRow, after: SpeedRow, max_drop: float) -> Change | None:
     """A change of NDCG@10: on the same cases it is exact, on others it must stand out from both intervals."""
     a, b = value(before, "quality", "ndcg@10"), value(after, "quality", "ndcg@10")
     if not a or not b or not a["value"]:
@@ -268,10 +267,10 @@ def _ndcg(variant: str, before: Row, after: Row, max_drop: float) -> Change | No
     return Change(variant, "NDCG@10", a["value"], b["value"], change, *bounds, verdict)
 
 
-def _cases(row: Row) -> list[Any]:
+def _cases(row: SpeedRow) -> list[Any]:
     """What decides which test cases a row was asked."""
     data = row.get("data") or {}
-    return [data.get("name"), data.get("checksum"), data.get("source"), row.get("seed"), row["quality"].get("cases")]
+    return [data.get("name"), data.get("checksum"), data.get("source"), row.get("seed"), value(row, "quality", "cases")]
 
 
 def _least(verdicts: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from lightrec.benchmarks.harness.noise import NoiseMeter
 from lightrec.benchmarks.harness.thread_scaling import scaling
 from lightrec.benchmarks.harness.workload import Workload, real_workload, synthetic_workload
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import machine, software
 from lightrec.benchmarks.teacher_quality import ask_teacher, compare_with_teacher
 from lightrec.benchmarks.variants.find_variants import Wanted, find_variants
@@ -27,7 +28,6 @@ from lightrec.benchmarks.variants.variant import Absent, Variant
 from lightrec.bundle import read_catalogue, read_manifest
 from lightrec.errors import BundleError, ConfigError, ModelError
 
-Row = dict[str, Any]
 Progress = Callable[[str], None]
 
 
@@ -40,7 +40,7 @@ def bench(
     cases: int = 1000,
     command: Sequence[str] = (),
     progress: Progress = lambda step: None,
-) -> list[Row]:
+) -> list[NewRow]:
     """Measure every model of a bundle, and the torch student that it was made from, on the same histories.
 
     Args:
@@ -118,7 +118,7 @@ def measure_variants(
     workload: Workload,
     plan: Plan,
     progress: Progress = lambda step: None,
-) -> list[Row]:
+) -> list[NewRow]:
     """The measurements alone: one row for each variant in the order given; the first is what others compare with.
 
     A variant whose worker fails before the rounds are over becomes a row of kind ``absent``; what fails later is
@@ -130,7 +130,7 @@ def measure_variants(
         processes: list[int] = []
         noise = NoiseMeter(processes, plan.limits.cores)
         running: list[Running] = []
-        failed: list[Row] = []
+        failed: list[NewRow] = []
         for variant in variants:
             progress(f"Loading {variant.name}")
             try:
@@ -154,7 +154,7 @@ def measure_variants(
 
 def _measure(
     harness: Harness, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
-) -> list[Row]:
+) -> list[NewRow]:
     """The rows of the variants that came through the rounds, with all that is measured after them."""
     rows = [speed_rows.identity(one) | {"k": plan.k} | speed_rows.times(one, running[0]) for one in running]
     for row, agreement_and_quality in zip(rows, speed_rows.agreement_and_quality(harness, running, plan), strict=True):
@@ -175,7 +175,7 @@ def _measure(
 
 
 def _add_scenarios(
-    rows: Sequence[Row], running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
+    rows: Sequence[NewRow], running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
 ) -> None:
     """Streams, server and soak, into the rows."""
     workers = [one.worker for one in running]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import machine, software
 from lightrec.data.splits import Split
 from lightrec.evaluation.comparison import Comparison
 from lightrec.evaluation.protocol import Evaluation, evaluate
-
-Row = dict[str, Any]
 
 KEPT = ("split", "on", "cases", "hidden_targets", "ties", "metrics", "slices")
 """What a row takes over from the JSON of an evaluation."""
@@ -20,12 +19,12 @@ SHARED = ("data", "data_checksum", "split", "machine", "lightrec_version", "comm
 """What a comparison's row takes over from a quality row."""
 
 
-def origin() -> Row:
+def origin() -> NewRow:
     """What all rows of one command share: the machine, the version and the commit."""
     return {"machine": machine(), **software()}
 
 
-def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: Row, **more: Any) -> Row:
+def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: NewRow, **more: Any) -> NewRow:
     """The row of one evaluated model.
 
     Args:
@@ -47,7 +46,7 @@ def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: Row, **
     }
 
 
-def comparison_row(a: str, b: str, comparison: Comparison, quality: Row) -> Row:
+def comparison_row(a: str, b: str, comparison: Comparison, quality: NewRow) -> NewRow:
     """The row that compares the models labelled ``a`` and ``b``; ``quality`` is any quality row of the same data."""
     shared = {key: quality[key] for key in SHARED}
     return {"kind": "comparison", "a": a, "b": b, **shared, "comparison": comparison.to_json()}
@@ -77,7 +76,7 @@ def comparison_sentence(a: str, b: str, comparison: Comparison) -> str:
     )
 
 
-def comparison_lines(rows: Sequence[Row]) -> str:
+def comparison_lines(rows: Sequence[NewRow]) -> str:
     """One sentence a comparison: the difference with its interval, and whether it is one."""
     sentences = []
     for row in rows:
@@ -93,7 +92,7 @@ def comparison_lines(rows: Sequence[Row]) -> str:
     return "\n".join(sentences)
 
 
-def is_certain(difference: Row) -> bool:
+def is_certain(difference: NewRow) -> bool:
     """Return whether the interval of a difference leaves out 0."""
     return difference["low"] > 0 or difference["high"] < 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,11 +11,10 @@ from lightrec.benchmarks.harness import scenarios
 from lightrec.benchmarks.harness.harness import Harness, Running
 from lightrec.benchmarks.harness.latency_statistics import histogram, per_second, speedup, summarise
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.row_types import NewRow
 
-Row = dict[str, Any]
 
-
-def identity(one: Running) -> Row:
+def identity(one: Running) -> NewRow:
     """What was measured, and the versions of what runs it as far as it is no package of this environment."""
     variant = one.variant
     return {
@@ -31,7 +29,7 @@ def identity(one: Running) -> Row:
     }
 
 
-def times(one: Running, first: Running) -> Row:
+def times(one: Running, first: Running) -> NewRow:
     """What the rounds told."""
     timings, reference = one.timings.nanoseconds, first.timings.nanoseconds
     latency = {
@@ -60,17 +58,17 @@ def times(one: Running, first: Running) -> Row:
     }
 
 
-def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Plan) -> list[Row]:
+def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Plan) -> list[NewRow]:
     """Agreement and quality of what was timed; None for peers."""
     first = running[0]
     reference = harness.rankings(first.variant)
-    measured: list[Row | None] = []
+    measured: list[NewRow | None] = []
     for one in running:
         lists = harness.rankings(one.variant)
         measured.append(
             None if lists is None else quality(lists, harness.workload, harness.manifest.n_items, plan.k, plan.seed)
         )
-    rows: list[Row] = []
+    rows: list[NewRow] = []
     for one, own in zip(running, measured, strict=True):
         lists = harness.rankings(one.variant)
         if lists is None or reference is None:
@@ -84,7 +82,7 @@ def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Pl
 
 def memory_and_cold_start(
     harness: Harness, running: Sequence[Running], plan: Plan, progress: Callable[[str], None]
-) -> list[tuple[Row, str | None]]:
+) -> list[tuple[NewRow, str | None]]:
     """Memory and cold start, of processes that are used for nothing else; and why one failed, if one did."""
     commands = [harness.cold_command(one.variant) for one in running]
     names = [one.variant.name for one in running]
@@ -92,7 +90,7 @@ def memory_and_cold_start(
     return [(_memory_and_start(own, plan), own.failure) for own in found]
 
 
-def _memory_and_start(own: scenarios.Starts, plan: Plan) -> Row:
+def _memory_and_start(own: scenarios.Starts, plan: Plan) -> NewRow:
     peak, held = (_median(own.memory, name) for name in ("peak_bytes", "rss_bytes"))
     # The system counts in batches: the peak may stand a little below what is held just then.
     peak = None if peak is None else max(peak, held or 0)
@@ -104,7 +102,7 @@ def _memory_and_start(own: scenarios.Starts, plan: Plan) -> Row:
     return {"memory_bytes": {"peak": peak, "steady": held}, "cold_start": start}
 
 
-def _median(memory: Sequence[Row], name: str) -> int | None:
+def _median(memory: Sequence[NewRow], name: str) -> int | None:
     """Bytes; None without a fresh process, and where the system does not tell."""
     found = [held[name] for held in memory]
     return None if not found or None in found else int(np.median(found))

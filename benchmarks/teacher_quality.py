@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 from lightrec.benchmarks.agreement import measured, rank_limit
 from lightrec.benchmarks.harness.workload import Workload
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.bundle import Manifest
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, ModelError
 from lightrec.evaluation.provenance import Provenance, check_data, choose_split
 from lightrec.extras import require_extra
-
-Row = dict[str, Any]
 
 AT_ONCE = 64
 """Histories that the teacher reads at once: a language model takes seconds for them; progress is told after each."""
@@ -32,7 +30,7 @@ def ask_teacher(
     k: int = 10,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
-) -> Row:
+) -> NewRow:
     """What the rows say of the teacher: its name, its kind, its NDCG and HR at ``k``.
 
     Args:
@@ -75,7 +73,7 @@ def ask_teacher(
 
     tell(0, len(workload.histories))
     limit = rank_limit(manifest.k_limit, manifest.n_items)
-    rules: Row = {"ties": "lowest-index", "rank_limit": limit, "batch_size": AT_ONCE, "progress": tell}
+    rules: NewRow = {"ties": "lowest-index", "rank_limit": limit, "batch_size": AT_ONCE, "progress": tell}
     return {
         "name": name,
         "model_type": model.config.model_type,
@@ -86,7 +84,7 @@ def ask_teacher(
     }
 
 
-def compare_with_teacher(rows: Sequence[Row], teacher: Row | None, k: int = 10) -> None:
+def compare_with_teacher(rows: Sequence[NewRow], teacher: NewRow | None, k: int = 10) -> None:
     """Give the quality of each row, where it has one, its share of the teacher's NDCG; None without a teacher."""
     best = None if teacher is None else teacher[f"ndcg@{k}"]["value"]
     for row in rows:

@@ -17,12 +17,11 @@ from lightrec.benchmarks.harness.latency_statistics import histogram, summarise
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.harness.workload import Workload, synthetic_workload
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.variants.variant import Absent, Variant, catalogue_bytes
 from lightrec.bundle import Manifest, read_catalogue, read_manifest
 from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
-
-Row = dict[str, Any]
 
 ROUNDS = 10
 """Turns of each size."""
@@ -32,7 +31,7 @@ CASES = 500
 """Made-up histories of each size."""
 
 
-def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[str], None]) -> list[Row]:
+def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[str], None]) -> list[NewRow]:
     """One row of kind ``catalogue`` for each size that the plan names, or of kind ``absent`` for one that fails.
 
     Args:

@@ -16,10 +16,9 @@ from lightrec.benchmarks.harness.scenarios import Timings
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.harness.workload import Workload
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.row_types import Row
 from lightrec.benchmarks.variants.variant import Variant
 from lightrec.bundle import read_catalogue, read_manifest
-
-Row = dict[str, Any]
 
 LAYERS, HEADS = 2, 2
 """Of a peer's model, where the bundle does not tell those of its own."""
@@ -98,7 +97,7 @@ class Harness:
         file = self._rankings(variant)
         return np.load(file) if file.exists() else None
 
-    def _peer_request(self) -> Row:
+    def _peer_request(self) -> dict[str, Any]:
         """The shape of the bundle's model, and what a worker needs that cannot read bundles."""
         config = self.manifest.training.get("config", {})
         ids = list(self._catalogue.item_ids)

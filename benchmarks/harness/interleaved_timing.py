@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from lightrec.benchmarks.harness.worker_process import WorkerProcess, nanoseconds
+from lightrec.benchmarks.row_types import WarmUp
 
 SPREAD = (10, 50, 90)
 """Percentiles of a ratio over the rounds."""
@@ -62,7 +62,7 @@ def time_interleaved(
     return timings
 
 
-def warm_up(worker: WorkerProcess, probe: str, seconds: float) -> dict[str, Any]:
+def warm_up(worker: WorkerProcess, probe: str, seconds: float) -> WarmUp:
     """Run uncounted time slices until the last :data:`STABLE_SLICES` medians agree, and return how many it took."""
     medians: list[float] = []
     while len(medians) < MAX_SLICES:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.row_types import Histogram, Latency, Speedup
 from lightrec.benchmarks.workers.worker_protocol import time_calls
 
 __all__ = ["PERCENTILES", "histogram", "median_interval", "per_second", "speedup", "summarise", "time_calls"]
@@ -20,25 +20,27 @@ MIN_SPEEDUP_DIFFERENCE = 0.03
 """A speed-up that may be nearer to 1 than this is no difference: two processes of the same thing differ by as much."""
 
 
-def summarise(rounds: Sequence[np.ndarray]) -> dict[str, Any]:
+def summarise(rounds: Sequence[np.ndarray]) -> Latency:
     """Milliseconds of single calls: count, mean, min, percentiles over all rounds, and the median of each round.
 
     >>> summarise([np.array([1_000_000, 3_000_000])])["p50"]
     2.0
     """
     every = np.concatenate(rounds) / 1e6
-    values = np.percentile(every, (*PERCENTILES, 99.9))
-    names = [*(f"p{p}" for p in PERCENTILES), "p999"]
+    p50, p90, p99, p999 = map(float, np.percentile(every, (*PERCENTILES, 99.9)))
     return {
         "count": len(every),
         "mean": float(every.mean()),
         "min": float(every.min()),
-        **dict(zip(names, map(float, values), strict=True)),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "p999": p999,
         "round_medians": [float(np.median(calls)) / 1e6 for calls in rounds],
     }
 
 
-def histogram(rounds: Sequence[np.ndarray]) -> dict[str, list]:
+def histogram(rounds: Sequence[np.ndarray]) -> Histogram:
     """How many calls lie between which milliseconds; every call is counted, and the edges are the same everywhere.
 
     The edges are ``10 ** (i / 20)``, so that a bar is 12 % wide.
@@ -63,7 +65,7 @@ def per_second(rounds: Sequence[np.ndarray], batch: int) -> float:
     return float(batch * len(every) / (every.sum() / 1e9))
 
 
-def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> dict[str, Any]:
+def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> Speedup:
     """How many times faster than the first variant, round by round.
 
     Returns:

@@ -29,8 +29,6 @@ MAPPED = ("benchmarks", "cli", "export")
 LEFT_OUT = {"__pycache__", "results", "project"}
 """Folders that a board does not need."""
 
-Row = dict[str, Any]
-
 
 def bench_there(
     host: str,
@@ -40,7 +38,7 @@ def bench_there(
     *,
     python: str = "python3",
     progress: Callable[[str], None] = lambda step: None,
-) -> list[Row]:
+) -> list[dict[str, Any]]:
     """Run ``lightrec bench`` on ``host`` and bring its rows back.
 
     Args:
@@ -64,7 +62,7 @@ def bench_there(
         words += [] if data is None else ["--data", "data"]
         output = _ssh(host, f'cd {shlex.quote(folder)} && PYTHONPATH="$PWD" {shlex.join(words)}')
     try:
-        rows: list[Row] = json.loads(output)
+        rows: list[dict[str, Any]] = json.loads(output)
     except ValueError:
         raise ConfigError(f"--host {host} answered something else than rows: {output[:80]!r}.") from None
     return [row | {"bundle": Path(bundle).resolve().name} if "bundle" in row else row for row in rows]

@@ -12,13 +12,11 @@ import numpy as np
 from lightrec.benchmarks.harness.cold_start import start
 from lightrec.benchmarks.harness.energy import EnergyMeter
 from lightrec.benchmarks.harness.interleaved_timing import warm_up
-from lightrec.benchmarks.harness.latency_statistics import PERCENTILES
 from lightrec.benchmarks.harness.noise import NoiseMeter
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.plan import Plan
+from lightrec.benchmarks.row_types import LoadPoint, Row, ServerResult, SoakResult, StreamPoint, WarmUp
 from lightrec.errors import ModelError
-
-Row = dict[str, Any]
 
 SHARES = (0.2, 0.5, 0.7, 0.85, 1.0)
 """Arrival rates that every variant is given, as shares of what its single-stream calls would allow."""
@@ -38,7 +36,7 @@ class Timings:
 
     nanoseconds: dict[str, list[np.ndarray]]
     """By probe, the single calls of each round."""
-    warmups: dict[str, Row]
+    warmups: dict[str, WarmUp]
     """By probe, how it became warm."""
     cpu_ms: list[float] = dataclasses.field(default_factory=list)
     """Processor time of a single-stream call, by round."""
@@ -52,7 +50,7 @@ class Starts:
 
     milliseconds: list[float] = dataclasses.field(default_factory=list)
     """To the first answer."""
-    memory: list[Row] = dataclasses.field(default_factory=list)
+    memory: list[dict[str, int | None]] = dataclasses.field(default_factory=list)
     """What the process held."""
     failure: str | None = None
     """Why one failed; None if none did."""
@@ -121,9 +119,9 @@ def rounds(
                     own.energy_mj += [] if used is None else [used / (len(answer["timings"]) + 1)]
 
 
-def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[Row] | None]:
+def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[StreamPoint] | None]:
     """Calls from several threads at once; None for one that fails."""
-    found: dict[tuple[int, int], list[Row]] = {}
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for number in range(STREAM_ROUNDS):
         for count in plan.streams:
             for shift in range(len(running)):
@@ -138,7 +136,7 @@ def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[Row] | No
     ]
 
 
-def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Plan) -> list[Row | None]:
+def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Plan) -> list[ServerResult | None]:
     """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound; None for a failure.
 
     Args:
@@ -147,7 +145,7 @@ def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Pla
         plan: its ``p99_ms`` is the bound.
     """
     seconds = max(0.2, plan.stream_seconds / (len(SHARES) + REFINEMENTS))
-    curves: list[list[Row]] = [[] for _ in running]
+    curves: list[list[LoadPoint]] = [[] for _ in running]
     tries: list[Callable[[int], float | None]] = [
         *(lambda place, share=share: share * 1e3 / mean_ms[place] for share in SHARES),  # type: ignore[misc]
         *[lambda place: next_rate(curves[place], plan.p99_ms)] * REFINEMENTS,
@@ -223,7 +221,7 @@ def cold(
     return found
 
 
-def _held(more: str, name: str) -> Row:
+def _held(more: str, name: str) -> dict[str, int | None]:
     """The memory that a fresh process told of."""
     try:
         memory = json.loads(more)
@@ -232,9 +230,9 @@ def _held(more: str, name: str) -> Row:
         raise ModelError(f"{name} failed: it told something else than its memory: {more[:80]!r}") from None
 
 
-def soak(running: Sequence[WorkerProcess], plan: Plan) -> list[Row | None]:
+def soak(running: Sequence[WorkerProcess], plan: Plan) -> list[SoakResult | None]:
     """Calls without rest, one variant after the other; drifts are the last quarter over the first, less 1."""
-    rows: list[Row | None] = []
+    rows: list[SoakResult | None] = []
     for worker in running:
         answers_or_none = [
             worker.try_ask("time", "single", first=number, seconds=plan.seconds / SLICES) for number in range(SLICES)
@@ -271,29 +269,30 @@ def _slice_seconds(plan: Plan, names: Sequence[str]) -> float:
     return plan.stream_seconds / (plan.rounds * len(names))
 
 
-def _stream(count: int, answers: Sequence[Row]) -> Row:
-    return {
-        "streams": count,
-        "per_second": float(np.median([answer["per_second"] for answer in answers])),
-        **_percentiles([answer["timings"] for answer in answers], (50, 99)),
-    }
+def _stream(count: int, answers: Sequence[Row]) -> StreamPoint:
+    p50, p99 = _percentiles([answer["timings"] for answer in answers])
+    rate = float(np.median([answer["per_second"] for answer in answers]))
+    return {"streams": count, "per_second": rate, "p50": p50, "p99": p99}
 
 
-def _arrivals(worker: WorkerProcess, rate: float, seconds: float, seed: int) -> Row | None:
+def _arrivals(worker: WorkerProcess, rate: float, seconds: float, seed: int) -> LoadPoint | None:
     answer = worker.try_ask("server", "single", first=0, rate=rate, seconds=seconds, seed=seed)
     if answer is None:
         return None
     answered = answer["timings"]
-    percentiles: Row = _percentiles([answered], (50, 99)) if answered else {"p50": None, "p99": None}
+    p50, p99 = _percentiles([answered]) if answered else (None, None)
     return {
         "rate": rate,
         "achieved": answer["achieved"],
         "count": len(answered) + answer["dropped"],
-        **percentiles,
+        "p50": p50,
+        "p99": p99,
         "dropped": answer["dropped"],
     }
 
 
-def _percentiles(timings: Sequence[Sequence[int]], wanted: Sequence[int] = PERCENTILES) -> dict[str, float]:
+def _percentiles(timings: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """Return p50 and p99 of all calls, in milliseconds."""
     every = np.concatenate([np.asarray(calls, dtype=np.float64) for calls in timings]) / 1e6
-    return {f"p{p}": float(value) for p, value in zip(wanted, np.percentile(every, wanted), strict=True)}
+    p50, p99 = np.percentile(every, (50, 99))
+    return float(p50), float(p99)

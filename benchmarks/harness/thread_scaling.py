@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from lightrec.benchmarks.harness.harness import Harness, Running
 from lightrec.benchmarks.harness.interleaved_timing import time_interleaved, warm_up
 from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
 from lightrec.benchmarks.harness.worker_limits import usable_cores
 from lightrec.benchmarks.plan import Plan
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import ThreadPoint
 
 ROUNDS = 5
 """Turns of each."""
@@ -19,7 +17,7 @@ BATCH = 32
 """Whose throughput stands beside the latency."""
 
 
-def scaling(harness: Harness, one: Running, plan: Plan) -> list[Row]:
+def scaling(harness: Harness, one: Running, plan: Plan) -> list[ThreadPoint]:
     """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
 
     The process that runs already is the one with the plan's threads.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lightrec.benchmarks.row_types import WorkloadFacts
 from lightrec.bundle import Catalogue, Manifest, events_by_rank
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, make_split
@@ -36,7 +37,7 @@ class Workload:
     popularity: np.ndarray | None = None
     """int ``[N]``: training events of each item; None for synthetic histories."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> WorkloadFacts:
         """What a row says of it."""
         lengths = [len(history) for history in self.histories]
         return {

@@ -18,6 +18,7 @@ import numpy as np
 
 from lightrec.benchmarks.argument_types import count
 from lightrec.benchmarks.peers.exchange import PeerScorer, as_history, ask, sampled, write_request
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.workers import worker_file
 from lightrec.data.dataset import Dataset
@@ -33,8 +34,6 @@ MAX_CASES = 10_000
 
 NUM_LAYERS = 2
 """Of the first trial."""
-
-Row = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +77,7 @@ def run(given: argparse.Namespace) -> None:
         attempt(f"seed-{seed}", given, split, {**best, "seed": seed}, facts)
 
 
-def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: Row) -> dict[str, Any]:
+def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: NewRow) -> dict[str, Any]:
     """The settings of the best trial on validation; one alone needs no training to be chosen."""
     first = {"learning_rate": given.learning_rate, "dropout": given.dropout, "num_layers": NUM_LAYERS}
     tried = [{**options, **first, "hidden_size": given.hidden_size[0]}]
@@ -103,7 +102,7 @@ def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, An
     }
 
 
-def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[str, Any], facts: Row) -> Row:
+def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[str, Any], facts: NewRow) -> NewRow:
     """Train once and add its row to the results; a trial that was finished before is only read."""
     record = given.work / f"{name}.json"
     wanted = {**facts, "settings": settings}

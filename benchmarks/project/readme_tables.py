@@ -23,7 +23,7 @@ import argparse
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from lightrec.benchmarks.report.tables.formats import (
 )
 from lightrec.benchmarks.report.tables.render_markdown import markdown_table
 from lightrec.benchmarks.report.tables.table import Cell, Column, Table
+from lightrec.benchmarks.row_types import rows_of_kind
 from lightrec.benchmarks.rows import read_rows
 from lightrec.errors import DataError, LightrecError
 from lightrec.files.atomic import write_text
@@ -87,7 +88,7 @@ def quality_table(rows: Sequence[Row]) -> str:
         for metric in QUALITY_METRICS
     }
     sized = any("deployed_bytes" in row for row in rows)
-    lines = []
+    lines: list[list[Cell | str]] = []
     for (data, label), group in groups.items():
         cells = [_quality_cell(group, metric, best[data, metric]) for metric in QUALITY_METRICS]
         lines.append([data, label, *cells, *([_deployed(group)] if sized else []), str(len(group))])
@@ -110,7 +111,7 @@ def slices_table(rows: Sequence[Row]) -> str:
         for column in columns
         if (values := [_slice_ndcg(row, *column) for row in group if column[1] in _parts(row, column[0])])
     }
-    lines = []
+    lines: list[list[Cell | str]] = []
     for (data, label), _ in groups.items():
         cells = []
         for column in columns:
@@ -283,13 +284,13 @@ KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def _claim(rows: list[Row]) -> str:
-    speed = [row for row in rows if row["kind"] == "speed"]
+    speed = rows_of_kind(rows, "speed")
     if not speed:
         raise DataError("A marked claim needs rows of kind speed: store those of lightrec bench --out.")
     return f"{summary(speed, _machine_class(speed[0]))}\n"
 
 
-def _machine_class(row: Row) -> str:
+def _machine_class(row: Mapping[str, Any]) -> str:
     """The threads, the processor and its architecture: "one thread of an AMD EPYC (x86_64)"."""
     machine, count = row["machine"], row["threads"]
     used = "one thread" if count == 1 else f"{count} threads"

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks.argument_types import count
-from lightrec.benchmarks.project.serve_load import WARM_UP, Client, Row, load, requests, serving
+from lightrec.benchmarks.project.serve_load import WARM_UP, Client, load, requests, serving
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.bundle import read_manifest
 from lightrec.errors import LightrecError
@@ -73,7 +74,7 @@ async def capacity(port: int, bodies: Sequence[bytes], seconds: float) -> float:
     return answered / (time.perf_counter() - begin)
 
 
-async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: float, seed: int) -> Row:
+async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: float, seed: int) -> NewRow:
     """One point of load, over connections enough."""
     client = Client(port, bodies, CONNECTIONS)
     await client.connect()
@@ -82,12 +83,14 @@ async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: floa
     return point
 
 
-def measure(given: argparse.Namespace) -> list[Row]:
+def measure(given: argparse.Namespace) -> list[NewRow]:
     """One row of kind ``serve-busy`` for each length of stops and each queue."""
     manifest = read_manifest(given.bundle)
     workload, bodies = requests(given, manifest)
     flags = {queue: [f"--workers={given.workers}", f"--queue={queue}", "--timeout=1"] for queue in given.queues}
-    points: dict[tuple[int, int], list[Row]] = {setting: [] for setting in itertools.product(given.stops, given.queues)}
+    points: dict[tuple[int, int], list[NewRow]] = {
+        setting: [] for setting in itertools.product(given.stops, given.queues)
+    }
     rates = []
     with contextlib.ExitStack() as stack:
         services = {queue: stack.enter_context(serving(given.bundle, flags[queue])) for queue in given.queues}
@@ -120,7 +123,7 @@ def measure(given: argparse.Namespace) -> list[Row]:
     ]
 
 
-def line(row: Row) -> str:
+def line(row: NewRow) -> str:
     """One setting in words: the share of requests without an answer, as the median of its rounds and their range."""
     shares = [100 * point["dropped"] / point["requests"] for point in row["rounds"]]
     late = [point["p99"] for point in row["rounds"] if point["p99"] is not None]

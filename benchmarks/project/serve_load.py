@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from lightrec.benchmarks.argument_types import count
 from lightrec.benchmarks.harness import child_process as children
 from lightrec.benchmarks.harness.scenarios import best_rate, next_rate
 from lightrec.benchmarks.harness.workload import Workload, real_workload, synthetic_workload
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.bundle import Catalogue, Manifest, read_catalogue, read_manifest
 from lightrec.errors import BundleError, LightrecError
@@ -41,8 +41,6 @@ REFINEMENTS = 4
 """Rates tried between the last that held and the first that did not."""
 PATIENCE = 10.0
 """Seconds after which an answer counts as none."""
-
-Row = dict[str, Any]
 
 
 class Client:
@@ -86,7 +84,7 @@ class Client:
             self._free.get_nowait()[1].close()
 
 
-async def load(client: Client, rate: float, seconds: float, seed: int) -> Row:
+async def load(client: Client, rate: float, seconds: float, seed: int) -> NewRow:
     """Ask at ``rate`` requests a second for ``seconds``; latencies in milliseconds, errors by status."""
     due = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, max(10, int(rate * seconds)))).tolist()
     clock = time.perf_counter
@@ -115,17 +113,17 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> Row:
 
     await asyncio.to_thread(arrive)
     await asyncio.gather(*tasks)
-    row: Row = {"rate": rate, "requests": len(due), "dropped": sum(errors.values()), "errors": errors}
+    row: NewRow = {"rate": rate, "requests": len(due), "dropped": sum(errors.values()), "errors": errors}
     row["achieved"] = len(timings) / (clock() - begin)
     for percent in (50, 99, 99.9):
         row[f"p{percent:g}"] = float(np.percentile(timings, percent) * 1e3) if timings else None
     return row
 
 
-async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) -> list[Row]:
+async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) -> list[NewRow]:
     """The load curve: rates that rise until one breaks the bound, then rates around the highest that keeps it."""
     client = Client(port, bodies)
-    curve: list[Row] = []
+    curve: list[NewRow] = []
     await client.connect()
     await asyncio.gather(*(client.ask(number) for number in range(WARM_UP)))
     rate = given.first_rate
@@ -155,7 +153,7 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
         children.end(process, children.GRACE)
 
 
-def measure(given: argparse.Namespace) -> Row:
+def measure(given: argparse.Namespace) -> NewRow:
     """One row of kind ``serve``."""
     manifest = read_manifest(given.bundle)
     workload, bodies = requests(given, manifest)
@@ -214,13 +212,13 @@ def _workload(given: argparse.Namespace, manifest: Manifest, catalogue: Catalogu
     return real_workload(given.data, given.bundle, manifest, catalogue, given.cases, given.seed)
 
 
-async def _told(client: Client, rate: float, given: argparse.Namespace, number: int) -> Row:
+async def _told(client: Client, rate: float, given: argparse.Namespace, number: int) -> NewRow:
     point = await load(client, rate, given.seconds, given.seed + number)
     print(_line(point), file=sys.stderr)
     return point
 
 
-def _line(point: Row) -> str:
+def _line(point: NewRow) -> str:
     if point["p99"] is None:
         return f"{point['rate']:,.0f} a second: no answer"
     spread = f"p50 {point['p50']:.2f} ms, p99 {point['p99']:.2f} ms, p99.9 {point['p99.9']:.2f} ms"

@@ -8,8 +8,7 @@ from typing import Any
 
 from lightrec.benchmarks.report.tables.formats import milliseconds
 from lightrec.benchmarks.report.tables.table import Cell, Column, Table
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import NewRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +58,7 @@ ROWS = tuple(dict.fromkeys(goal.name.split("/")[0] for goal in GOALS))
 """What can be asked for with ``--rows``."""
 
 
-def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
+def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> NewRow:
     """The row of one goal.
 
     Args:
@@ -81,7 +80,7 @@ def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> Row:
     }
 
 
-def goals_table(rows: Sequence[Row]) -> Table:
+def goals_table(rows: Sequence[NewRow]) -> Table:
     """Build the table of every measured goal."""
     heads = ("what", "measured", "10–90 %", "goal", "stretch", "")
     lines = [cells(row) for row in rows]
@@ -93,7 +92,7 @@ def goals_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: NewRow) -> list[str]:
     """Return the texts of one goal: what, value, spread, goal, stretch, verdict."""
     found, unit = row["found"], row["unit"]
     spread = "" if found["low"] is None else f"{_number(found['low'])}–{_number(found['high'])}"
@@ -103,12 +102,12 @@ def cells(row: Row) -> list[str]:
     return [row["what"], f"{_number(found['value'])}{unit}", spread, f"{sign} {row['limit']:g}{unit}", stretch, verdict]
 
 
-def latency_line(row: Row) -> str:
+def latency_line(row: NewRow) -> str:
     """The medians that a ratio was made from: ``bundle 0.087 ms, RePlay 0.21 ms``."""
     return ", ".join(f"{name} {milliseconds(side['p50'])} ms" for name, side in row.get("latency_ms", {}).items())
 
 
-def _verdict(goal: Goal, found: float) -> Row:
+def _verdict(goal: Goal, found: float) -> NewRow:
     def holds(limit: float | None) -> bool | None:
         return None if limit is None else found >= limit if goal.at_least else found <= limit
 

@@ -34,8 +34,9 @@ from lightrec.benchmarks.harness.cold_start import ANSWER, OPEN, first_answers
 from lightrec.benchmarks.harness.interleaved_timing import medians, ratio, time_interleaved
 from lightrec.benchmarks.harness.latency_statistics import per_second, summarise
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
-from lightrec.benchmarks.project.speed_goals import ROWS, Row, goal_row, goals_table
+from lightrec.benchmarks.project.speed_goals import ROWS, goal_row, goals_table
 from lightrec.benchmarks.report.tables.render_terminal import terminal_table
+from lightrec.benchmarks.row_types import NewRow
 from lightrec.benchmarks.rows import append_rows, machine, software
 from lightrec.benchmarks.workers import worker_file
 from lightrec.bundle import ITEMS, MANIFEST, Manifest, deployed_bytes, read_catalogue, read_manifest
@@ -151,7 +152,7 @@ class Bench:
         return time_interleaved(entries, rounds=self.given.rounds, seconds=self.given.seconds, stride=stride)
 
 
-def latency(bench: Bench, row: str) -> list[Row]:
+def latency(bench: Bench, row: str) -> list[NewRow]:
     """One history at a time: against RePlay, and for large catalogues against reading the table, with the memory."""
     manifest = read_manifest(_needed(bench, row))
     names = ["bundle"]
@@ -181,7 +182,7 @@ def latency(bench: Bench, row: str) -> list[Row]:
     return rows
 
 
-def batch(bench: Bench, row: str) -> list[Row]:
+def batch(bench: Bench, row: str) -> list[NewRow]:
     """Throughput on two threads, each at the better of its batch sizes."""
     _needed(bench, row)
     if not bench.given.replay:
@@ -202,7 +203,7 @@ def batch(bench: Bench, row: str) -> list[Row]:
     return [goal_row("batch/replay", found, per_second=per, best={k: v[1] for k, v in best.items()}, threads=2)]
 
 
-def teacher(bench: Bench, row: str) -> list[Row]:
+def teacher(bench: Bench, row: str) -> list[NewRow]:
     """The bundle against the fine-tuned teacher."""
     _needed(bench, row)
     if not bench.given.teacher:
@@ -214,7 +215,7 @@ def teacher(bench: Bench, row: str) -> list[Row]:
     return [goal_row("teacher/torch", ratio(theirs, ours), latency_ms=times)]
 
 
-def size(bench: Bench, row: str) -> list[Row]:
+def size(bench: Bench, row: str) -> list[NewRow]:
     """Model, id map and manifest; the row holds what else lies in the bundle, by file."""
     bundle = _needed(bench, row)
     manifest = read_manifest(bundle)
@@ -224,7 +225,7 @@ def size(bench: Bench, row: str) -> list[Row]:
     return [goal_row("size/bytes", needed / 1e6, files=files, deployed_bytes=deployed_bytes(bundle))]
 
 
-def cold(bench: Bench, row: str) -> list[Row]:
+def cold(bench: Bench, row: str) -> list[NewRow]:
     """Fresh processes: time to the first answer and memory, against opening the model and no more."""
     bundle = _needed(bench, row)
     manifest = read_manifest(bundle)
@@ -240,7 +241,7 @@ def cold(bench: Bench, row: str) -> list[Row]:
     ]
 
 
-def quality(bench: Bench, row: str) -> list[Row]:
+def quality(bench: Bench, row: str) -> list[NewRow]:
     """int8 against single precision on every test user: NDCG@10 user by user, and the items that both show."""
     bundle = _needed(bench, row)
     if not bench.given.reference:
@@ -264,7 +265,7 @@ def quality(bench: Bench, row: str) -> list[Row]:
     ]
 
 
-PARTS: dict[str, Callable[[Bench, str], list[Row]]] = {
+PARTS: dict[str, Callable[[Bench, str], list[NewRow]]] = {
     "batch": batch,
     "teacher": teacher,
     "size": size,
@@ -288,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         **software(),
         "machine": machine(),
     }
-    rows: list[Row] = []
+    rows: list[NewRow] = []
     try:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(given, Path(folder))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import Row
 
 
 def absent(rows: Sequence[Row]) -> list[Row]:

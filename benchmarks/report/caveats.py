@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lightrec.benchmarks.report.columns import is_wrong, labels, value
+from lightrec.benchmarks.row_types import SpeedRow
 
-Row = dict[str, Any]
 
-
-def caveats(rows: Sequence[Row]) -> list[str]:
+def caveats(rows: Sequence[SpeedRow]) -> list[str]:
     """One sentence for each reason to doubt speed rows: noise, wrong items, several machines."""
     # Of several runs on a machine the one with the most noise speaks for all.
     noisy = [

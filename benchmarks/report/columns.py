@@ -9,8 +9,7 @@ from typing import Any
 from lightrec.benchmarks.report.charts.axes import short
 from lightrec.benchmarks.report.tables.formats import drop, megabytes, milliseconds, per_second, times
 from lightrec.benchmarks.report.tables.table import Column, number_column
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import Quality, Row, SpeedRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Figure:
         _, _, unit = self.group.partition(", ")
         return f"{self.label}, {unit}" if unit else self.label
 
-    def of(self, row: Row) -> float | None:
+    def of(self, row: SpeedRow) -> float | None:
         """The figure; None where it was not measured, and where the row is compared with itself."""
         itself = self.over and value(row, *self.over) == row["variant"]
         return None if itself else value(row, *self.path)
@@ -55,13 +54,13 @@ def value(row: Any, *path: str) -> Any:
     return row
 
 
-def figures(rows: Sequence[Row]) -> list[Figure]:
+def figures(rows: Sequence[SpeedRow]) -> list[Figure]:
     """The figures that at least one of the rows has, in the order of tables."""
     found = [*_QUALITY, SPEEDUP, *_LATENCY, *_throughput(rows), *_footprint(rows)]
     return [figure for figure in found if any(figure.of(row) is not None for row in rows)]
 
 
-def labels(rows: Sequence[Row]) -> list[str]:
+def labels(rows: Sequence[SpeedRow]) -> list[str]:
     """The rows' names: the variant, and no more than tells rows of the same variant apart."""
     names = [row["variant"] for row in rows]
     for facts in zip(*map(_conditions, rows), strict=True):
@@ -72,7 +71,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
     return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
 
 
-def retained_quality(quality: Row | None) -> str:
+def retained_quality(quality: Quality | None) -> str:
     """The share of NDCG@10 that is kept, relative to the variant compared with.
 
     >>> retained_quality({"ndcg_drop": 0.004}), retained_quality(None)
@@ -82,7 +81,7 @@ def retained_quality(quality: Row | None) -> str:
     return "" if lost is None else f"{1 - lost:.1%}"
 
 
-def teacher_words(row: Row) -> str:
+def teacher_words(row: SpeedRow) -> str:
     """The teacher that was asked, with what it reached; empty for none.
 
     >>> reached = {"value": 0.05, "low": 0.04, "high": 0.06}
@@ -97,13 +96,13 @@ def teacher_words(row: Row) -> str:
     return f"{teacher['name']} ({kind}): NDCG@10 {found['value']:.4f}{interval} on {teacher['cases']:,} cases"
 
 
-def quality_change(row: Row) -> str:
+def quality_change(row: SpeedRow) -> str:
     """The relative change of NDCG@10, for beside it; empty for the reference itself."""
     own = value(row, "quality", "compared_with") == row["variant"]
     return "" if own or value(row, "quality", "ndcg_drop") is None else drop(row["quality"])
 
 
-def is_wrong(row: Row) -> bool:
+def is_wrong(row: SpeedRow) -> bool:
     """Whether it answers other items than it should: such a variant is never recommended."""
     return any(value(row, part, "wrong_items") for part in ("agreement", "quality"))
 
@@ -119,21 +118,21 @@ def limits_words(row: Row) -> str:
     return " and ".join(filter(None, parts))
 
 
-def verdict(row: Row, probe: str = "recommend") -> str:
+def verdict(row: SpeedRow, probe: str = "recommend") -> str:
     """``no difference`` where the rounds show none from the variant that the row is compared with; else empty."""
     speedup = value(row, "latency_ms", probe, "speedup")
     alike = speedup is not None and speedup.get("differs") is False and speedup["over"] != row["variant"]
     return "no difference" if alike else ""
 
 
-def figure_column(figure: Figure, rows: Sequence[Row], label: str) -> Column:
+def figure_column(figure: Figure, rows: Sequence[SpeedRow], label: str) -> Column:
     """Build the column of one figure, one cell for each row, with its remark in small print."""
     remark = {"NDCG@10": quality_change, SPEEDUP.label: verdict}.get(figure.label)
     details = [remark(row) for row in rows] if remark else []
     return number_column(label, [figure.of(row) for row in rows], figure.write, figure.best, details)
 
 
-def _conditions(row: Row) -> list[str]:
+def _conditions(row: SpeedRow) -> list[str]:
     """What may tell apart two rows of one variant, the plainest first."""
     threads = row.get("threads")
     device = value(row, "device")
@@ -144,7 +143,7 @@ def _conditions(row: Row) -> list[str]:
         str(value(row, "limits", "profile") or limits_words(row)),
         str(row.get("host") or ""),
         str(value(row, "machine", "processor") or ""),
-        "" if value(row, "commit") is None else f"commit {row['commit'][:7]}",
+        "" if (commit := row.get("commit")) is None else f"commit {commit[:7]}",
         str(row.get("time") or "")[:16].replace("T", " "),
     ]
 
@@ -178,7 +177,7 @@ _LATENCY = (
 )  # fmt: skip
 
 
-def _throughput(rows: Sequence[Row]) -> list[Figure]:
+def _throughput(rows: Sequence[SpeedRow]) -> list[Figure]:
     batches = sorted({batch for row in rows for batch in value(row, "per_second") or ()}, key=int)
     group = "Throughput, histories a second"
     found = [Figure(group, f"batch {batch}", ("per_second", batch), per_second, max) for batch in batches]
@@ -187,7 +186,7 @@ def _throughput(rows: Sequence[Row]) -> list[Figure]:
     return [*found, Figure(group, f"served, {words}", ("server", "max_rate"), per_second, max)]
 
 
-def _footprint(rows: Sequence[Row]) -> list[Figure]:
+def _footprint(rows: Sequence[SpeedRow]) -> list[Figure]:
     group = "Size and cost"
     return [
         Figure(group, "size, MB", ("size_bytes",), megabytes),

@@ -9,13 +9,12 @@ from typing import Any
 from lightrec.benchmarks.report.columns import teacher_words, value
 from lightrec.benchmarks.report.tables.formats import machine_line, megabytes
 from lightrec.benchmarks.report.tables.render_html import section
+from lightrec.benchmarks.row_types import SpeedRow
 
-Row = dict[str, Any]
 
-
-def machine_section(rows: Sequence[Row]) -> str:
+def machine_section(rows: Sequence[SpeedRow]) -> str:
     """The fingerprints of the machines and runs, and the commands."""
-    machines: dict[str, list[Row]] = {}
+    machines: dict[str, list[SpeedRow]] = {}
     for row in rows:
         machines.setdefault(str(row.get("machine")), []).append(row)
     lists = []
@@ -32,7 +31,7 @@ def machine_section(rows: Sequence[Row]) -> str:
     return section("How it was measured", note, f"{''.join(lists)}<pre>{escape(commands)}</pre>")
 
 
-def _facts(row: Row) -> dict[str, str]:
+def _facts(row: SpeedRow) -> dict[str, str]:
     """What must be known to judge or repeat a row; empty where it is not known."""
     machine = row.get("machine") or {}
     packages = machine.get("packages") or {}
@@ -92,7 +91,7 @@ def _duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-def _limits(row: Row) -> str:
+def _limits(row: SpeedRow) -> str:
     limits = row.get("limits") or {}
     memory = limits.get("memory_bytes")
     parts = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from lightrec.benchmarks.report.absent import absent_lines
 from lightrec.benchmarks.report.caveats import caveats
@@ -13,8 +12,7 @@ from lightrec.benchmarks.report.recommendation import summary
 from lightrec.benchmarks.report.tables.formats import machine_line
 from lightrec.benchmarks.report.tables.render_markdown import escape_markdown, markdown_table
 from lightrec.benchmarks.report.tables.table import Cell, Column, Table, text_column
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import Row, SpeedRow, rows_of_kind
 
 
 def markdown_text(rows: Sequence[Row]) -> str:
@@ -23,7 +21,7 @@ def markdown_text(rows: Sequence[Row]) -> str:
     Args:
         rows: of ``lightrec bench``, at least one of kind ``speed``.
     """
-    speed = [row for row in rows if row["kind"] == "speed"]
+    speed = rows_of_kind(rows, "speed")
     lines = [
         f"**{escape_markdown(summary(speed))}**",
         "",
@@ -41,7 +39,7 @@ def markdown_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n")
 
 
-def _figures(speed: Sequence[Row]) -> str:
+def _figures(speed: Sequence[SpeedRow]) -> str:
     """Return all figures: one line for each, one column for each row."""
     names, shown = [escape_markdown(name) for name in labels(speed)], figures(speed)
     lines = [figure_column(figure, speed, figure.full_label).cells for figure in shown]
@@ -57,7 +55,7 @@ def _remark(cell: Cell) -> str:
     return f"({escape_markdown(cell.detail)})" if cell.detail else ""
 
 
-def _asked(row: Row) -> str:
+def _asked(row: SpeedRow) -> str:
     """Whose histories, or how they were made up."""
     data = row["data"]
     histories = f"{data['histories']:,} histories of {data['name']} ({data['source']})"

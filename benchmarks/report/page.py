@@ -30,11 +30,10 @@ from lightrec.benchmarks.report.sections import (
 )
 from lightrec.benchmarks.report.tables.formats import machine_line
 from lightrec.benchmarks.report.tables.render_csv import csv_text
+from lightrec.benchmarks.row_types import QualityRow, Row, SpeedRow, rows_of_kind
 from lightrec.errors import ConfigError, DataError
 from lightrec.files.atomic import write_text
 from lightrec.terminal import visible
-
-Row = dict[str, Any]
 
 FORMATS = (".html", ".md", ".csv")
 """What a report can be, by the suffix of its file."""
@@ -50,7 +49,7 @@ def write_rows_report(path: str | Path, rows: Sequence[Row]) -> None:
     check_format(path)
     suffix, rows = Path(path).suffix, _shown(rows)
     if suffix == ".html":
-        quality = [row for row in rows if row["kind"] == "quality"]
+        quality = rows_of_kind(rows, "quality")
         write_report(path, quality, rows)
         return
     if not any(row["kind"] == "speed" for row in rows):
@@ -69,7 +68,7 @@ def check_format(path: str | Path) -> None:
 
 
 def write_report(
-    path: str | Path, quality_rows: Sequence[Row] = (), bench_rows: Sequence[Row] = (), title: str | None = None
+    path: str | Path, quality_rows: Sequence[QualityRow] = (), bench_rows: Sequence[Row] = (), title: str | None = None
 ) -> None:
     """Write the page.
 
@@ -84,7 +83,7 @@ def write_report(
         DataError: if there are no rows at all.
     """
     quality_rows, bench_rows = _shown(quality_rows), _shown(bench_rows)
-    speed = [row for row in bench_rows if row["kind"] == "speed"]
+    speed = rows_of_kind(bench_rows, "speed")
     if not quality_rows and not speed:
         raise DataError(f"There is no row to report: measure something first, and then write {path}.")
     sections = []
@@ -112,7 +111,7 @@ def write_pareto(path: str | Path, rows: Sequence[Row]) -> None:
     """
     if Path(path).suffix != ".svg":
         raise ConfigError(f"The picture {path} is SVG: end its name in .svg.")
-    speed = [row for row in _shown(rows) if row["kind"] == "speed"]
+    speed = rows_of_kind(_shown(rows), "speed")
     named = list(zip(labels(speed), speed, strict=True))
     found = points(named) if named else []
     if not found:
@@ -122,7 +121,7 @@ def write_pareto(path: str | Path, rows: Sequence[Row]) -> None:
     _write(path, pareto_file(found, quality_limit(named), f"Quality against latency on {', '.join(data)}", note))
 
 
-def quality_summary(rows: Sequence[Row]) -> str:
+def quality_summary(rows: Sequence[QualityRow]) -> str:
     """Which model ranks best, in one sentence."""
     best = max(rows, key=lambda row: row["metrics"]["ndcg@10"]["value"])
     ndcg = best["metrics"]["ndcg@10"]
@@ -130,13 +129,13 @@ def quality_summary(rows: Sequence[Row]) -> str:
     return f"Of {len(rows)} models {best['label']} ranks best: NDCG@10 {ndcg['value']:.4f}{interval}."
 
 
-def _speed_sections(speed: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+def _speed_sections(speed: Sequence[SpeedRow], rows: Sequence[Row]) -> list[str]:
     named = list(zip(labels(speed), speed, strict=True))
     return [
         pareto_section(named),
         latency_section(named),
         throughput_section(named),
-        scaling_section(named, [row for row in rows if row["kind"] == "catalogue"]),
+        scaling_section(named, rows_of_kind(rows, "catalogue")),
         soak_section(named),
         footprint_section(named),
         figures_section(named),
@@ -154,7 +153,7 @@ def _shown(fact: Any) -> Any:
     return visible(fact) if isinstance(fact, str) else fact
 
 
-def _title(speed: Sequence[Row]) -> str:
+def _title(speed: Sequence[SpeedRow]) -> str:
     bundles = ", ".join(dict.fromkeys(row["bundle"] for row in speed))
     return f"lightrec bench: {bundles}" if bundles else "lightrec report"
 

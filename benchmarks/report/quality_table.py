@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 from rich.table import Table as RichTable
 
 from lightrec.benchmarks.report.tables.formats import megabytes
 from lightrec.benchmarks.report.tables.render_terminal import BEST, terminal_table
 from lightrec.benchmarks.report.tables.table import Column, Table, number_column, text_column
+from lightrec.benchmarks.row_types import QualityRow
 from lightrec.terminal import styled
-
-Row = dict[str, Any]
 
 METRICS = {"HR@10": "hr@10", "MRR": "mrr", "coverage": "coverage@10"}
 """Shown beside NDCG@10: the label and the metric, or the beginning of its name."""
 
 
-def quality_table(rows: Sequence[Row]) -> RichTable:
+def quality_table(rows: Sequence[QualityRow]) -> RichTable:
     """Show one line for each label: means over its seeds, with one run's interval or the spread of the seeds."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[QualityRow]] = {}
     for row in rows:
         groups.setdefault(row["label"], []).append(row)
     ndcg = [_mean(group, "ndcg@10") for group in groups.values()]
@@ -34,7 +32,7 @@ def quality_table(rows: Sequence[Row]) -> RichTable:
     )
 
 
-def _columns(groups: dict[str, list[Row]], ndcg: Sequence[float]) -> Table:
+def _columns(groups: dict[str, list[QualityRow]], ndcg: Sequence[float]) -> Table:
     names = [label if len(group) == 1 else f"{label}, {len(group)} seeds" for label, group in groups.items()]
     columns = [
         text_column("", names),
@@ -52,13 +50,13 @@ def _columns(groups: dict[str, list[Row]], ndcg: Sequence[float]) -> Table:
     return Table(columns)
 
 
-def _mean(group: Sequence[Row], metric: str) -> float:
+def _mean(group: Sequence[QualityRow], metric: str) -> float:
     """Return the mean of a metric over seeds; a bundle's MRR names its limit, as in ``mrr@100``."""
     name = next(name for name in group[0]["metrics"] if name.startswith(metric))
     return fmean(row["metrics"][name]["value"] for row in group)
 
 
-def _spread(group: Sequence[Row]) -> str:
+def _spread(group: Sequence[QualityRow]) -> str:
     if len(group) > 1:
         return f"±{stdev(row['metrics']['ndcg@10']['value'] for row in group):.4f}"
     interval = group[0]["metrics"]["ndcg@10"]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lightrec.benchmarks.report.columns import is_wrong, labels, retained_quality, value
 from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, of_teacher, times
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import SpeedRow
 
 ALLOWED_DROP = 0.01
 """The fastest variant is recommended that keeps all but this share of NDCG@10."""
 
 
-def choose(rows: Sequence[Row]) -> Row:
+def choose(rows: Sequence[SpeedRow]) -> SpeedRow:
     """The fastest row that keeps the quality; no peer, and none that answers wrong items unless all do.
 
     Rows without a size are peers: they stand for speed alone.
@@ -26,18 +24,18 @@ def choose(rows: Sequence[Row]) -> Row:
     return min(keeping, key=lambda row: row["latency_ms"]["recommend"]["p50"])
 
 
-def least_quality(rows: Sequence[Row]) -> float | None:
+def least_quality(rows: Sequence[SpeedRow]) -> float | None:
     """The NDCG@10 that the recommended variant must reach: all but the allowed share of the best reference's."""
     references = [found for row in rows if (found := _reference(row)) is not None]
     return (1 - ALLOWED_DROP) * max(references) if references else None
 
 
-def ndcg(row: Row) -> float | None:
+def ndcg(row: SpeedRow) -> float | None:
     """A row's NDCG@10; None where it was not measured."""
     return value(row, "quality", "ndcg@10", "value")
 
 
-def summary(rows: Sequence[Row], machine: str | None = None) -> str:
+def summary(rows: Sequence[SpeedRow], machine: str | None = None) -> str:
     """The recommendation in one sentence: the fastest variant that keeps the quality.
 
     Where a teacher was asked, it tells the share of the teacher's NDCG@10, else that of the reference's.
@@ -52,7 +50,7 @@ def summary(rows: Sequence[Row], machine: str | None = None) -> str:
     if over not in (None, row["variant"]):
         facts[0] += f" ({times(call['speedup']['value'])} as fast as {over})"
     if share := of_teacher(row):
-        facts.append(f"{share} of the teacher's NDCG@10 ({row['teacher']['name']})")
+        facts.append(f"{share} of the teacher's NDCG@10 ({value(row, 'teacher', 'name')})")
     elif reference not in (None, row["variant"]) and (share := retained_quality(row["quality"])):
         facts.append(f"{share} of {'its' if reference == over else reference + chr(39) + 's'} NDCG@10")
     elif (quality := ndcg(row)) is not None:
@@ -63,7 +61,7 @@ def summary(rows: Sequence[Row], machine: str | None = None) -> str:
     return f"On {machine or own} take {name}: {', '.join([*facts, *size])}."
 
 
-def _reference(row: Row) -> float | None:
+def _reference(row: SpeedRow) -> float | None:
     """The NDCG@10 of the variant that the row is compared with."""
     own, lost = ndcg(row), value(row, "quality", "ndcg_drop")
     return own if own is None or lost is None or lost >= 1 else own / (1 - lost)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lightrec.benchmarks.report.charts.axes import linear_axis, log_axis, short
 from lightrec.benchmarks.report.charts.line_chart import Line, legend, line_chart
@@ -11,8 +10,8 @@ from lightrec.benchmarks.report.columns import value
 from lightrec.benchmarks.report.tables.formats import milliseconds, per_second
 from lightrec.benchmarks.report.tables.render_html import figure, html_column, name_cell, section, table
 from lightrec.benchmarks.report.tables.table import number_column
+from lightrec.benchmarks.row_types import CatalogueRow, Row
 
-Row = dict[str, Any]
 Named = Sequence[tuple[str, Row]]
 """Rows with their labels; the place in the sequence is the variant's style."""
 
@@ -22,11 +21,11 @@ def throughput_section(named: Named) -> str:
     return _curves("Throughput and load", named, [_batches(named), _load(named), _streams(named)])
 
 
-def scaling_section(named: Named, catalogue: Sequence[Row]) -> str:
+def scaling_section(named: Named, catalogue: Sequence[CatalogueRow]) -> str:
     """Latency by catalogue size and by threads; empty if neither was measured."""
     known = [row["variant"] for _, row in named]
     more = dict.fromkeys(row["variant"] for row in catalogue if row["variant"] not in known)
-    every = [*named, *((variant, {"variant": variant}) for variant in more)]
+    every: Named = [*named, *((variant, {"variant": variant}) for variant in more)]
     return _curves("Scaling", every, [_catalogue(every, catalogue), _threads(named)])
 
 
@@ -80,7 +79,7 @@ def _streams(named: Named) -> tuple[str, set[int]]:
     )  # fmt: skip
 
 
-def _catalogue(named: Named, rows: Sequence[Row]) -> tuple[str, set[int]]:
+def _catalogue(named: Named, rows: Sequence[CatalogueRow]) -> tuple[str, set[int]]:
     points: list[list[tuple[float, float]]] = [[] for _ in named]
     variants = [row["variant"] for _, row in named]
     for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from lightrec.benchmarks.harness.latency_statistics import MIN_SPEEDUP_DIFFERENCE
 from lightrec.benchmarks.report.charts.axes import log_axis
@@ -13,7 +12,6 @@ from lightrec.benchmarks.report.charts.line_chart import legend
 from lightrec.benchmarks.report.charts.pareto import Point, facts, pareto_chart
 from lightrec.benchmarks.report.columns import SPEEDUP, Figure, figure_column, figures, teacher_words, value, verdict
 from lightrec.benchmarks.report.recommendation import ALLOWED_DROP, choose, least_quality, ndcg
-from lightrec.benchmarks.report.scaling_sections import Named
 from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, times
 from lightrec.benchmarks.report.tables.render_html import (
     cell,
@@ -26,14 +24,16 @@ from lightrec.benchmarks.report.tables.render_html import (
     table,
 )
 from lightrec.benchmarks.report.tables.table import number_column
+from lightrec.benchmarks.row_types import Estimate, Latency, QualityRow, Row, SpeedRow, Speedup
 
-Row = dict[str, Any]
+Named = Sequence[tuple[str, SpeedRow]]
+"""Rows with the names that the report gives them."""
 
 QUALITY_COLUMNS = ("hr@10", "mrr", "mrr@100", "coverage@10")
 """Shown beside NDCG@10, as far as a row has them."""
 
 
-def quality_section(rows: Sequence[Row], claim: str) -> str:
+def quality_section(rows: Sequence[QualityRow], claim: str) -> str:
     """The models' quality as evaluated."""
     shown = [name for name in QUALITY_COLUMNS if any(name in row["metrics"] for row in rows)]
     values = [row["metrics"]["ndcg@10"] for row in rows]
@@ -104,9 +104,9 @@ def latency_section(named: Named) -> str:
         ("", drawings),
     ]
     for label, path in (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")):
-        if any(call.get(path) is not None for call in calls):
+        if any(value(call, path) is not None for call in calls):
             head = f"{label},\u00a0ms"
-            columns.append(html_column(number_column(head, [call.get(path) for call in calls], milliseconds, min)))
+            columns.append(html_column(number_column(head, [value(call, path) for call in calls], milliseconds, min)))
     numbers = [SPEEDUP.of(row) for _, row in named]
     if any(number is not None for number in numbers):
         spreads = [_spread(value(call, "speedup"), row) for call, (_, row) in zip(calls, named, strict=True)]
@@ -173,12 +173,12 @@ def absent_section(absent: Sequence[Row]) -> str:
     return section("Not measured here", "", f"<dl>{items}</dl>")
 
 
-def _figure_line(figure: Figure, rows: Sequence[Row]) -> str:
+def _figure_line(figure: Figure, rows: Sequence[SpeedRow]) -> str:
     cells = html_cells(figure_column(figure, rows, figure.label))
     return f'<tr><th scope="row">{escape(figure.label)}</th>{"".join(cells)}</tr>'
 
 
-def _latency_note(row: Row, calls: Sequence[Row]) -> str:
+def _latency_note(row: SpeedRow, calls: Sequence[Latency]) -> str:
     data, over = row["data"], value(row, "latency_ms", "recommend", "speedup", "over")
     note = (
         f"From raw ids to titles, one history a call: {data['histories']:,} histories of {escape(data['name'])} "
@@ -192,7 +192,7 @@ def _latency_note(row: Row, calls: Sequence[Row]) -> str:
     return f"{note} {shape}; {lines}" if shape else f"{note} {lines[0].upper()}{lines[1:]}"
 
 
-def _quality_note(rows: Sequence[Row]) -> str:
+def _quality_note(rows: Sequence[SpeedRow]) -> str:
     quality = next((row["quality"] for row in rows if row.get("quality")), None)
     if quality is None:
         return ""
@@ -203,12 +203,12 @@ def _quality_note(rows: Sequence[Row]) -> str:
     )
 
 
-def _range(value: Row) -> str:
+def _range(value: Estimate) -> str:
     return "" if value["low"] is None else f"{value['low']:.4f}–{value['high']:.4f}"
 
 
-def _spread(speedup: Row | None, row: Row) -> str:
+def _spread(speedup: Speedup | None, row: SpeedRow) -> str:
     """The quartiles of a speed-up, and whether it is none; nothing for the variant that it is over."""
-    if speedup is None or speedup["over"] == row["variant"]:
+    if speedup is None or speedup.get("over") == row["variant"]:
         return ""
     return ", ".join(filter(None, (f"{speedup['low']:.1f}–{speedup['high']:.1f}", verdict(row))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rich.table import Table as RichTable
 
@@ -20,8 +19,7 @@ from lightrec.benchmarks.report.tables.formats import (
 )
 from lightrec.benchmarks.report.tables.render_terminal import terminal_table
 from lightrec.benchmarks.report.tables.table import Column, Table, number_column, text_column
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import Row, SpeedRow, rows_of_kind
 
 PERCENTILES = ("p50", "p90", "p99")
 
@@ -35,7 +33,7 @@ def speed_table(rows: Sequence[Row]) -> RichTable:
     The best value of each column is highlighted. Numbers are never cut: where the terminal is narrow, names take two
     lines. Absent variants are left to :func:`lightrec.benchmarks.report.absent.absent_lines`.
     """
-    measured = [row for row in rows if row["kind"] == "speed"]
+    measured = rows_of_kind(rows, "speed")
     first = measured[0]
     bundles = ", ".join(dict.fromkeys(row["bundle"] for row in measured))
     return terminal_table(
@@ -50,7 +48,7 @@ def speed_table(rows: Sequence[Row]) -> RichTable:
     )
 
 
-def whole_calls(rows: Sequence[Row]) -> Table:
+def whole_calls(rows: Sequence[SpeedRow]) -> Table:
     """Build the upper lines: latency from ids to titles, throughput, size and quality."""
     return Table(
         [
@@ -68,7 +66,7 @@ def whole_calls(rows: Sequence[Row]) -> Table:
     )
 
 
-def graphs_alone(rows: Sequence[Row]) -> Table:
+def graphs_alone(rows: Sequence[SpeedRow]) -> Table:
     """Build the lower lines: latency of the graph, throughput in large batches, load time, change of quality."""
     taught = bool(rows[0].get("teacher"))
     changes = [of_teacher(row) if row.get("teacher") else drop(row["quality"]) for row in rows]
@@ -86,7 +84,7 @@ def graphs_alone(rows: Sequence[Row]) -> Table:
 
 
 def _numbers(
-    rows: Sequence[Row],
+    rows: Sequence[SpeedRow],
     label: str,
     write: Callable[[float], str],
     best: Callable[[Sequence[float]], float],
@@ -95,7 +93,7 @@ def _numbers(
     return number_column(label, [value(row, *path) for row in rows], write, best, missing="")
 
 
-def _caption(row: Row) -> str:
+def _caption(row: SpeedRow) -> str:
     data, quality = row["data"], row["quality"]
     over = row["latency_ms"]["recommend"]["speedup"]["over"]
     lines = [

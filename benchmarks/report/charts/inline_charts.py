@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from lightrec.benchmarks.report.charts.axes import Axis, short
 from lightrec.benchmarks.report.charts.line_chart import COLOURS
+from lightrec.benchmarks.row_types import Estimate, Histogram, Latency
 
 TICK_GAP = 0.2
 """Least distance of two labels below a drawing, as a share of its width."""
 
 
-def ci_bar(value: dict[str, Any], limit: float) -> str:
+def ci_bar(value: Estimate, limit: float) -> str:
     """A bar from 0 to the value, with its interval as a whisker.
 
     Args:
@@ -21,9 +21,10 @@ def ci_bar(value: dict[str, Any], limit: float) -> str:
     """
     drawing = _bar("light", value["value"], limit)
     words = f"{value['value']:.4f}"
-    if value["low"] is not None:
-        drawing += _whisker(value["low"], value["high"], limit)
-        words += f", 95% interval {value['low']:.4f} to {value['high']:.4f}"
+    low, high = value["low"], value["high"]
+    if low is not None and high is not None:
+        drawing += _whisker(low, high, limit)
+        words += f", 95% interval {low:.4f} to {high:.4f}"
     return _svg(drawing, words)
 
 
@@ -32,7 +33,7 @@ def plain_bar(size: float | None, limit: float, words: str) -> str:
     return "" if size is None else _svg(_bar("strong", size, limit), words)
 
 
-def distribution(call: dict[str, Any], axis: Axis, style: int) -> str:
+def distribution(call: Latency, axis: Axis, style: int) -> str:
     """How the times of a call are distributed: their histogram, or a line from the least to p99; p50 and p99 marked.
 
     Args:
@@ -43,8 +44,8 @@ def distribution(call: dict[str, Any], axis: Axis, style: int) -> str:
     histogram = call.get("histogram")
     drawing = _area(histogram, axis) if histogram else ""
     drawing += _line("range", axis, call["min"], call["p99"], "92%")
-    for figure, top in (("p50", "8%"), ("p99", "62%")):
-        x = _percent(axis.at(call[figure]), 1)
+    for percentile, top in ((call["p50"], "8%"), (call["p99"], "62%")):
+        x = _percent(axis.at(percentile), 1)
         drawing += f'<line class="tick" x1="{x}" x2="{x}" y1="{top}" y2="100%"/>'
     words = f"median {call['p50']:.3f} ms, 99th percentile {call['p99']:.3f} ms"
     return _svg(drawing, words, f"dist c{style % COLOURS}")
@@ -63,7 +64,7 @@ def tick_row(axis: Axis) -> str:
     return f'<svg class="plot ticks" aria-hidden="true">{marks}</svg>'
 
 
-def _area(histogram: dict[str, Any], axis: Axis) -> str:
+def _area(histogram: Histogram, axis: Axis) -> str:
     """The counts as a filled outline, as wide as the cell."""
     edges, counts = histogram["edges_ms"], histogram["counts"]
     most = max(counts) or 1

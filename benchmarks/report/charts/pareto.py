@@ -6,14 +6,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from lightrec.benchmarks.report.charts.axes import Axis, linear_axis, log_axis
 from lightrec.benchmarks.report.charts.label_placement import Box, leader, place_label, text_width
 from lightrec.benchmarks.report.charts.line_chart import COLOURS, STYLE, Frame, mark, svg
 from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds
-
-Row = dict[str, Any]
 
 MIN_SPAN = 0.04
 """The quality axis is at least this share of the best quality long: smaller differences do not matter."""

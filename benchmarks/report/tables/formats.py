@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Row = dict[str, Any]
+from lightrec.benchmarks.row_types import Quality, Row
 
 
 def milliseconds(value: float) -> str:
@@ -44,7 +42,7 @@ def per_second(value: float) -> str:
     return f"{value:,.0f}" if value < 10e3 else f"{value / 1e3:.1f}k" if value < 100e3 else f"{value / 1e3:.0f}k"
 
 
-def drop(quality: Row | None) -> str:
+def drop(quality: Quality | None) -> str:
     """The relative change of NDCG@10: a loss is negative; empty where it was not measured.
 
     >>> drop({"ndcg_drop": 0.0012}), drop(None)

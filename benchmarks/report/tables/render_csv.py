@@ -8,9 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from lightrec.benchmarks.row_types import Row
 from lightrec.terminal import visible
-
-Row = dict[str, Any]
 
 FORMULAS = tuple("=+-@|%＝＋－＠")
 """Characters with which a spreadsheet's formulas and commands begin, in both widths."""
@@ -43,13 +42,13 @@ def _harmless(fact: Any) -> Any:
     return f"'{text}" if text.lstrip()[:1] in FORMULAS and not NUMBER.fullmatch(text) else text
 
 
-def _flat(row: Row, before: str = "") -> Row:
+def _flat(row: Row, before: str = "") -> dict[str, Any]:
     """Nested keys joined with dots.
 
     >>> _flat({"a": {"b": 1, "c": [1]}, "d": "x"})
     {'a.b': 1, 'd': 'x'}
     """
-    found: Row = {}
+    found: dict[str, Any] = {}
     for name, fact in row.items():
         if isinstance(fact, dict):
             found |= _flat(fact, f"{before}{name}.")
