@@ -120,9 +120,9 @@ def imported(path: Path) -> set[str]:
 
 
 def required() -> set[str]:
-    """The libraries that lightrec and its extras install, by the names that they are imported by."""
+    """The libraries that lightrec and its users' extras install, by the names that they are imported by."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [needs for extra, needs in project["optional-dependencies"].items() if extra != "dev"]
+    extras = [needs for extra, needs in project["optional-dependencies"].items() if extra not in ("dev", "docs")]
     needed = {re.split(r"[><=;\[]", need)[0] for needs in [project["dependencies"], *extras] for need in needs}
     return {name.strip().replace("-", "_") for name in needed} - {"lightrec"}
 
