@@ -14,7 +14,7 @@ from lightrec.benchmarks.row_types import NewRow
 from lightrec.bundle import Manifest
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, ModelError
-from lightrec.evaluation.provenance import Provenance, check_data, choose_split
+from lightrec.evaluation.allowed_data import Provenance, check_data, choose_split
 from lightrec.extras import require_extra
 
 AT_ONCE = 64

@@ -18,7 +18,7 @@ from lightrec.errors import ParityError
 from lightrec.evaluation.intervals import interval_of, sums_by_user, user_weights
 from lightrec.evaluation.ranking import best_items, hide, ranks_in_lists, target_ranks
 from lightrec.models.scoring import ModelScorer, pad_histories
-from lightrec.models.student import Student
+from lightrec.models.students.student import Student
 from lightrec.runtime.backends.registry import Backend
 
 CASES = 20_000

@@ -21,15 +21,15 @@ import torch
 from lightrec.bundle import Catalogue, Manifest, ModelRecord, write_catalogue, write_golden, write_manifest
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, LightrecError
-from lightrec.export.calibrate import as_question
-from lightrec.export.golden import golden_cases, tolerance
-from lightrec.export.large_catalogue import TABLE_FILE
-from lightrec.export.large_table import Rows
-from lightrec.export.to_large import FEW, LARGE, to_large
-from lightrec.export.to_onnx import OPSET
-from lightrec.export.write_models import FORMAT_PRECISIONS, ONNX_FILE, Graphs
+from lightrec.export.golden_cases import golden_cases, tolerance
+from lightrec.export.graphs.large_catalogue import TABLE_FILE
+from lightrec.export.precision.calibrate import as_question
+from lightrec.export.writers.large_table import Rows
+from lightrec.export.writers.to_large import FEW, LARGE, to_large
+from lightrec.export.writers.to_onnx import OPSET
+from lightrec.export.writers.write_models import FORMAT_PRECISIONS, ONNX_FILE, Graphs
 from lightrec.files.atomic import new_folder
-from lightrec.models.sasrec import Sasrec, SasrecConfig
+from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 from lightrec.runtime.backends.registry import open_backend
 
 MOST_TITLES = 1_000_000

@@ -66,9 +66,9 @@ def test_all_brings_every_extra_but_the_developers():
 @pytest.mark.parametrize(
     ("module", "needs"),
     [
-        ("lightrec.models.student", "torch"),
-        ("lightrec.training.runs", "torch"),
-        ("lightrec.export.to_onnx", "onnx"),
+        ("lightrec.models.students.student", "torch"),
+        ("lightrec.training.run_folder", "torch"),
+        ("lightrec.export.writers.to_onnx", "onnx"),
     ],
 )
 def test_importing_a_room_without_its_extra_says_which(monkeypatch, module, needs):

@@ -30,12 +30,12 @@ def test_prepared_sets_have_their_known_sizes(data_folder, tmp_path, name, order
 def test_exported_fp32_gives_every_test_user_the_same_ten(data_folder, tmp_path):
     """Both runtimes, all 943 users of MovieLens-100K; neighbours closer than the tolerance may change places."""
     from lightrec import Recommender
-    from lightrec.export.write_bundle import export_bundle
+    from lightrec.export.pipeline import export_bundle
     from lightrec.models.load import load_model
     from lightrec.models.scoring import ModelScorer
     from lightrec.training.progress import Silent
     from lightrec.training.settings import StudentSettings
-    from lightrec.training.students import train
+    from lightrec.training.train_student import train
 
     folder = data_folder / "ml-100k"
     dataset = prepare(folder / "interactions.csv.gz", tmp_path / "data", items=folder / "items.csv.gz")

@@ -14,7 +14,7 @@ from lightrec.bundle import Catalogue, Manifest, events_by_rank
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, make_split
 from lightrec.errors import BundleError
-from lightrec.evaluation.provenance import Provenance, check_data, choose_split
+from lightrec.evaluation.allowed_data import Provenance, check_data, choose_split
 
 MAX_HISTORY = 1_000_000
 """Items of a made-up history; a manifest that tells of longer ones is wrong."""

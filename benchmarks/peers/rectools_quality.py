@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(given: argparse.Namespace) -> None:
     """Search, train the best settings with every seed, and write the rows; see the module."""
-    from lightrec.training.precision import resolve_precision
+    from lightrec.training.loop.precision import resolve_precision
 
     resolve_precision(given.precision, "cpu")
     dataset = Dataset.open(given.data)

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each library and precision, ours first; they take turns, ``rounds`` times."""
-    from lightrec.training.precision import resolve_precision
+    from lightrec.training.loop.precision import resolve_precision
 
     if given.epochs < 2:
         raise ConfigError(f"--epochs is {given.epochs}: the first one is not counted, so at least 2 are needed.")
@@ -140,7 +140,7 @@ def _ours(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
 
     from lightrec.models.load import load_model
     from lightrec.training.settings import StudentSettings
-    from lightrec.training.students import train
+    from lightrec.training.train_student import train
 
     torch.set_num_threads(options["threads"])
     clock = EpochClock(options["epochs"])

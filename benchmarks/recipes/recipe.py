@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lightrec.baselines.baselines import BASELINES
 from lightrec.config import parse_mapping, read_toml
 from lightrec.errors import ConfigError
-from lightrec.evaluation.baselines import BASELINES
 
 if TYPE_CHECKING:
     from lightrec.training.settings import TrainingSettings

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightrec.baselines.baselines import make_baseline
 from lightrec.benchmarks.quality_rows import comparison_row, evaluate_run, origin, quality_row
 from lightrec.benchmarks.recipes.recipe import TEACHERS, Model, Recipe
 from lightrec.bundle import deployed_bytes
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, Split, make_split
 from lightrec.errors import ConfigError
-from lightrec.evaluation.baselines import make_baseline
 from lightrec.evaluation.comparison import paired_comparison
 from lightrec.evaluation.protocol import Evaluation, Scorer, evaluate
 from lightrec.files.atomic import read_json
@@ -174,7 +174,7 @@ class Reproduction:
         from lightrec.models.devices import resolve_device
         from lightrec.models.load import load_model, read_run
         from lightrec.models.scoring import ModelScorer
-        from lightrec.training.ensemble import EnsembleScorer
+        from lightrec.training.teachers.ensemble import EnsembleScorer
 
         weights = read_run(self.layout.run(student.name))["ensemble"]["weights"]
         device = resolve_device(self.device)

@@ -18,7 +18,7 @@ from lightrec.runtime.loaded_bundle import LoadedBundle
 from lightrec.runtime.recommender import Recommender
 
 if TYPE_CHECKING:
-    from lightrec.models.student import Student
+    from lightrec.models.students.student import Student
 
 SAME = ("seed", "validation")
 """What run.json and a bundle made from that run say alike, and other runs hardly ever."""
@@ -91,7 +91,7 @@ def torch_variants(
 def load_torch(request: Mapping[str, Any]) -> Recommender:
     """The student that a worker's request names: ``run``, ``bundle``, ``threads``, ``device``, ``compiled``."""
     from lightrec.models.load import load_model
-    from lightrec.models.student import Student
+    from lightrec.models.students.student import Student
 
     run, bundle = Path(request["run"]), Path(request["bundle"])
     model, _ = load_model(run)

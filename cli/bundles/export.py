@@ -11,7 +11,7 @@ import typer
 from lightrec.cli.options import JsonOption, OutOption, console, print_json
 
 if TYPE_CHECKING:
-    from lightrec.export.write_bundle import ExportReport
+    from lightrec.export.pipeline import ExportReport
 
 
 def export(
@@ -57,7 +57,7 @@ def export(
     lightrec export runs/student --precision auto --max-ndcg-drop 0.005 --no-titles --out bundles/small
     ```
     """
-    from lightrec.export.write_bundle import export_bundle
+    from lightrec.export.pipeline import export_bundle
 
     with console.status("Starting") as status:
         report = export_bundle(

@@ -49,11 +49,11 @@ def fit_command(
     ```
     """
     from lightrec.data.dataset import Dataset
-    from lightrec.evaluation.provenance import Provenance, check_data
+    from lightrec.evaluation.allowed_data import Provenance, check_data
     from lightrec.models.devices import resolve_device
-    from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
     from lightrec.models.load import read_run
-    from lightrec.training.text_projection import fit_text_projection
+    from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
+    from lightrec.training.items.text_projection import fit_text_projection
 
     dataset = Dataset.open(data)
     check_data(Provenance(str(run), read_run(run)), dataset)
@@ -119,7 +119,7 @@ def add_command(
     from lightrec.data.columns.choice import ColumnFlags
     from lightrec.data.item_texts import read_item_texts
     from lightrec.data.reading.readers import ReadOptions, Table
-    from lightrec.export.add_items import add_items
+    from lightrec.export.edit.add_items import add_items
 
     items = read_item_texts(
         Table(new_items, ReadOptions(flags="")), ColumnFlags(item=item_column, text=tuple(text_column or ()))
@@ -164,7 +164,7 @@ def remove_command(
     ```
     """
     from lightrec.errors import DataError
-    from lightrec.export.remove_items import remove_items
+    from lightrec.export.edit.remove_items import remove_items
 
     items = [item.strip() for value in ids or [] for item in value.split(",")]
     if file is not None:
@@ -235,9 +235,9 @@ def _from_texts(
     from lightrec.bundle import TEXT_PROJECTION
     from lightrec.errors import DataError
     from lightrec.models.devices import resolve_device
-    from lightrec.models.text_projection import TextProjection
-    from lightrec.training.item_vectors import encode_texts
-    from lightrec.training.text_projection import load_fitting
+    from lightrec.models.students.text_projection import TextProjection
+    from lightrec.training.items.text_projection import load_fitting
+    from lightrec.training.items.text_vectors import encode_texts
 
     projection = TextProjection.load(bundle / TEXT_PROJECTION)
     missing = items.ids.filter(items.texts.is_null())

@@ -125,7 +125,7 @@ def distill(
     ```
     """
     from lightrec.training.settings import DistillSettings
-    from lightrec.training.students import distill as run_distill
+    from lightrec.training.train_student import distill as run_distill
 
     settings = make_settings(DistillSettings, context)
     record = run_distill(data, out, settings)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+    from lightrec.baselines.baselines import Baseline
     from lightrec.data.dataset import Dataset
     from lightrec.data.splits import Split
-    from lightrec.evaluation.baselines import Baseline
+    from lightrec.evaluation.allowed_data import Provenance
     from lightrec.evaluation.comparison import Comparison
     from lightrec.evaluation.protocol import Evaluation, Scorer, TopKRanker
-    from lightrec.evaluation.provenance import Provenance
 
 
 def evaluate(
@@ -80,8 +80,8 @@ def evaluate(
     """
     from lightrec.data.dataset import Dataset
     from lightrec.errors import ConfigError
+    from lightrec.evaluation.allowed_data import choose_split, describe_split
     from lightrec.evaluation.cold_items import ask_for, by_chance, held_out
-    from lightrec.evaluation.provenance import choose_split, describe_split
     from lightrec.files.atomic import write_json
 
     if out is not None and out.is_dir():
@@ -140,10 +140,10 @@ def evaluate(
 
 
 def _provenance(name: str) -> Provenance:
+    from lightrec.baselines.baselines import BASELINES
     from lightrec.bundle import MANIFEST, read_manifest
     from lightrec.errors import ModelError
-    from lightrec.evaluation.baselines import BASELINES
-    from lightrec.evaluation.provenance import Provenance
+    from lightrec.evaluation.allowed_data import Provenance
 
     if name in BASELINES:
         return Provenance(name)
@@ -172,9 +172,9 @@ def _split(dataset: Dataset, name: str, quantile: float, on: str, targets: str) 
 def _open(
     source: Provenance, dataset: Dataset, split: Split, device: str | None, held: np.ndarray | None
 ) -> Scorer | TopKRanker:
+    from lightrec.baselines.baselines import BASELINES, make_baseline
     from lightrec.bundle import MANIFEST
-    from lightrec.evaluation.baselines import BASELINES, make_baseline
-    from lightrec.evaluation.provenance import check_data
+    from lightrec.evaluation.allowed_data import check_data
 
     if source.name in BASELINES:
         return make_baseline(source.name, dataset, split)
@@ -191,7 +191,7 @@ def _open(
     check_data(source, dataset)
     model, _ = load_model(source.name)
     if held is not None:
-        from lightrec.training.text_projection import give_vectors
+        from lightrec.training.items.text_projection import give_vectors
 
         give_vectors(model, source.name, dataset, held)
     return ModelScorer(model, resolve_device(device))
@@ -199,9 +199,9 @@ def _open(
 
 def _tune(sources: list[Provenance], dataset: Dataset, split: Split) -> dict[str, tuple[Baseline, list[dict]]]:
     """Each baseline among ``sources``, tuned on the validation cases, with the settings that were tried."""
+    from lightrec.baselines.baselines import BASELINES
+    from lightrec.baselines.tune import tune_baseline
     from lightrec.errors import ConfigError
-    from lightrec.evaluation.baseline_search import tune_baseline
-    from lightrec.evaluation.baselines import BASELINES
 
     names = dict.fromkeys(source.name for source in sources if source.name in BASELINES)
     if not names:

@@ -125,7 +125,7 @@ def make_settings(kind: type[T], context: typer.Context) -> T:
 
 def print_run(record: dict[str, Any], out: Path, json: bool, next_command: str) -> None:
     """Say how a run ended, and what to do with it; of several processes only the main one does."""
-    from lightrec.training import processes
+    from lightrec.training.loop import processes
 
     if not processes.is_main():
         return

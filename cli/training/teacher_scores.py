@@ -31,7 +31,7 @@ def teacher_scores(
     lightrec distill prepared/ml-100k --teacher-scores teacher.parquet --out runs/student
     ```
     """
-    from lightrec.training.score_files import write_teacher_scores
+    from lightrec.training.teachers.write_score_file import write_teacher_scores
 
     written = write_teacher_scores(run, data, out, top=top, device=device or "auto")
     if json:

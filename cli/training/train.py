@@ -89,7 +89,7 @@ def train(
     ```
     """
     from lightrec.training.settings import StudentSettings
-    from lightrec.training.students import train as run_train
+    from lightrec.training.train_student import train as run_train
 
     settings = make_settings(StudentSettings, context)
     record = run_train(data, out, settings)

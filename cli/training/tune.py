@@ -70,8 +70,8 @@ def tune(
     """
     from lightrec.config import read_toml
     from lightrec.errors import ConfigError
-    from lightrec.training.search import search, space_of
     from lightrec.training.settings import DistillSettings, StudentSettings
+    from lightrec.training.tune import search, space_of
 
     if teachers and command == "train":
         raise ConfigError("--teacher belongs to distill: add --command distill, or leave it out.")

@@ -11,8 +11,8 @@ from lightrec.data.dataset import Dataset
 from lightrec.data.held_out_items import held_out_items, without_items
 from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
+from lightrec.evaluation.allowed_data import Provenance
 from lightrec.evaluation.protocol import Evaluation
-from lightrec.evaluation.provenance import Provenance
 
 
 def held_out(sources: Sequence[Provenance], dataset: Dataset, wanted: bool) -> np.ndarray | None:

@@ -11,11 +11,11 @@ from transformers import AutoConfig, AutoModel
 
 from lightrec.errors import ModelError
 from lightrec.files.atomic import read_object, restore, sha256_file
-from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
-from lightrec.models.mini_bert import MiniBert, MiniBertConfig
-from lightrec.models.sasrec import Sasrec, SasrecConfig
-from lightrec.models.student import Student, StudentConfig
-from lightrec.models.teacher import Teacher, TeacherConfig
+from lightrec.models.students.gru4rec import Gru4Rec, Gru4RecConfig
+from lightrec.models.students.mini_bert import MiniBert, MiniBertConfig
+from lightrec.models.students.sasrec import Sasrec, SasrecConfig
+from lightrec.models.students.student import Student, StudentConfig
+from lightrec.models.teachers.teacher import Teacher, TeacherConfig
 
 FORMAT_VERSION = 1
 """Of run.json; a run with a higher one is refused."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightrec.models.student import Student
-from lightrec.models.teacher import Teacher
+from lightrec.models.students.student import Student
+from lightrec.models.teachers.teacher import Teacher
 
 
 def pad_histories(histories: Sequence[np.ndarray], max_length: int, padding: int) -> tuple[Tensor, Tensor]:

@@ -14,19 +14,19 @@ from transformers import set_seed
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import make_split
 from lightrec.errors import DataError
-from lightrec.models.adapters import add_adapters, merge_adapters
 from lightrec.models.devices import resolve_device
-from lightrec.models.language_model import LanguageModel, input_width, load_language_model
-from lightrec.models.teacher import Teacher, check_fit
-from lightrec.training import processes
-from lightrec.training.item_vectors import project, read_texts, whitening_axes
-from lightrec.training.origin import TEXT_AXES, Origin
+from lightrec.models.teachers.adapters import add_adapters, merge_adapters
+from lightrec.models.teachers.language_model import LanguageModel, input_width, load_language_model
+from lightrec.models.teachers.teacher import Teacher, check_fit
+from lightrec.training.items.text_vectors import project, read_texts, whitening_axes
+from lightrec.training.loop import processes
+from lightrec.training.loop.tasks import NextItemTask, common_options
+from lightrec.training.loop.trainer import fit
+from lightrec.training.loop.windows import Collator, Windows
 from lightrec.training.progress import ProgressBar, Reporter
-from lightrec.training.runs import Run, finish_run, open_run
+from lightrec.training.run_folder import Run, finish_run, open_run
 from lightrec.training.settings import FinetuneSettings
-from lightrec.training.tasks import NextItemTask, common_options
-from lightrec.training.trainer import fit
-from lightrec.training.windows import Collator, Windows
+from lightrec.training.teachers.carry_over import TEXT_AXES, Origin
 
 
 def finetune(

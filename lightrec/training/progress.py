@@ -7,7 +7,7 @@ from typing import Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lightrec.terminal import SafeConsole
-from lightrec.training import processes
+from lightrec.training.loop import processes
 
 
 class Reporter(Protocol):

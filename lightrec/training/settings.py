@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL
+from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class TrainingSettings:
     mask_probability: float = 0.3
     """Masked objective: the share of items hidden in a window."""
     similarity: Literal["cosine", "dot"] = "cosine"
-    """How a state and an item vector make a score; see :class:`~lightrec.models.student.StudentConfig`."""
+    """How a state and an item vector make a score; see :class:`~lightrec.models.students.student.StudentConfig`."""
     logit_scale: float = 10.0
     """Cosine alone: factor on the cosines, the inverse of the softmax temperature."""
     average_epochs: float = 3.0
@@ -177,7 +177,7 @@ class StudentSettings(TrainingSettings):
     """The language model that reads item texts: a local path or a hub id."""
     neighbours: int = 0
     """Items that each item of a history votes for beside what the layers say, three bytes each, fitted after training
-    and kept where they help on validation; 0 for none. See :mod:`lightrec.training.neighbours`."""
+    and kept where they help on validation; 0 for none. See :mod:`lightrec.training.items.item_item_weights`."""
 
     def problems(self) -> list[str]:
         """Mistakes that a type alone does not show."""

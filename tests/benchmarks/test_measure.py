@@ -322,7 +322,7 @@ def test_a_runtime_that_is_missing_is_absent_with_the_way_to_get_it(chain_bundle
 @pytest.fixture
 def run(tiny_dataset, tmp_path):
     """A finished run with an untrained student for the miniature data set."""
-    from lightrec.models.sasrec import Sasrec, SasrecConfig
+    from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 
     config = SasrecConfig(n_items=30, max_length=5, hidden_size=8, num_layers=1, num_heads=1)
     Sasrec(config).save_pretrained(tmp_path / "run")

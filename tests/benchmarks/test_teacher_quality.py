@@ -23,11 +23,11 @@ from lightrec.benchmarks.teacher_quality import ask_teacher, compare_with_teache
 from lightrec.benchmarks.variants.find_variants import Wanted
 from lightrec.cli.app import main
 from lightrec.errors import ConfigError, MissingExtraError, ModelError
-from lightrec.models.language_model import load_language_model
 from lightrec.models.load import load_model
-from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.scoring import ModelScorer
-from lightrec.models.teacher import Teacher
+from lightrec.models.students.sasrec import Sasrec, SasrecConfig
+from lightrec.models.teachers.language_model import load_language_model
+from lightrec.models.teachers.teacher import Teacher
 
 REACHED = {"value": 0.2, "low": 0.18, "high": 0.22}
 FACTS = {"name": "large", "model_type": "lightrec-teacher", "language_model": "bert", "seed": 1, "device": "cpu"}

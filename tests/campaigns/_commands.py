@@ -95,10 +95,10 @@ def serve(folder: Path) -> None:
     import torch
     import transformers  # noqa: F401
 
-    import lightrec.export.write_bundle
+    import lightrec.export.pipeline
     import lightrec.training.finetune
-    import lightrec.training.score_files
-    import lightrec.training.search  # noqa: F401
+    import lightrec.training.teachers.write_score_file
+    import lightrec.training.tune  # noqa: F401
     from lightrec.cli.app import main
 
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from lightrec.models.sasrec import Sasrec
+    from lightrec.models.students.sasrec import Sasrec
 
 N_ITEMS, MAX_LENGTH, WIDTH = 24, 6, 16
 IDS = [str(number) for number in range(N_ITEMS)]
@@ -21,7 +21,7 @@ def student() -> Sasrec:
     """A student whose scores differ well; the same at every call."""
     import torch
 
-    from lightrec.models.sasrec import Sasrec, SasrecConfig
+    from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 
     torch.manual_seed(1)
     sizes = {"hidden_size": WIDTH, "num_layers": 1, "num_heads": 2, "max_length": MAX_LENGTH}
@@ -39,9 +39,9 @@ def write_bundles(folder: Path, model: Sasrec) -> dict[str, tuple[Path, str]]:
     from mini_bundle import pack
 
     from lightrec.bundle import Catalogue, Manifest, write_catalogue, write_golden, write_manifest
-    from lightrec.export.golden import golden_cases, tolerance
-    from lightrec.export.to_parts import with_parts
-    from lightrec.export.write_models import PRECISIONS, Graphs, write_models
+    from lightrec.export.golden_cases import golden_cases, tolerance
+    from lightrec.export.writers.to_parts import with_parts
+    from lightrec.export.writers.write_models import PRECISIONS, Graphs, write_models
     from lightrec.runtime.backends.registry import open_backend
 
     graphs, written = Graphs(model), {}

@@ -36,8 +36,8 @@ ACTIONS = {
     "recommend": "lightrec.Recommender.load('bundle').recommend(['i3'], k=5)",
     "openvino": "lightrec.Recommender.load('bundle', backend='openvino').recommend(['i3'], k=5)",
     "convert": "import openvino; openvino.save_model(openvino.convert_model('bundle/model.onnx'), 'made.xml')",
-    "export": "import lightrec.export.to_openvino",
-    "train": "import lightrec.training.trainer",
+    "export": "import lightrec.export.writers.to_openvino",
+    "train": "import lightrec.training.loop.trainer",
     "child": "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import onnxruntime'], check=True)",
 }
 """What a program does after its imports."""

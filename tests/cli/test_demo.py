@@ -34,7 +34,7 @@ def test_baseline_and_distilled_student_have_equal_budgets(tmp_path):
 
 @pytest.mark.slow
 def test_the_demo_runs_to_its_end_and_again(tiny_dataset, tmp_path):
-    from lightrec.models.language_model import load_language_model
+    from lightrec.models.teachers.language_model import load_language_model
 
     try:
         load_language_model()

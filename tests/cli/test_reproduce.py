@@ -214,8 +214,8 @@ def test_data_that_cannot_be_fetched_must_be_given():
 
 
 def test_a_baseline_or_bundle_that_is_refused_does_not_end_the_rest(tiny_dataset, tmp_path, monkeypatch):
+    from lightrec.baselines import slit
     from lightrec.cli.app import app
-    from lightrec.evaluation import slit
 
     monkeypatch.setattr(slit, "MOST_ITEMS", 3)
     monkeypatch.setattr("lightrec.export.parity_gate.Parity.ndcg_drop", property(lambda parity: 0.5))

@@ -21,7 +21,7 @@ def settings_of(monkeypatch):
         caught.append(settings)
         return RECORD
 
-    for place in ("finetune.finetune", "students.train", "students.distill"):
+    for place in ("finetune.finetune", "train_student.train", "train_student.distill"):
         monkeypatch.setattr(f"lightrec.training.{place}", catch)
 
     def give(*words):

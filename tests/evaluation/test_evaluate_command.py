@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from mini_bundle import write_bundle
 
+from lightrec.baselines.baselines import Popularity
 from lightrec.cli.app import main
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import leave_one_out
-from lightrec.evaluation.baselines import Popularity
 from lightrec.evaluation.protocol import evaluate
 from lightrec.files.atomic import write_json
 
@@ -37,7 +37,7 @@ def bundle(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def student(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lightrec.models.sasrec import Sasrec, SasrecConfig
+    from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 
     path = tmp_path_factory.mktemp("runs") / "student"
     model = Sasrec(SasrecConfig(n_items=tiny_dataset.n_items, max_length=8, hidden_size=8, num_layers=1, num_heads=1))

@@ -9,10 +9,10 @@ import pytest
 from mini_bundle import write_bundle
 from sklearn.metrics import ndcg_score
 
+from lightrec.baselines.baselines import Popularity
 from lightrec.data.dataset import Dataset
 from lightrec.data.splits import Cases, leave_one_out, temporal
 from lightrec.errors import ConfigError, DataError, ModelError
-from lightrec.evaluation.baselines import Popularity
 from lightrec.evaluation.protocol import Scorer, TopKRanker, evaluate, shared_rules
 from lightrec.runtime.recommender import Recommender
 

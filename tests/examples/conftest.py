@@ -23,7 +23,7 @@ TITLES = [
 def bundles(tmp_path_factory):
     """Students of 60 items and a window of 8 by precision; not to be changed."""
     from lightrec.export.random_bundle import random_bundle
-    from lightrec.models.sasrec import SasrecConfig
+    from lightrec.models.students.sasrec import SasrecConfig
 
     folder = tmp_path_factory.mktemp("examples")
     titles = [*TITLES, *(f"Part {number} of the saga" for number in range(50))]

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from lightrec.data.dataset import Dataset
-from lightrec.export.to_onnx import to_onnx
-from lightrec.export.to_onnxruntime import to_onnxruntime
-from lightrec.export.write_bundle import export_bundle
+from lightrec.export.pipeline import export_bundle
+from lightrec.export.writers.to_onnx import to_onnx
+from lightrec.export.writers.to_onnxruntime import to_onnxruntime
 from lightrec.files.atomic import write_json
-from lightrec.models.gru4rec import Gru4Rec, Gru4RecConfig
-from lightrec.models.mini_bert import MiniBert, MiniBertConfig
-from lightrec.models.neighbours import Neighbours
-from lightrec.models.sasrec import Sasrec, SasrecConfig
-from lightrec.models.student import Student
+from lightrec.models.students.gru4rec import Gru4Rec, Gru4RecConfig
+from lightrec.models.students.item_item_weights import Neighbours
+from lightrec.models.students.mini_bert import MiniBert, MiniBertConfig
+from lightrec.models.students.sasrec import Sasrec, SasrecConfig
+from lightrec.models.students.student import Student
 
 MAX_LENGTH = 8
 
@@ -56,8 +56,8 @@ def traced_once() -> Iterator[Callable[[Student], onnx.ModelProto]]:
         return copy
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lightrec.export.write_models.to_onnx", traced)
-        patch.setattr("lightrec.export.to_onnxruntime.to_onnx", traced)
+        patch.setattr("lightrec.export.writers.write_models.to_onnx", traced)
+        patch.setattr("lightrec.export.writers.to_onnxruntime.to_onnx", traced)
         yield traced
 
 

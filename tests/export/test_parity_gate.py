@@ -11,8 +11,8 @@ from lightrec.data.splits import Cases, leave_one_out
 from lightrec.errors import ParityError
 from lightrec.export import parity_gate
 from lightrec.export.parity_gate import Parity, check_parity, malformed, measure
-from lightrec.export.quantize import TABLE
-from lightrec.models.student import Student
+from lightrec.export.precision.quantize import TABLE
+from lightrec.models.students.student import Student
 from lightrec.runtime.backends.base import Settings
 from lightrec.runtime.backends.registry import Backend, OnnxRuntimeBackend
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightrec.models.dropout import Dropout
+from lightrec.models.students.dropout import Dropout
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])

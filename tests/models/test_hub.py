@@ -16,8 +16,8 @@ from huggingface_hub import constants
 from mini_language_model import save_bert
 
 from lightrec.errors import DownloadError, ModelError
-from lightrec.models import hub, language_model
-from lightrec.models.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
+from lightrec.models.teachers import hub, language_model
+from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,8 @@ def test_behind_a_refusing_proxy_in_a_real_process(server, tmp_path, status):
     """Proxies of the environment are asked; with an empty cache and no package index it is one sentence."""
     server.answer = (int(status), "text/html", PAGE)
     code = (
-        "from lightrec.models.language_model import load_language_model\nfrom lightrec.errors import ModelError\n"
+        "from lightrec.models.teachers.language_model import load_language_model\n"
+        "from lightrec.errors import ModelError\n"
         "try:\n    load_language_model()\nexcept ModelError as error:\n    print(error)"
     )
     environment = {

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightrec.models.load import load_model
-from lightrec.models.neighbours import STEPS, Neighbours
-from lightrec.models.sasrec import Sasrec, SasrecConfig
 from lightrec.models.scoring import ModelScorer
+from lightrec.models.students.item_item_weights import STEPS, Neighbours
+from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 
 
 def test_each_item_votes_by_its_age():

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.models.load import STUDENTS
-from lightrec.models.recommend import recommend_from_scores
 from lightrec.models.scoring import ModelScorer, pad_histories
+from lightrec.models.students.top_k import recommend_from_scores
 
 N = 23
 

@@ -7,8 +7,8 @@ import torch
 from mini_language_model import save_bert, save_gpt2, save_t5
 
 from lightrec.errors import ModelError
-from lightrec.models.language_model import load_language_model, reads_ahead
-from lightrec.models.teacher import Teacher
+from lightrec.models.teachers.language_model import load_language_model, reads_ahead
+from lightrec.models.teachers.teacher import Teacher
 
 N = 12
 

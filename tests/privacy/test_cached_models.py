@@ -8,11 +8,11 @@ import pytest
 from mini_language_model import save_bert
 from watched import watch
 
-from lightrec.models import language_model
+from lightrec.models.teachers import language_model
 
 NAME = "someone/mini-bert"
 LOAD = f"""
-from lightrec.models.language_model import load_language_model
+from lightrec.models.teachers.language_model import load_language_model
 print(load_language_model({NAME!r}).source)
 """
 

@@ -33,7 +33,7 @@ CONVERT = """
 import sys
 from pathlib import Path
 import numpy, onnx
-from lightrec.export.to_openvino import to_openvino
+from lightrec.export.writers.to_openvino import to_openvino
 
 value = lambda name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4])
 weights = onnx.numpy_helper.from_array(numpy.ones((4, 4), "float32"), "w")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from lightrec import Recommender
 from lightrec.bundle import ModelRecord, read_manifest, write_manifest
 from lightrec.errors import BundleError
-from lightrec.export.to_ort import to_ort
+from lightrec.export.writers.to_ort import to_ort
 from lightrec.runtime.backends import failures
 from lightrec.verify.verify_bundle import verify_bundle
 

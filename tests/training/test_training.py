@@ -17,19 +17,19 @@ import torch
 from mini_language_model import save_bert
 from safetensors.torch import load_file
 
+from lightrec.baselines.baselines import make_baseline
 from lightrec.config import to_mapping
 from lightrec.data.splits import make_split
 from lightrec.errors import ConfigError, DataError, ModelError
-from lightrec.evaluation.baselines import make_baseline
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.load import load_model
 from lightrec.models.scoring import ModelScorer
 from lightrec.training.finetune import finetune
+from lightrec.training.loop.windows import Windows, mask_patterns
 from lightrec.training.progress import Silent
 from lightrec.training.settings import DistillSettings, FinetuneSettings, StudentSettings
-from lightrec.training.students import distill, train
-from lightrec.training.teacher_outputs import ModelVoice, OutputsPlan, prepare_outputs
-from lightrec.training.windows import Windows, mask_patterns
+from lightrec.training.teachers.output_cache import ModelVoice, OutputsPlan, prepare_outputs
+from lightrec.training.train_student import distill, train
 
 SMALL = {"max_length": 8, "batch_size": 16, "device": "cpu"}
 STUDENT = StudentSettings(hidden_size=16, dropout=0.1, epochs=12, patience=0, learning_rate=1e-2, **SMALL)
@@ -144,7 +144,9 @@ def test_every_pair_of_teacher_and_student(tiny_dataset, teacher, masked_teacher
 def test_distilling_again_needs_no_teacher_in_memory(tiny_dataset, teacher, tmp_path, monkeypatch):
     settings = DistillSettings(teachers=(str(teacher),), init_items="none", hidden_size=16, epochs=1, **SMALL)
     distill(tiny_dataset.path, tmp_path / "first", settings, Silent())
-    monkeypatch.setattr("lightrec.training.teachers.load_teacher", lambda run: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr(
+        "lightrec.training.teachers.source.load_teacher", lambda run: pytest.fail("the teacher was loaded")
+    )
     distill(tiny_dataset.path, tmp_path / "second", dataclasses.replace(settings, temperature=3.0), Silent())
 
 
@@ -152,7 +154,9 @@ def test_an_ensemble_is_weighed_and_asked_once(tiny_dataset, teacher, student, t
     runs = (str(student), str(teacher))
     settings = DistillSettings(teachers=runs, init_items="none", hidden_size=16, epochs=1, **SMALL)
     first = distill(tiny_dataset.path, tmp_path / "first", settings, Silent())
-    monkeypatch.setattr("lightrec.training.teachers.load_teacher", lambda run: pytest.fail("a teacher was loaded"))
+    monkeypatch.setattr(
+        "lightrec.training.teachers.source.load_teacher", lambda run: pytest.fail("a teacher was loaded")
+    )
     second = distill(tiny_dataset.path, tmp_path / "second", dataclasses.replace(settings, seed=1), Silent())
     assert second["ensemble"] == first["ensemble"]
 

@@ -52,7 +52,7 @@ def student_run(tiny_dataset, tmp_path_factory):
     """A real student, hardly trained."""
     from lightrec.training.progress import Silent
     from lightrec.training.settings import StudentSettings
-    from lightrec.training.students import train
+    from lightrec.training.train_student import train
 
     run = tmp_path_factory.mktemp("students") / "run"
     train(tiny_dataset.path, run, StudentSettings(hidden_size=32, epochs=2, device="cpu"), Silent())
@@ -62,7 +62,7 @@ def student_run(tiny_dataset, tmp_path_factory):
 @pytest.fixture(scope="session")
 def student_bundles(student_run, tmp_path_factory):
     """The student as bundles, by precision."""
-    from lightrec.export.write_bundle import export_bundle
+    from lightrec.export.pipeline import export_bundle
 
     folder = tmp_path_factory.mktemp("student-bundles")
     for precision in ("fp32", "int8"):

@@ -22,7 +22,7 @@ SINGLE_PRECISION = 1e-4
 @pytest.fixture(scope="module")
 def twins(student_run, tmp_path_factory):
     """By precision, a bundle for both runtimes and one in ORT format, which gets the golden cases of the first."""
-    from lightrec.export.write_bundle import export_bundle
+    from lightrec.export.pipeline import export_bundle
 
     folder = tmp_path_factory.mktemp("twins")
     for precision in PRECISIONS:

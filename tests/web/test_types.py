@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lightrec.export.golden import TOLERANCE
+from lightrec.export.golden_cases import TOLERANCE
 from lightrec.web import FOLDER
 
 OPTIONS = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom", "--module", "esnext"]

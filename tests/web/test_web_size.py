@@ -12,7 +12,7 @@ def test_model_library_and_page_take_less_than_one_and_a_half_megabytes(data_fol
     """12,101 items with their titles, a student of width 64 in 8 bits; what its weights are does not matter here."""
     from lightrec.bundle import Catalogue
     from lightrec.export.random_bundle import random_bundle
-    from lightrec.models.sasrec import SasrecConfig
+    from lightrec.models.students.sasrec import SasrecConfig
 
     folder = data_folder / "amazon14-beauty"
     if not folder.is_dir():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightrec.baselines.baselines import Popularity
 from lightrec.benchmarks.peers import rectools_quality, training_speed
 from lightrec.benchmarks.peers.exchange import PeerScorer, ask, sampled, write_request
 from lightrec.benchmarks.peers.rectools_quality import open_peer, suggest
@@ -20,7 +21,6 @@ from lightrec.benchmarks.workers.train_rectools import validation_ndcg
 from lightrec.benchmarks.workers.train_replay import padded
 from lightrec.data.splits import leave_one_out
 from lightrec.errors import ConfigError, ModelError
-from lightrec.evaluation.baselines import Popularity
 from lightrec.evaluation.protocol import evaluate
 
 POPULARITY_WORKER = """
@@ -177,7 +177,7 @@ def test_a_peer_is_validated_on_as_many_cases_as_a_student():
 
 
 def test_trials_differ_and_stay_within_the_space_of_our_own_search():
-    from lightrec.training.search import SPACE
+    from lightrec.training.tune import SPACE
 
     drawn = [suggest(number, [32, 64], seed=0) for number in range(15)]
     assert drawn == [suggest(number, [32, 64], seed=0) for number in range(15)]

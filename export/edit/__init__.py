@@ -1,0 +1,1 @@
+"""Change the items of an exported bundle without training again."""

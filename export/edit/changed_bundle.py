@@ -1,0 +1,120 @@
+"""What adding and removing items have in common: every model changed in its own precision, then golden cases anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from lightrec.bundle import (
+    FORMAT_VERSION,
+    MANIFEST,
+    PRECISION_REPORT,
+    TEXT_PROJECTION,
+    Manifest,
+    ModelRecord,
+    write_golden,
+    write_manifest,
+)
+from lightrec.errors import BundleError, ConfigError
+from lightrec.export.golden_cases import golden_cases, tolerance
+from lightrec.export.graphs.large_catalogue import TABLE_FILE
+from lightrec.export.writers.to_parts import share_weights
+from lightrec.runtime.backends.registry import Backend, open_backend
+from lightrec.verify.verify_bundle import verify_bundle
+
+ChangeOnnx = Callable[[onnx.ModelProto], None]
+"""Changes a graph in place."""
+ChangeOpenvino = Callable[[Path, Path], None]
+"""Reads a graph from one .xml file and writes it changed to another."""
+ChangeTable = Callable[[Path, Path, Sequence[str]], None]
+"""Reads a graph and the table beside it, of these names, from one folder and writes both changed to another."""
+
+
+def require_place(out: Path) -> None:
+    """Refuse a place for a bundle where something else lies with a :class:`ConfigError`."""
+    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not a bundle: choose another folder for --out.")
+
+
+def change_models(
+    bundle: Path,
+    folder: Path,
+    manifest: Manifest,
+    change_onnx: ChangeOnnx,
+    change_openvino: ChangeOpenvino,
+    change_table: ChangeTable,
+) -> None:
+    """Write every model of ``bundle`` into ``folder``, changed, and what lies beside them and stays as it is.
+
+    Raises:
+        BundleError: if there is a model whose item table cannot be rewritten.
+    """
+    for model in manifest.models:
+        _require_changeable(model, bundle)
+    for model in manifest.models:
+        if model.backend == "openvino":
+            change_openvino(bundle / model.files[0], folder / model.files[0])
+        elif TABLE_FILE in model.files:
+            change_table(bundle, folder, model.files)
+        else:
+            _change_onnx(model, bundle, folder, change_onnx)
+    for name in (TEXT_PROJECTION, PRECISION_REPORT):
+        if (bundle / name).is_file():
+            shutil.copyfile(bundle / name, folder / name)
+
+
+def open_models(folder: Path, manifest: Manifest) -> list[Backend]:
+    """Every model of the bundle, loaded."""
+    return [open_backend(folder, manifest, model.backend, precision=model.precision) for model in manifest.models]
+
+
+def finish(folder: Path, manifest: Manifest, graphs: Sequence[Backend], counts: np.ndarray) -> Manifest:
+    """Record golden cases, write the manifest, verify all of it.
+
+    Args:
+        folder: with models and catalogue.
+        manifest: of the new bundle.
+        graphs: its models, loaded.
+        counts: int ``[N]``, how often the golden cases draw each item.
+    """
+    cases = golden_cases(graphs[0], counts, manifest.max_length, manifest.k_limit)
+    write_golden(folder, cases, tolerance(cases, manifest.models[0].precision, graphs))
+    manifest = write_manifest(folder, dataclasses.replace(manifest, format_version=FORMAT_VERSION))
+    verify_bundle(folder).require()
+    return manifest
+
+
+def gate_record(differences: Sequence[float]) -> dict[str, Any]:
+    """What the manifest tells of the gate that a change passed: how many answers of how many models it compared."""
+    return {"cases": len(differences), "max_score_difference": max(differences)}
+
+
+def entry(items: int, **facts: Any) -> dict[str, Any]:
+    """What the manifest tells of a change to ``items`` items."""
+    return {"created": datetime.now(UTC).isoformat(timespec="seconds"), "items": items, **facts}
+
+
+def _require_changeable(model: ModelRecord, bundle: Path) -> None:
+    if model.backend not in ("onnxruntime", "openvino"):
+        raise BundleError(
+            f"{bundle} holds a model for {model.backend}, whose item table cannot change: export it anew."
+        )
+    if model.files[0].endswith(".ort"):
+        raise BundleError(f"{bundle} is in ONNX Runtime's own format, which cannot change: export with --format onnx.")
+
+
+def _change_onnx(model: ModelRecord, bundle: Path, folder: Path, change: ChangeOnnx) -> None:
+    file = model.files[0]
+    for name in (file, *(part for part in model.parts.values() if (bundle / part).is_file())):
+        graph = onnx.load(bundle / name)
+        change(graph)
+        if name != file:
+            share_weights(graph, model.files, folder)
+        onnx.save(graph, folder / name)

@@ -1,0 +1,1 @@
+"""Build inference graphs for ONNX Runtime node by node, from one builder."""

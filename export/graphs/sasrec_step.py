@@ -1,0 +1,106 @@
+"""One step of a :class:`~lightrec.models.students.sasrec.Sasrec` for ONNX Runtime: new items in, what was read before
+kept.
+
+Positions enter as a bias by distance, so that the keys and values of an item never change when others follow it. The
+last layer is read at the last position alone and from the states before it (see :mod:`lightrec.export.graphs.sasrec`):
+of it only those states are kept, d numbers an item instead of 2 d.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info, set_model_props
+
+from lightrec.export.graphs.sasrec import IR_VERSION, MICROSOFT, SasrecBuilder
+from lightrec.export.writers.to_onnx import OPSET
+from lightrec.models.students.sasrec import Sasrec
+
+
+def build_sasrec_step(model: Sasrec) -> onnx.ModelProto:
+    """The step graph in single precision.
+
+    Inputs are ``items`` int64 ``[1, T]``, ``past.i.key`` and ``past.i.value`` float32 ``[1, heads, P, d / heads]`` of
+    every layer i but the last, and ``past.last`` float32 ``[1, P, d]``. Outputs are ``state`` float32 ``[1, d]`` and a
+    ``present`` for each past, with P + T positions, at most ``max_length``.
+    """
+    config, builder = model.config, _StepBuilder(model.fold().eval())
+    heads, width = config.num_heads, config.hidden_size
+    shapes = {
+        f"{i}.{part}": [1, heads, "known", width // heads]
+        for i in range(config.num_layers - 1)
+        for part in ("key", "value")
+    }
+    shapes["last"] = [1, "known", width]
+    nodes = builder.nodes()
+
+    def values(kind: str, positions: str) -> list[onnx.ValueInfoProto]:
+        return [
+            make_tensor_value_info(
+                f"{kind}.{name}", TensorProto.FLOAT, [positions if size == "known" else size for size in shape]
+            )
+            for name, shape in shapes.items()
+        ]
+
+    graph = make_graph(
+        nodes,
+        "sasrec_step",
+        [make_tensor_value_info("items", TensorProto.INT64, [1, "new"]), *values("past", "known")],
+        [make_tensor_value_info("state", TensorProto.FLOAT, [1, width]), *values("present", "all")],
+        builder.initializers,
+    )
+    built = make_model(
+        graph,
+        opset_imports=[make_opsetid("", OPSET), make_opsetid(MICROSOFT, 1)],
+        ir_version=IR_VERSION,
+        producer_name="lightrec",
+        producer_version=version("lightrec"),
+    )
+    set_model_props(built, {"model_type": config.model_type, "precision": "fp32"})
+    onnx.checker.check_model(built)
+    return built
+
+
+class _StepBuilder(SasrecBuilder):
+    """The encoder over new positions T behind P remembered ones; weights are named and made as in the whole graph."""
+
+    def nodes(self) -> list[NodeProto]:
+        """The whole graph."""
+        self.constant("steps", np.arange(self.config.max_length))
+        self.constant("minus_infinity", np.float32(-np.inf))
+        first, one = self.constant("i0", np.array([0])), self.constant("i1", np.array([1]))
+        self.add("Shape", ["past.last"], "known", start=1, end=2)
+        self.add("Shape", ["items"], "new", start=1, end=2)
+        self.add("Add", ["known", "new"], "time")
+        self.add("Sub", ["time", one], "last.place")
+        self.add("Unsqueeze", ["last.place", one], "last")
+        # From the first new position over all keys: where a layer's bias is cut out.
+        self.add("Concat", ["known", first], "corner", axis=0)
+        states, normed = self._embedded("items")
+        last = len(self.model.layers) - 1
+        for number in range(last):
+            states, normed = self._layer(number, states, normed)
+        self.add("Concat", ["past.last", normed], "present.last", axis=1)
+        newest = self.constant("newest", np.array(-1))
+        own_states, own = (self.add("Gather", [x, newest], f"last.{x}", axis=1) for x in (states, normed))
+        state = self._finish(self._last_layer(last, own_states, own, "present.last"))
+        self.built.append(make_node("Identity", [state], ["state"]))
+        return self.built
+
+    def _corner(self) -> str:
+        return "corner"
+
+    def _attend(self, number: int, normed: str, weight: str, bias: str, nearby: str) -> str:
+        # Attention, which makes keys and values itself, takes either a past or a bias.
+        name, parts = f"l{number}", ("key", "value")
+        qkv = self.add("MatMul", [normed, weight], f"{name}.qkv")
+        query, key, value = f"{name}.query", *(f"{name}.{part}" for part in parts)
+        self.add("Split", [qkv], query, [key, value], axis=-1, num_outputs=3)
+        past = [f"past.{number}.{part}" for part in parts]
+        present = [f"present.{number}.{part}" for part in parts]
+        inputs = [query, key, value, bias, "", nearby, *past]
+        heads = self.config.num_heads
+        return self.add("MultiHeadAttention", inputs, f"{name}.attended", present, domain=MICROSOFT, num_heads=heads)

@@ -1,0 +1,1 @@
+"""Write a student's model files: ONNX, ONNX Runtime's own format, OpenVINO, and formats for phones."""

@@ -1,0 +1,26 @@
+"""A student's inference graph for ONNX Runtime: written node by node where that is known, traced otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+
+from lightrec.export.graphs.sasrec import build_sasrec
+from lightrec.export.writers.to_onnx import to_onnx
+from lightrec.models.students.sasrec import SasrecConfig
+from lightrec.models.students.student import Student
+
+BUILDERS: dict[str, Callable[[Any], onnx.ModelProto]] = {SasrecConfig.model_type: build_sasrec}
+"""By model type: what writes a graph with fewer nodes than tracing leaves."""
+
+
+def to_onnxruntime(model: Student) -> onnx.ModelProto:
+    """The graph in single precision; inputs, outputs and answers are those of
+    :func:`~lightrec.export.writers.to_onnx.to_onnx`.
+
+    Raises:
+        ModelError: if the weights exceed what one ONNX file can hold.
+    """
+    return BUILDERS.get(model.config.model_type, to_onnx)(model)

@@ -1,0 +1,1 @@
+"""Baselines without gradient descent: popularity, item-kNN, EASE and SLIT."""

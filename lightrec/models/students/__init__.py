@@ -1,0 +1,1 @@
+"""Small sequential models over item ids: SASRec, GRU4Rec and Mini-BERT."""

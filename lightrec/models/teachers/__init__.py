@@ -1,0 +1,1 @@
+"""Pre-trained language models that read a user's history."""

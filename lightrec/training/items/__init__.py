@@ -1,0 +1,1 @@
+"""Give items their first vectors, vectors from text, and item-item weights."""

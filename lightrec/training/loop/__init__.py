@@ -1,0 +1,1 @@
+"""Train: windows, batches, losses, the trainer, and several processes."""
