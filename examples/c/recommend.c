@@ -228,14 +228,13 @@ static Bundle open_bundle(const char *folder) {
   Bundle bundle = {0};
   char *manifest = need_file(folder, "manifest.json", NULL), *version;
   read_string(need_member(manifest, "format_version"), &version);
-  if (atoi(version) > 2) die("%s has format version %s: this program reads up to 2.", folder, version);
+  if (atoi(version) != 2) die("%s has format version %s: this program reads version 2.", folder, version);
   free(version);
   bundle.n_items = atoll(need_member(manifest, "n_items"));
   bundle.max_length = atoll(need_member(manifest, "max_length"));
   if (bundle.n_items < 1 || bundle.max_length < 1) die("The manifest of %s gives no sizes.", folder);
   bundle.model = model_file(manifest);
-  const char *ids_file = member(need_member(manifest, "files"), "items.json") ? "items.json" : "items.json.gz";
-  const char *titles_file = strcmp(ids_file, "items.json") == 0 ? "titles.json" : "titles.json.gz";
+  const char *ids_file = "items.json.gz", *titles_file = "titles.json.gz";
   free(manifest);
   char *ids = need_file(folder, ids_file, NULL), *titles = read_file(folder, titles_file, NULL);
   bundle.ids = read_strings(ids, bundle.n_items, ids_file);

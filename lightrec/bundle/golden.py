@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrec.bundle.manifest import GOLDEN, LARGEST_COUNT, Manifest
+from lightrec.bundle.manifest import GOLDEN, MAX_COUNT, Manifest
 from lightrec.errors import BundleError
 from lightrec.files.atomic import write_json
 from lightrec.files.untrusted import is_count, is_indices, is_number, parse_json, read_bytes
 
-MOST_CASES = 10_000
+MAX_CASES = 10_000
 """No bundle has more golden cases; lightrec writes a few dozen."""
 
 
@@ -55,9 +55,9 @@ def read_golden(path: str | Path, manifest: Manifest | None = None) -> tuple[lis
         raise BundleError(f"{file} is malformed (it gives no list of cases with a tolerance): export again.")
     if not any(isinstance(row, dict) and row.get("items") for row in rows):
         raise BundleError(f"{file} holds no golden case with an answer, so nothing can be checked: export again.")
-    if len(rows) > MOST_CASES:
-        raise BundleError(f"{file} holds {len(rows):,} golden cases, more than {MOST_CASES:,}: export again.")
-    sizes = (LARGEST_COUNT, LARGEST_COUNT) if manifest is None else (manifest.n_items, manifest.max_length)
+    if len(rows) > MAX_CASES:
+        raise BundleError(f"{file} holds {len(rows):,} golden cases, more than {MAX_CASES:,}: export again.")
+    sizes = (MAX_COUNT, MAX_COUNT) if manifest is None else (manifest.n_items, manifest.max_length)
     for number, row in enumerate(rows):
         problem = _problem(row, *sizes)
         if problem:
@@ -81,7 +81,7 @@ def _problem(row: Any, n_items: int, max_length: int) -> str | None:
         return f"has no history of 1 to {max_length} items, or lacks exclude, items or scores"
     if not all(is_indices(values, n_items) for values in (history, exclude, items)):
         return f"names something else than the items 0 to {n_items - 1}"
-    if not is_count(row.get("k"), 1, LARGEST_COUNT) or len(items) > row["k"]:
+    if not is_count(row.get("k"), 1, MAX_COUNT) or len(items) > row["k"]:
         return "has no k, or more items than that"
     if len(scores) != len(items) or not all(map(is_number, scores)):
         return "does not give each of its items a score"

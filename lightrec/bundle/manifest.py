@@ -20,40 +20,36 @@ from lightrec.files.atomic import restore, sha256_file, write_json
 from lightrec.files.untrusted import is_count, parse_json, read_bytes, require_shallow
 
 FORMAT_VERSION = "2.3"
-"""Major: a reader of an older major version cannot read it. Minor: keys or files were added."""
+"""A reader accepts its own major version alone, and any minor version of it: these add keys or files."""
 
 MANIFEST = "manifest.json"
 ITEMS = "items.json.gz"
-OLD_ITEMS = "items.json"
-"""What :data:`ITEMS` was until version 1.2, not compressed; still read."""
 POPULARITY = "popularity.npy"
 GOLDEN = "golden.json"
 TITLES = "titles.json.gz"
-OLD_TITLES = "titles.json"
-"""What :data:`TITLES` was until version 1.2, likewise."""
 PACKED_ITEMS = id_files("items")
 PACKED_TITLES = string_files("titles")
 """In place of :data:`ITEMS` and :data:`TITLES`, where the catalogue is large."""
 LARGE_CATALOGUE = 200_000
 """From so many items on a catalogue is packed; a smaller one is quickly read, and lightrec.js reads it as well."""
-TITLE_FILES = (TITLES, OLD_TITLES, *PACKED_TITLES)
+TITLE_FILES = (TITLES, *PACKED_TITLES)
 TEXT_PROJECTION = "text_projection.safetensors"
 PRECISION_REPORT = "precision.json"
 PARTS = ("step", "score", "candidates")
 """Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
 OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
 """No device needs them to recommend: they may be deleted from a deployed bundle."""
-LATER_KEYS = ("history_lengths", "item_events", "text_projection", "additions", "removals")
-"""Keys that a manifest may lack: they are optional, or came with a later minor version."""
-MOST_CONTENT = 2**28
+OPTIONAL_KEYS = ("history_lengths", "item_events", "text_projection", "additions", "removals")
+"""Keys that a manifest may lack."""
+MAX_CONTENT_BYTES = 2**28
 """No file inflates to more bytes in a browser."""
-SMALL_FILES = (ITEMS, OLD_ITEMS, POPULARITY, GOLDEN, TITLES, OLD_TITLES)
+SMALL_FILES = (ITEMS, POPULARITY, GOLDEN, TITLES)
 """Everything but the model and what is mapped: checked each time a bundle is loaded."""
-LARGEST_COUNT = 2**31 - 1
+MAX_COUNT = 2**31 - 1
 """Item indices are 32-bit integers in some files, and no other size of a model is larger."""
-LARGEST_SIZE = 2**20
+MAX_SIZE = 2**20
 """No student reads more items of a history, or is wider."""
-LONGEST_WORD = 1000
+MAX_WORD_CHARACTERS = 1000
 """Characters of a name or version in a manifest."""
 
 
@@ -131,7 +127,7 @@ def read_manifest(path: str | Path) -> Manifest:
     """Read the manifest of the bundle at ``path``; keys that this version does not know are ignored.
 
     Raises:
-        BundleVersionError: if a newer major version of the format wrote it.
+        BundleVersionError: if it has another major version of the format.
         BundleError: if ``path`` is not a bundle, or the manifest is malformed.
     """
     restore(Path(path))
@@ -142,13 +138,15 @@ def read_manifest(path: str | Path) -> Manifest:
     version = values.get("format_version") if isinstance(values, dict) else None
     if not isinstance(version, str) or not VERSION.fullmatch(version):
         raise BundleError(f"{file} states no format_version such as {FORMAT_VERSION!r}: export again.")
-    if int(version.split(".")[0]) > int(FORMAT_VERSION.split(".")[0]):
+    major, own_major = version.split(".")[0], FORMAT_VERSION.split(".")[0]
+    if int(major) != int(own_major):
+        remedy = "upgrade lightrec" if int(major) > int(own_major) else "export again"
         raise BundleVersionError(
-            f"{path} has format version {version}, this lightrec reads up to {FORMAT_VERSION}: upgrade lightrec."
+            f"{path} has format version {version}, and this lightrec reads version {own_major}: {remedy}."
         )
     require_shallow(values, file)
     fields = [field.name for field in dataclasses.fields(Manifest)]
-    missing = [name for name in fields if name not in values and name not in LATER_KEYS]
+    missing = [name for name in fields if name not in values and name not in OPTIONAL_KEYS]
     if missing:
         raise BundleError(f"{file} lacks {', '.join(missing)}: export again.")
     problem = next(_problems(values), None)
@@ -177,12 +175,12 @@ def _record(file: Path) -> FileRecord:
     digest, size = hashlib.sha256(), 0
     try:
         with gzip.open(file) as content:
-            while (block := content.read(1 << 20)) and size <= MOST_CONTENT:
+            while (block := content.read(1 << 20)) and size <= MAX_CONTENT_BYTES:
                 digest.update(block)
                 size += len(block)
     except (OSError, EOFError, zlib.error):
         return record  # whoever reads the file says so
-    if size > MOST_CONTENT:
+    if size > MAX_CONTENT_BYTES:
         return record
     return dataclasses.replace(record, content_sha256=digest.hexdigest(), content_bytes=size)
 
@@ -228,7 +226,7 @@ def _model_problems(model: Any) -> Iterator[str]:
         if not _is_word(model.get(name)):
             yield f"has no {name}"
     files, parts, opset = model.get("files"), model.get("parts", {}), model.get("opset")
-    if not isinstance(files, list) or not files or len(files) > MOST_FILES or not all(map(_is_word, files)):
+    if not isinstance(files, list) or not files or len(files) > MAX_FILES or not all(map(_is_word, files)):
         yield "names no files"
     if opset is not None and not is_count(opset, 1, 1000):
         yield "has an opset that is not a version"
@@ -241,7 +239,7 @@ def _model_problems(model: Any) -> Iterator[str]:
 def _needed(values: Mapping[str, Any]) -> set[str]:
     """The files without which the bundle cannot be used, and the parts of its models."""
     files, models = values["files"], values["models"]
-    items = PACKED_ITEMS if PACKED_ITEMS[0] in files else (OLD_ITEMS if OLD_ITEMS in files else ITEMS,)
+    items = PACKED_ITEMS if PACKED_ITEMS[0] in files else (ITEMS,)
     of_models = {name for model in models for name in (*model["files"], *model.get("parts", {}).values())}
     return {*items, POPULARITY, GOLDEN} | of_models
 
@@ -254,23 +252,23 @@ def _is_plain(name: str) -> bool:
 
 
 def _is_record(record: Any) -> bool:
-    if not isinstance(record, dict) or not is_count(record.get("bytes"), 0, LARGEST_FILE):
+    if not isinstance(record, dict) or not is_count(record.get("bytes"), 0, MAX_FILE_BYTES):
         return False
     digests = (record.get("sha256"), record.get("content_sha256") or "0" * 64)
-    sized = record.get("content_bytes") is None or is_count(record["content_bytes"], 0, LARGEST_FILE)
+    sized = record.get("content_bytes") is None or is_count(record["content_bytes"], 0, MAX_FILE_BYTES)
     return sized and all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in digests)
 
 
 def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_WORD and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= MAX_WORD_CHARACTERS and value.isprintable()
 
 
 def _is_number_of_items(value: Any) -> bool:
-    return is_count(value, 1, LARGEST_COUNT)
+    return is_count(value, 1, MAX_COUNT)
 
 
 def _is_size(value: Any) -> bool:
-    return is_count(value, 1, LARGEST_SIZE)
+    return is_count(value, 1, MAX_SIZE)
 
 
 def _is_object(value: Any) -> bool:
@@ -296,20 +294,20 @@ def _is_entries(value: Any) -> bool:
 
 VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-LARGEST_FILE = 2**53
+MAX_FILE_BYTES = 2**53
 """Bytes; the largest whole number that JSON's readers agree on."""
-MOST_FILES = 1000
+MAX_FILES = 1000
 """Files of a model, and models of a bundle."""
-NUMBER = (_is_number_of_items, f"a whole number from 1 to {LARGEST_COUNT}")
-SIZE = (_is_size, f"a whole number from 1 to {LARGEST_SIZE}")
-WORD = (_is_word, f"a line of text of 1 to {LONGEST_WORD} characters")
+NUMBER = (_is_number_of_items, f"a whole number from 1 to {MAX_COUNT}")
+SIZE = (_is_size, f"a whole number from 1 to {MAX_SIZE}")
+WORD = (_is_word, f"a line of text of 1 to {MAX_WORD_CHARACTERS} characters")
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_type": WORD,
     "lightrec_version": WORD,
     "created": WORD,
     **dict.fromkeys(("n_items", "k_limit"), NUMBER),
     **dict.fromkeys(("max_length", "hidden_size"), SIZE),
-    "models": (lambda value: isinstance(value, list) and 0 < len(value) <= MOST_FILES, "a list of models"),
+    "models": (lambda value: isinstance(value, list) and 0 < len(value) <= MAX_FILES, "a list of models"),
     **dict.fromkeys(("gate", "files"), (_is_object, "an object")),
     "training": (_is_training, "an object, with a dataset, a config and a split that are objects, where they are told"),
     **dict.fromkeys(("history_lengths", "text_projection"), (_is_object_or_null, "an object or null")),

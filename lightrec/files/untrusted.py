@@ -14,24 +14,24 @@ import numpy as np
 
 from lightrec.errors import BundleError
 
-LARGEST_JSON = 64 * 2**20
+MAX_JSON_BYTES = 64 * 2**20
 """No JSON file of a bundle is larger, except the lists of items and titles; see :func:`list_limit`."""
-DEEPEST_JSON = 100
+MAX_JSON_DEPTH = 100
 """Levels of lists and objects in one another."""
-LARGEST_LIST = 2**30
+MAX_LIST_BYTES = 2**30
 """No list of items or titles takes more bytes when it is unpacked, however many items there are."""
-BYTES_PER_STRING = 4096
+MAX_BYTES_PER_STRING = 4096
 """An item's id or title takes at most so many bytes, on average."""
-LARGEST_NPY_HEADER = 4096
+MAX_NPY_HEADER_BYTES = 4096
 """Bytes of text that describe the array of a .npy file; NumPy writes about 100."""
 
 
 def list_limit(n_items: int) -> int:
     """The most bytes of JSON that a list of ``n_items`` strings may take."""
-    return min(LARGEST_LIST, 2**20 + BYTES_PER_STRING * n_items)
+    return min(MAX_LIST_BYTES, 2**20 + MAX_BYTES_PER_STRING * n_items)
 
 
-def read_bytes(file: Path, limit: int = LARGEST_JSON) -> bytes:
+def read_bytes(file: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     """The content of a regular file of at most ``limit`` bytes; anything else is a :class:`BundleError`."""
     try:
         if not file.is_file():  # neither a folder, nor a pipe or a device that never ends, nor a link to itself
@@ -45,7 +45,7 @@ def read_bytes(file: Path, limit: int = LARGEST_JSON) -> bytes:
     return content
 
 
-def parse_json(content: bytes, file: Path, limit: int = LARGEST_JSON) -> Any:
+def parse_json(content: bytes, file: Path, limit: int = MAX_JSON_BYTES) -> Any:
     """The value of JSON that was read from ``file``, unpacked first if its name ends in .gz.
 
     Raises:
@@ -59,9 +59,9 @@ def parse_json(content: bytes, file: Path, limit: int = LARGEST_JSON) -> Any:
 
 
 def require_shallow(value: Any, file: Path) -> None:
-    """Refuse JSON with more than :data:`DEEPEST_JSON` levels: later steps walk through it level by level."""
+    """Refuse JSON with more than :data:`MAX_JSON_DEPTH` levels: later steps walk through it level by level."""
     level = [value]
-    for _ in range(DEEPEST_JSON):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             child
             for parent in level
@@ -71,7 +71,7 @@ def require_shallow(value: Any, file: Path) -> None:
         ]
         if not level:
             return
-    raise BundleError(f"{file} nests lists and objects deeper than {DEEPEST_JSON} levels: export again.")
+    raise BundleError(f"{file} nests lists and objects deeper than {MAX_JSON_DEPTH} levels: export again.")
 
 
 def read_array(file: Path, dtype: type[np.generic], mapped: bool = False) -> np.ndarray:
@@ -122,7 +122,7 @@ def _header(opened: io.BufferedReader, dtype: np.dtype) -> int:
     if version not in readers:
         raise ValueError
     try:
-        shape, _, found = readers[version](opened, max_header_size=LARGEST_NPY_HEADER)
+        shape, _, found = readers[version](opened, max_header_size=MAX_NPY_HEADER_BYTES)
     except Exception:  # the header is Python's notation, and there are many ways to get it wrong
         raise ValueError from None
     if found != dtype or len(shape) != 1 or not is_count(shape[0], 0, 2**62):

@@ -12,9 +12,9 @@ from typing import Any
 
 from lightrec.errors import ConfigError, DataError
 
-MOST_COMPARED = 50_000
+MAX_IDS_COMPARED = 50_000
 """In larger catalogues no id is looked for that is spelt like an unknown one: that takes a second."""
-SHOWN = 200
+MAX_CHARACTERS_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
 
@@ -112,7 +112,7 @@ def read_boosts(boost: Mapping[Any, float]) -> tuple[list[str], list[float]]:
 def unknown_sentence(name: str, unknown: Iterable[str], ids: Sequence[str]) -> str:
     """Name the first unknown id with the known ids that are spelt most like it."""
     unknown = list(unknown)
-    near = difflib.get_close_matches(unknown[0], ids, 3) if len(ids) <= MOST_COMPARED else []
+    near = difflib.get_close_matches(unknown[0], ids, 3) if len(ids) <= MAX_IDS_COMPARED else []
     meant = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return f"{name} holds {shown(unknown[0])}{more}, which the bundle does not know{meant}: correct it or leave it out."
@@ -127,7 +127,7 @@ def shown(value: Any) -> str:
     if " at 0x" in text:  # an address tells nobody anything
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= MAX_CHARACTERS_SHOWN else f"{text[:MAX_CHARACTERS_SHOWN]}..."
 
 
 def _iterable(items: Any, name: str, ordered: bool) -> Iterable[Any]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from lightrec.errors import DataError
 from lightrec.runtime.recommender import Recommender
 
-SHOWN = 3
+MAX_IDS_SHOWN = 3
 """Unknown ids that a sentence names."""
-MOST_COMPARED = 20_000
+MAX_IDS_COMPARED = 20_000
 """Items among which a near id is looked for: it takes a second for a million."""
 
 
@@ -33,10 +33,10 @@ def unknown_ids(blocked: Sequence[str], recommender: Recommender) -> str | None:
     unknown = [item for item in dict.fromkeys(blocked) if item not in recommender]
     if not unknown:
         return None
-    named = ", ".join(_with_near(item, recommender.item_ids) for item in unknown[:SHOWN])
-    return f"{named} and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else named
+    named = ", ".join(_with_near(item, recommender.item_ids) for item in unknown[:MAX_IDS_SHOWN])
+    return f"{named} and {len(unknown) - MAX_IDS_SHOWN:,} more" if len(unknown) > MAX_IDS_SHOWN else named
 
 
 def _with_near(item: str, item_ids: Sequence[str]) -> str:
-    near = difflib.get_close_matches(item, item_ids, n=1) if len(item_ids) <= MOST_COMPARED else []
+    near = difflib.get_close_matches(item, item_ids, n=1) if len(item_ids) <= MAX_IDS_COMPARED else []
     return f"{item!r} (did you mean {near[0]!r}?)" if near else repr(item)

@@ -20,7 +20,6 @@ from typing import Any
 from lightrec.bundle import (
     GOLDEN,
     ITEMS,
-    OLD_ITEMS,
     PACKED_ITEMS,
     POPULARITY,
     TITLE_FILES,
@@ -35,7 +34,7 @@ VERSION = "1"
 """Of the model; the servers take the highest."""
 MARK = "README.txt"
 """Tells a folder of this module from any other, and people what it is."""
-BESIDE = (ITEMS, OLD_ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
+BESIDE = (ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
 
 TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "input": {

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, Stric
 
 from lightrec.errors import DataError
 from lightrec.runtime.recommender import Recommendation, Recommendations
-from lightrec.serve.limits.request_sizes import MOST_IDS, MOST_ITEMS, MOST_USERS, require_size
+from lightrec.serve.limits.request_sizes import MAX_IDS, MAX_K, MAX_USERS, require_size
 
 ItemId = StrictStr | StrictInt
 """An item's own id; the number 50 means "50"."""
-Ids = Annotated[list[ItemId], Field(max_length=MOST_IDS, fail_fast=True)]
+Ids = Annotated[list[ItemId], Field(max_length=MAX_IDS, fail_fast=True)]
 """``fail_fast``: else a body full of mistakes would be answered after a list of all of them was made."""
-K = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many items.")]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="How many items.")]
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -34,7 +34,7 @@ class _Rules(Strict):
 
     k: K = 10
     candidates: Ids | None = Field(None, description="If given, only these may be returned.")
-    boost: Annotated[dict[str, FiniteFloat], Field(max_length=MOST_IDS)] | None = Field(
+    boost: Annotated[dict[str, FiniteFloat], Field(max_length=MAX_IDS)] | None = Field(
         None, description="Added to the scores of these items before the catalogue is ranked; ln 2 = 0.69 doubles odds."
     )
 
@@ -49,10 +49,10 @@ class Question(_Rules):
 class BatchQuestion(_Rules):
     """Several users; candidates and boosts hold for all of them."""
 
-    histories: Annotated[list[Ids], Field(max_length=MOST_USERS, fail_fast=True)] = Field(
+    histories: Annotated[list[Ids], Field(max_length=MAX_USERS, fail_fast=True)] = Field(
         description="One history for each user."
     )
-    exclude: Annotated[list[Ids], Field(max_length=MOST_USERS, fail_fast=True)] | None = Field(
+    exclude: Annotated[list[Ids], Field(max_length=MAX_USERS, fail_fast=True)] | None = Field(
         None, description="For each user, items never to return."
     )
 

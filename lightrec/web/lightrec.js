@@ -13,13 +13,15 @@
  */
 
 const FORMAT_MAJOR = 2;
+const ITEMS = "items.json.gz";
+const TITLES = "titles.json.gz";
 const HERE = import.meta.url; // bundlers rewrite new URL("name", import.meta.url) itself
 const IN_NODE = typeof process === "object" && Boolean(process?.versions?.node);
 const RUNTIME = "ort.wasm.bundle.min.mjs";
 const RUNTIME_WASM = "ort-wasm-simd-threaded.wasm";
-const MOST_MANIFEST = 2 ** 24;
-const MOST_CONTENT = 2 ** 28; // bytes: no list of ids or titles inflates to more
-const MOST_ITEMS = 2 ** 31 - 1;
+const MAX_MANIFEST_BYTES = 2 ** 24;
+const MAX_CONTENT_BYTES = 2 ** 28; // bytes: no list of ids or titles inflates to more
+const MAX_ITEMS = 2 ** 31 - 1;
 const LOAD_OPTIONS = ["precision", "ort", "onnxruntimeWeb", "block"];
 const RECOMMEND_OPTIONS = ["k", "exclude", "candidates", "boost"];
 const LONE_SURROGATE = /\p{Cs}/u;
@@ -65,17 +67,16 @@ export class Recommender {
   static async load(bundle, options) {
     const { precision, ort, onnxruntimeWeb, block = [] } = checkedOptions(options, LOAD_OPTIONS, "load");
     const source = sourceOf(bundle);
-    const manifest = checkedManifest(await source.read("manifest.json", { most: MOST_MANIFEST }), source);
+    const manifest = checkedManifest(await source.read("manifest.json", { most: MAX_MANIFEST_BYTES }), source);
     const model = chosenModel(manifest, precision, source);
-    const [items, titles] = [listFile(manifest, "items"), listFile(manifest, "titles")];
     const [runtime, graph, itemIds, popularity, titleBytes] = await Promise.all([
       ort === undefined ? onnxRuntime(source, onnxruntimeWeb) : checkedRuntime(ort),
       verified(source, manifest, model.files[0]).then((bytes) => checkedGraph(bytes, source.file(model.files[0]))),
-      verified(source, manifest, items).then((bytes) => idsOf(bytes, manifest.n_items, source.file(items))),
+      verified(source, manifest, ITEMS).then((bytes) => idsOf(bytes, manifest.n_items, source.file(ITEMS))),
       verified(source, manifest, "popularity.npy").then((bytes) =>
         orderOf(bytes, manifest.n_items, source.file("popularity.npy")),
       ),
-      Object.hasOwn(manifest.files, titles) ? verified(source, manifest, titles, { optional: true }) : null,
+      Object.hasOwn(manifest.files, TITLES) ? verified(source, manifest, TITLES, { optional: true }) : null,
     ]);
     if (IN_NODE) await silenceRuntime();
     const session = await openSession(runtime, graph, source.file(model.files[0]));
@@ -83,7 +84,7 @@ export class Recommender {
       manifest,
       itemIds,
       popularity,
-      titles: () => titleBytes && titlesOf(titleBytes, manifest.n_items, source.file(titles)),
+      titles: () => titleBytes && titlesOf(titleBytes, manifest.n_items, source.file(TITLES)),
       session,
       openParts: () => openParts(runtime, model, manifest, source),
       ort: runtime,
@@ -570,7 +571,7 @@ const pageInPlace = (file, mend = MEND) =>
 async function verified(source, manifest, name, { optional = false } = {}) {
   const [record, file] = [manifest.files[name], source.file(name)];
   const zipped = name.endsWith(".gz");
-  const most = zipped ? Math.max(record.bytes, record.content_bytes ?? MOST_CONTENT) : record.bytes;
+  const most = zipped ? Math.max(record.bytes, record.content_bytes ?? MAX_CONTENT_BYTES) : record.bytes;
   const bytes = await source.read(name, { most, optional });
   if (bytes === null) return null;
   if (isPage(bytes)) fail(pageInPlace(file));
@@ -578,7 +579,7 @@ async function verified(source, manifest, name, { optional = false } = {}) {
   const [size, sha256] = inflated ? [record.content_bytes, record.content_sha256] : [record.bytes, record.sha256];
   if (bytes.length === size && (await digest(bytes)) === sha256) {
     return zipped && !inflated
-      ? gunzipped(bytes, Math.min(record.content_bytes ?? MOST_CONTENT, MOST_CONTENT), file)
+      ? gunzipped(bytes, Math.min(record.content_bytes ?? MAX_CONTENT_BYTES, MAX_CONTENT_BYTES), file)
       : bytes;
   }
   if (inflated && sha256 === undefined) {
@@ -623,11 +624,10 @@ function checkedManifest(bytes, source) {
   if (typeof version !== "string" || !/^\d{1,4}\.\d{1,4}$/.test(version)) {
     fail(`${file} is not a bundle's: it states no format_version such as "2.3".`);
   }
-  if (Number.parseInt(version, 10) > FORMAT_MAJOR) {
-    fail(
-      `${source.name} has format version ${version}, this lightrec.js reads up to ${FORMAT_MAJOR}: ` +
-        "take the lightrec.js of a newer lightrec.",
-    );
+  const major = Number.parseInt(version, 10);
+  if (major !== FORMAT_MAJOR) {
+    const remedy = major > FORMAT_MAJOR ? "take the lightrec.js of a newer lightrec" : "export the bundle again";
+    fail(`${source.name} has format version ${version}, and this lightrec.js reads version ${FORMAT_MAJOR}: ${remedy}.`);
   }
   if (isPlain(manifest.files) && Object.hasOwn(manifest.files, "items.utf8.npy")) {
     fail(
@@ -642,7 +642,7 @@ function checkedManifest(bytes, source) {
 
 /** What is wrong with a manifest; undefined if nothing is. */
 function manifestProblem({ n_items, max_length, models, files }) {
-  const isSize = (value) => Number.isInteger(value) && value >= 1 && value <= MOST_ITEMS;
+  const isSize = (value) => Number.isInteger(value) && value >= 1 && value <= MAX_ITEMS;
   if (!isSize(n_items) || !isSize(max_length))
     return "has an n_items or max_length that is no whole number of at least 1";
   if (!Array.isArray(models) || !models.length || !models.every(isModel))
@@ -652,7 +652,7 @@ function manifestProblem({ n_items, max_length, models, files }) {
   if (outside !== undefined) return `names a file outside the bundle (${shown(outside)})`;
   const wrong = Object.keys(files).find((name) => !isRecord(files[name]));
   if (wrong !== undefined) return `has no SHA-256 and size of ${shown(wrong)}`;
-  const lacking = [listFile({ files }, "items"), "popularity.npy"].find((name) => !Object.hasOwn(files, name));
+  const lacking = [ITEMS, "popularity.npy"].find((name) => !Object.hasOwn(files, name));
   return lacking && `lacks ${lacking}`;
 }
 
@@ -669,11 +669,6 @@ function isRecord(record) {
   const isSize = (size) => Number.isSafeInteger(size) && size >= 0;
   const { content_sha256: sum = record?.sha256, content_bytes: size = record?.bytes } = record ?? {};
   return isSum(record?.sha256) && isSize(record.bytes) && isSum(sum) && isSize(size);
-}
-
-/** The file of "items" or "titles": compressed since format 2.0. */
-function listFile({ files }, name) {
-  return Object.hasOwn(files, `${name}.json`) ? `${name}.json` : `${name}.json.gz`;
 }
 
 function chosenModel({ models, files }, precision, source) {
@@ -929,7 +924,7 @@ async function notImported(url, error) {
   const problem = `ONNX Runtime cannot be loaded`;
   try {
     const response = await fetched(url, false, RUNTIME_MEND);
-    if (isPage(await bodyOf(response, MOST_CONTENT, url))) return `${problem}: ${pageInPlace(url, RUNTIME_MEND)}`;
+    if (isPage(await bodyOf(response, MAX_CONTENT_BYTES, url))) return `${problem}: ${pageInPlace(url, RUNTIME_MEND)}`;
     const type = response.headers.get("Content-Type");
     if (!/javascript|ecmascript/.test(type)) {
       return `${problem}: ${url} is served as ${type}, let the server send .mjs files as text/javascript.`;
@@ -948,7 +943,7 @@ async function notStarted(ort, error) {
     return `${problem} (${page}): serve that file, and say where by ort.env.wasm.wasmPaths = { wasm: address }.`;
   }
   try {
-    const bytes = await bodyOf(await fetched(url, false, RUNTIME_MEND), MOST_CONTENT, url);
+    const bytes = await bodyOf(await fetched(url, false, RUNTIME_MEND), MAX_CONTENT_BYTES, url);
     if (isPage(bytes)) return `${problem}: ${pageInPlace(url, RUNTIME_MEND)}`;
     if (new TextDecoder().decode(bytes.subarray(0, 4)) !== "\0asm") {
       return `${problem}: ${url} is no WebAssembly, ${RUNTIME_MEND}.`;

@@ -14,7 +14,7 @@ from lightrec.errors import LightrecError
 from lightrec.runtime.recommender import Recommendations, Recommender
 
 NO_SCORE = -3.4028234663852886e38
-MOST_IDS, MOST_USERS, MOST_ITEMS, MOST_ANSWERED = 65_536, 1024, 1000, 131_072
+MAX_IDS, MAX_USERS, MAX_K, MAX_ITEMS_RETURNED = 65_536, 1024, 1000, 131_072
 """The limits that docs/serve.md states."""
 SINGLE = {"history", "k", "exclude", "candidates", "boost"}
 BATCH = {"histories", "k", "exclude", "candidates", "boost"}
@@ -39,7 +39,7 @@ def question(value: Any, batch: bool) -> dict[str, Any]:
     required = "histories" if batch else "history"
     _require(type(value) is dict and set(value) <= (BATCH if batch else SINGLE) and required in value)
     k = value.get("k", 10)
-    _require(type(k) is int and 1 <= k <= MOST_ITEMS)
+    _require(type(k) is int and 1 <= k <= MAX_K)
     for name in ("candidates", "boost"):
         if value.get(name) is not None:
             (_require_ids if name == "candidates" else _require_boost)(value[name])
@@ -51,7 +51,7 @@ def question(value: Any, batch: bool) -> dict[str, Any]:
     if value.get("exclude") is not None:
         _require_lists(value["exclude"])
         _require(len(value["exclude"]) == len(value["histories"]))
-    _require(len(value["histories"]) * k <= MOST_ANSWERED)
+    _require(len(value["histories"]) * k <= MAX_ITEMS_RETURNED)
     return value
 
 
@@ -112,17 +112,17 @@ def _require(right: bool) -> None:
 
 
 def _require_ids(value: Any) -> None:
-    _require(type(value) is list and len(value) <= MOST_IDS and all(type(item) in (str, int) for item in value))
+    _require(type(value) is list and len(value) <= MAX_IDS and all(type(item) in (str, int) for item in value))
 
 
 def _require_lists(value: Any) -> None:
-    _require(type(value) is list and len(value) <= MOST_USERS)
+    _require(type(value) is list and len(value) <= MAX_USERS)
     for ids in value:
         _require_ids(ids)
 
 
 def _require_boost(value: Any) -> None:
-    _require(type(value) is dict and len(value) <= MOST_IDS)
+    _require(type(value) is dict and len(value) <= MAX_IDS)
     for amount in value.values():
         try:
             _require(type(amount) in (int, float) and math.isfinite(amount))

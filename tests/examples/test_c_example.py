@@ -110,7 +110,7 @@ def test_each_mistake_is_one_sentence(recommend, bundles, tmp_path):
     (damaged / "items.json.gz").write_text('["one", "two')
     mistakes = {
         (tmp_path, "i1"): f"Error: {tmp_path}/manifest.json is missing: is this a bundle's folder?\n",
-        (newer, "i1"): f"Error: {newer} has format version 9.0: this program reads up to 2.\n",
+        (newer, "i1"): f"Error: {newer} has format version 9.0: this program reads version 2.\n",
         (damaged, "i1"): "Error: The bundle's JSON is damaged where '\"' is expected: copy the bundle again.\n",
         ("-k", "0", newer): "Error: -k must be a whole number of at least 1.\n",
         (): "Error: Usage: recommend [-k COUNT] [-x ID]... BUNDLE ID...\n",

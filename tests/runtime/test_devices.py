@@ -74,7 +74,7 @@ def test_fixed_shapes_answer_as_free_ones_do(both_runtimes, exclude, k):
 
 
 def test_large_models_have_no_second_copy(both_runtimes, monkeypatch):
-    monkeypatch.setattr(openvino_backend, "LARGEST_FIXED", 10)
+    monkeypatch.setattr(openvino_backend, "MAX_FIXED_BYTES", 10)
     recommender = Recommender.load(both_runtimes, backend="openvino")
     assert [item.id for item in recommender.recommend(["a", "b", "c"], k=2)] == ["e,f", "7"]
     assert set(recommender.backend._models) == {openvino_backend.FREE}

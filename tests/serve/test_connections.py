@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 import uvicorn
 
-from lightrec.serve.limits.connections import MOST_HEAD_BYTES, Connection, Connections
+from lightrec.serve.limits.connections import MAX_HEAD_BYTES, Connection, Connections
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SMALL = b"small"
@@ -155,7 +155,7 @@ def test_an_answer_that_is_not_taken_is_given_up():
 def test_headers_without_end_are_refused():
     async def scenario(connect, *_):
         reader, writer = await connect()
-        writer.write(b"GET / HTTP/1.1\r\nX: " + b"y" * (MOST_HEAD_BYTES + 1))
+        writer.write(b"GET / HTTP/1.1\r\nX: " + b"y" * (MAX_HEAD_BYTES + 1))
         return await status(reader)
 
     code, body = serving(scenario)

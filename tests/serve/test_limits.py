@@ -78,7 +78,7 @@ def test_a_body_that_does_not_arrive_is_given_up(make_service):
 
 
 def test_bodies_together_are_bounded(make_service, monkeypatch):
-    monkeypatch.setattr(gate, "HELD", 2)
+    monkeypatch.setattr(gate, "MAX_BODIES_HELD", 2)
     app = make_app(make_service(max_body=len(QUESTION), timeout=10))
 
     async def scenario():

@@ -15,7 +15,7 @@ from service_app import post
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from lightrec.serve.app import make_app
-from lightrec.serve.limits.request_sizes import MOST_IDS, whole_number
+from lightrec.serve.limits.request_sizes import MAX_IDS, whole_number
 from lightrec.serve.open_inference.tensors import binary_tensor
 from lightrec.serve.requests import Json
 from lightrec.serve.service import ServeSettings, Service
@@ -188,10 +188,8 @@ def test_nothing_is_converted_and_no_json_breaks_the_service(app, body, sentence
 
 
 def test_lists_and_answers_are_bounded(app):
-    assert f"at most {MOST_IDS} items" in refused(app, {"history": [1] * (MOST_IDS + 1)})
-    assert f"at most {MOST_IDS} items" in refused(
-        app, {"history": [], "boost": {str(n): 1 for n in range(MOST_IDS + 1)}}
-    )
+    assert f"at most {MAX_IDS} items" in refused(app, {"history": [1] * (MAX_IDS + 1)})
+    assert f"at most {MAX_IDS} items" in refused(app, {"history": [], "boost": {str(n): 1 for n in range(MAX_IDS + 1)}})
     assert "at most 1024 items" in refused(app, {"histories": [[]] * 1025}, "/recommend/batch")
     assert "ask for at most 131,072" in refused(app, {"histories": [[]] * 1024, "k": 129}, "/recommend/batch")
     assert ask(app, {"histories": [[]] * 1024, "k": 128}, "/recommend/batch")[0] == 200

@@ -121,7 +121,8 @@ def test_the_sentences_say_what_to_do(copies, refusals, tmp_path):
     assert messages == [
         f"{damaged}/items.json.gz differs from its SHA-256: copy the bundle again.",
         f"{cut}/model.onnx has 100 of its {size} bytes: load or copy the bundle again.",
-        f"{newer} has format version 99.0, this lightrec.js reads up to 2: take the lightrec.js of a newer lightrec.",
+        f"{newer} has format version 99.0, and this lightrec.js reads version 2: take the lightrec.js of a newer "
+        "lightrec.",
         f'{outside}/manifest.json names a file outside the bundle ("../t"): export the bundle again.',
         f"{packed} has its ids in the files of large catalogues, which lightrec.js does not read: run  lightrec "
         "package BUNDLE --for web",

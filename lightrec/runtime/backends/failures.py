@@ -10,9 +10,9 @@ import numpy as np
 
 from lightrec.errors import BundleError
 
-NEEDED = {"onnxruntime": (1, 23), "openvino": (2025, 4)}
+MIN_VERSIONS = {"onnxruntime": (1, 23), "openvino": (2025, 4)}
 """The oldest version of each runtime that knows all that a bundle's models use; pyproject.toml asks for the same."""
-LONGEST_REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Characters of a runtime's own message that are repeated."""
 
 
@@ -43,12 +43,12 @@ def reason(error: Exception) -> str:
     """A runtime's message on one line, without control characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = "".join(letter if letter.isprintable() else " " for letter in (lines or [type(error).__name__])[0])
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+    return text if len(text) <= MAX_REASON_CHARACTERS else f"{text[:MAX_REASON_CHARACTERS]}..."
 
 
 def too_old(backend: str) -> str | None:
     """Which version of the runtime is installed and which is needed; None if it is new enough, or not known."""
-    needed = NEEDED.get(backend)
+    needed = MIN_VERSIONS.get(backend)
     try:
         found = version(backend) if needed else ""
     except PackageNotFoundError:  # it may come in a package of another name, such as onnxruntime-gpu

@@ -19,7 +19,7 @@ Ports = Mapping[str, tuple[str, int]]
 INTEGERS, FLOATS = "tensor(int64)", "tensor(float)"
 REQUEST: Ports = {"history": (INTEGERS, 2), "length": (INTEGERS, 1), "exclude": (INTEGERS, 2), "k": (INTEGERS, 1)}
 RANKING: Ports = {"items": (INTEGERS, 2), "scores": (FLOATS, 2)}
-LARGEST_PAST = 2**24
+MAX_PAST_VALUES = 2**24
 """Numbers that a student remembers of one item, at most."""
 INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
 """Inputs and outputs of an inference graph."""
@@ -99,7 +99,7 @@ def wrong_port(file: Path, side: str, name: str) -> BundleError:
 def _is_small(value: NodeArg) -> bool:
     """Whether the dimensions of an array are known, but for those that are free, and are those of a student."""
     sizes = [size for size in value.shape or (0,) if isinstance(size, int)]
-    return all(size > 0 for size in sizes) and math.prod(sizes) <= LARGEST_PAST
+    return all(size > 0 for size in sizes) and math.prod(sizes) <= MAX_PAST_VALUES
 
 
 def _fits(value: NodeArg, kind: str, dimensions: int) -> bool:

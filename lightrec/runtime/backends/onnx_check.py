@@ -17,7 +17,7 @@ NESTING = (b"Loop", b"Scan", b"If", b"SequenceMap")
 """The operators that hold graphs."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Whose operators a model may use."""
-MOST_FIELDS = 1_000_000
+MAX_FIELDS = 1_000_000
 """Fields of protobuf that are looked at; a student's model has some thousands, and a second is long enough."""
 
 # Field numbers of onnx.proto.
@@ -76,7 +76,7 @@ class _Model:
     def __init__(self, content: mmap.mmap, beside: Collection[str]):
         self.content = content
         self.beside = beside
-        self.left = MOST_FIELDS
+        self.left = MAX_FIELDS
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the model."""
@@ -144,7 +144,7 @@ class _Model:
             end = start if wire == 0 else start + length
             self.left -= 1
             if end > stop or self.left < 0:
-                raise ValueError("it is cut short" if end > stop else f"it has more than {MOST_FIELDS:,} fields")
+                raise ValueError("it is cut short" if end > stop else f"it has more than {MAX_FIELDS:,} fields")
             if wire == 2:
                 yield key >> 3, start, end
             start = end

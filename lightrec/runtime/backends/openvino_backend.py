@@ -31,7 +31,7 @@ FREE = 0
 FIXED = (1, 256)
 """Columns of ``exclude`` for which a single full window has a model with fixed shapes, compiled when first needed."""
 
-LARGEST_FIXED = 32 * 2**20
+MAX_FIXED_BYTES = 32 * 2**20
 """Models with more bytes of weights have no such second copy: scoring, most of their time, gains nothing by it."""
 
 
@@ -57,7 +57,7 @@ class OpenVinoBackend(Backend):
         weights = require_plain_ir(file, record.files)
         self._graph = self._core.read_model(file, weights)
         _require_ports(self._graph, file)
-        self._window = settings.window if weights.stat().st_size <= LARGEST_FIXED else 0
+        self._window = settings.window if weights.stat().st_size <= MAX_FIXED_BYTES else 0
         self._models = {FREE: self._core.compile_model(self._graph, self._device, self._options)}
         self._compiling = threading.Lock()
         self._local = threading.local()

@@ -10,7 +10,7 @@ from xml.parsers import expat
 from lightrec.errors import BundleError
 from lightrec.files.untrusted import read_bytes
 
-LARGEST_GRAPH = 64 * 2**20
+MAX_GRAPH_BYTES = 64 * 2**20
 """Bytes of the .xml file; a student's has some hundred thousand."""
 NESTED = ("Loop", "If")
 """Layers with graphs of their own that may not end; a TensorIterator has as many turns as its input has parts."""
@@ -32,7 +32,7 @@ def require_plain_ir(file: Path, files: Sequence[str]) -> Path:
     weights = file.with_suffix(".bin")
     if weights.name not in files or not weights.is_file():
         raise BundleError(f"{weights}, the weights of {file}, is missing: copy or export the bundle again.")
-    content = read_bytes(file, LARGEST_GRAPH)
+    content = read_bytes(file, MAX_GRAPH_BYTES)
     parser = expat.ParserCreate()
     problems: list[str] = []
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "INPUTS", "OUTPUTS", "Backend", "OnnxRuntimeBackend", "OpenVinoBackend", "open_backend"]
 
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 """More would only be made, and wait."""
-LARGEST_TWICE = 32 * 2**20
+MAX_BYTES_LOADED_TWICE = 32 * 2**20
 """Models of more bytes are not loaded a second time for batches."""
 
 
@@ -95,7 +95,7 @@ class OnnxRuntimeBackend(Backend):
         The steps of a small model are too short to be shared out; a large one is not held twice. Nor is one whose file
         has been replaced meanwhile.
         """
-        if self._threads == 1 or self._bytes > LARGEST_TWICE:
+        if self._threads == 1 or self._bytes > MAX_BYTES_LOADED_TWICE:
             return super().run_many(asked)
         with self._opening:
             if self._several is None:
@@ -214,8 +214,8 @@ def open_backend(
     """
     record = record or choose_model(path, manifest, meant_backend(backend, device, compute, providers), precision)
     threads = 1 if threads is None else int(threads) if isinstance(threads, np.integer) else threads
-    if not is_count(threads, 1, MOST_THREADS):
-        raise ConfigError(f"threads is {threads!r}: it must be a whole number from 1 to {MOST_THREADS}.")
+    if not is_count(threads, 1, MAX_THREADS):
+        raise ConfigError(f"threads is {threads!r}: it must be a whole number from 1 to {MAX_THREADS}.")
     file = Path(path) / record.files[0]
     if not file.is_file():
         raise BundleError(f"{file} is missing: copy or export the bundle again.")

@@ -16,9 +16,9 @@ HEAD_SECONDS = 10.0
 """From the first byte of a request, or the start of a connection, until its headers are there."""
 WRITE_SECONDS = 30.0
 """From the moment an answer must wait for its client until all of it is taken."""
-MOST_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 """Of a request's first line and headers."""
-MOST_BYTES = 10
+MAX_BYTES_PER_BODY_BYTE = 10
 """Bytes on the line for each that a body may have: it may come in chunks of one byte, or be read to be forgotten."""
 
 REASONS = {400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 431: "Header Fields Too Large"}
@@ -95,9 +95,9 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head and self._received > MOST_HEAD_BYTES:
-            self._refuse(431, f"The headers have more than {MOST_HEAD_BYTES:,} bytes: send fewer.")
-        elif self._received > MOST_HEAD_BYTES + MOST_BYTES * self._limits.max_body:
+        if self._in_head and self._received > MAX_HEAD_BYTES:
+            self._refuse(431, f"The headers have more than {MAX_HEAD_BYTES:,} bytes: send fewer.")
+        elif self._received > MAX_HEAD_BYTES + MAX_BYTES_PER_BODY_BYTE * self._limits.max_body:
             self.drop()  # it was told 413, or sends a chunk's extensions without end
 
     def on_message_begin(self) -> None:

@@ -9,9 +9,9 @@ from lightrec.errors import ConfigError
 
 RESERVE = 32
 """Files left for what else opens some, such as reading the bundle anew."""
-MOST_WAITING = 2048
+MAX_PENDING_CONNECTIONS = 2048
 """Connections that the system keeps until they are accepted; all of these may be accepted before one is looked at."""
-FEWEST = 8
+MIN_CONNECTIONS = 8
 """Connections with which there is a service at all."""
 DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 
@@ -24,13 +24,13 @@ def room(wanted: int) -> tuple[int, int]:
     Raises:
         ConfigError: if the limit leaves room for next to none.
     """
-    limit = _raised_limit(wanted + MOST_WAITING + RESERVE + _open_files())
+    limit = _raised_limit(wanted + MAX_PENDING_CONNECTIONS + RESERVE + _open_files())
     if limit is None:
-        return wanted, MOST_WAITING
+        return wanted, MAX_PENDING_CONNECTIONS
     free = limit - _open_files() - RESERVE
-    waiting = min(MOST_WAITING, max(1, free // 4))
+    waiting = min(MAX_PENDING_CONNECTIONS, max(1, free // 4))
     most = min(wanted, free - waiting)
-    if most < min(wanted, FEWEST):
+    if most < min(wanted, MIN_CONNECTIONS):
         raise ConfigError(f"This process may open only {limit} files, too few to serve: raise it with  ulimit -n 1024")
     return most, waiting
 

@@ -13,9 +13,9 @@ from lightrec.serve.metrics import Metrics
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HELD = 64
+MAX_BODIES_HELD = 64
 """The bodies of all requests together have at most so many times the bytes of the largest."""
-FORGOTTEN = 8
+MAX_BODIES_DISCARDED = 8
 """A body of at most so many times the limit is read to its end and forgotten, so that its client hears why."""
 
 
@@ -53,7 +53,7 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         announced = whole_number(headers.get(b"content-length", b"0").decode("latin-1")) or 0
-        if announced > self.max_body and (b"expect" in headers or announced > FORGOTTEN * self.max_body):
+        if announced > self.max_body and (b"expect" in headers or announced > MAX_BODIES_DISCARDED * self.max_body):
             await self._too_large(send)
             return
         body = _Body(self.max_body)
@@ -73,7 +73,7 @@ class Gate:
                     if message["type"] == "http.disconnect":
                         return False
                     self.held += body.add(message.get("body", b""))
-                    if self.held > HELD * self.max_body:
+                    if self.held > MAX_BODIES_HELD * self.max_body:
                         sentence = "Too many large requests are under way: come again in a second."
                         await refuse(send, 503, sentence, (b"retry-after", b"1"))
                         return False

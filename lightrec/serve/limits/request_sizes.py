@@ -9,13 +9,13 @@ import re
 
 from lightrec.errors import DataError
 
-MOST_ITEMS = 1000
+MAX_K = 1000
 """The largest k."""
-MOST_USERS = 1024
+MAX_USERS = 1024
 """The largest batch."""
-MOST_IDS = 65_536
+MAX_IDS = 65_536
 """The most ids in one list: a history, an exclusion, the candidates."""
-MOST_ANSWERED = 131_072
+MAX_ITEMS_RETURNED = 131_072
 """The most items in the answer to one batch, users times k."""
 NUMBER = re.compile(r"[0-9]{1,15}")
 """A whole number in a header: ASCII digits alone. ``str.isdigit`` is also true of "²", which ``int`` refuses."""
@@ -28,10 +28,10 @@ def whole_number(header: str) -> int | None:
 
 def require_size(users: int, k: int) -> None:
     """Refuse a batch that is too large with a :class:`DataError`; both numbers are checked here too."""
-    if users > MOST_USERS:
-        raise DataError(f"The request has {users:,} users: ask for at most {MOST_USERS:,} at once.")
-    if not 1 <= k <= MOST_ITEMS:
-        raise DataError(f"k is {str(k)[:20]}: ask for 1 to {MOST_ITEMS:,} items.")
-    if users * k > MOST_ANSWERED:
+    if users > MAX_USERS:
+        raise DataError(f"The request has {users:,} users: ask for at most {MAX_USERS:,} at once.")
+    if not 1 <= k <= MAX_K:
+        raise DataError(f"k is {str(k)[:20]}: ask for 1 to {MAX_K:,} items.")
+    if users * k > MAX_ITEMS_RETURNED:
         said = f"{users:,} users with k = {k:,} make an answer of {users * k:,} items"
-        raise DataError(f"{said}: ask for at most {MOST_ANSWERED:,} at once.")
+        raise DataError(f"{said}: ask for at most {MAX_ITEMS_RETURNED:,} at once.")

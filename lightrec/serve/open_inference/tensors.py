@@ -15,16 +15,16 @@ import numpy as np
 from pydantic import Field
 
 from lightrec.errors import DataError
-from lightrec.serve.limits.request_sizes import MOST_IDS
+from lightrec.serve.limits.request_sizes import MAX_IDS
 from lightrec.serve.requests import Strict
 
 Datatype = Literal["BYTES", "INT64", "INT32", "FP32", "BOOL"]
 NUMBERS = {"INT64": "<i8", "INT32": "<i4", "FP32": "<f4", "BOOL": "?"}
 """How numbers lie in the binary extension."""
-MOST_TENSORS = 16
+MAX_TENSORS = 16
 """The most inputs, and outputs, that one request may name."""
 
-Size = Annotated[int, Field(ge=0, le=MOST_IDS)]
+Size = Annotated[int, Field(ge=0, le=MAX_IDS)]
 Parameters = Annotated[dict[str, Any], Field(default_factory=dict)]
 Values = list[Any]
 """Strings or integers."""
@@ -57,8 +57,8 @@ class InferRequest(Strict):
 
     id: str | None = None
     parameters: Parameters
-    inputs: list[Tensor] = Field(max_length=MOST_TENSORS)
-    outputs: list[RequestedOutput] | None = Field(None, max_length=MOST_TENSORS)
+    inputs: list[Tensor] = Field(max_length=MAX_TENSORS)
+    outputs: list[RequestedOutput] | None = Field(None, max_length=MAX_TENSORS)
 
 
 def read_tensor(tensor: Tensor, appended: bytes | None = None) -> Values:
