@@ -1,4 +1,4 @@
-"""The quality of what was timed: its NDCG@10, the items it shares with the first variant, and those that are wrong."""
+"""Measure the quality of what was timed: NDCG@10, overlap with the first variant, and wrong items."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ MIN_OVERLAP = 0.9
 
 
 class StoredRankings:
-    """Rankings that a worker wrote, as a :class:`~lightrec.evaluation.protocol.TopKRanker` of its cases in order."""
+    """Rankings that a worker wrote, read case by case as a :class:`~lightrec.evaluation.protocol.TopKRanker`."""
 
     def __init__(self, lists: np.ndarray, n_items: int):
         self.lists, self.n_items, self.k_limit = lists, n_items, lists.shape[1]
         self._next = 0
 
     def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool) -> np.ndarray:
-        """The rankings of the next cases."""
+        """Return the rankings of the next cases."""
         begin, self._next = self._next, self._next + len(histories)
         return self.lists[begin : self._next, :k]
 
 
 def rank_limit(k_limit: int, n_items: int) -> int:
-    """How far the workers rank."""
+    """Return how many items the workers rank."""
     return min(RANK_LIMIT, k_limit, n_items)
 
 
 def agreement(
     lists: np.ndarray, reference: np.ndarray, over: str, golden: str | None, k: int, same_student: bool = True
 ) -> NewRow:
-    """How much of the reference's top ``k`` a variant shows as well, and whether its items are wrong.
+    """Measure how much of the reference's top ``k`` a variant shows, and decide whether its items are wrong.
 
     Args:
         lists: rankings int64 ``[C, at least k]`` of the variant.
@@ -64,12 +64,12 @@ def agreement(
 
 
 def quality(lists: np.ndarray, workload: Workload, n_items: int, k: int, seed: int) -> NewRow | None:
-    """NDCG and HR of rankings of the traffic's cases; None for made-up histories, whose next items nobody knows."""
+    """Return NDCG and HR of rankings of the workload's cases; None for synthetic histories."""
     return measured(StoredRankings(lists, n_items), workload, k, seed)
 
 
 def measured(ranker: Scorer | TopKRanker, workload: Workload, k: int, seed: int, **rules: Any) -> NewRow | None:
-    """NDCG and HR of who is asked about the traffic's cases, as :func:`quality`; ``rules`` are :func:`evaluate`'s."""
+    """Return NDCG and HR of a ranker on the workload's cases; ``rules`` are passed to :func:`evaluate`."""
     if workload.cases is None or workload.popularity is None:
         return None
     options: NewRow = {"train_popularity": workload.popularity, "ks": (k,), "seed": seed, **rules}
@@ -79,7 +79,7 @@ def measured(ranker: Scorer | TopKRanker, workload: Workload, k: int, seed: int,
 
 
 def compared(own: NewRow | None, first: NewRow | None, shared: NewRow, k: int) -> NewRow | None:
-    """``own`` with its loss from ``first`` and what :func:`agreement` found."""
+    """Add to ``own`` its loss of NDCG from ``first``, and what :func:`agreement` found."""
     if own is None or first is None:
         return None
     reference = first[f"ndcg@{k}"]["value"]

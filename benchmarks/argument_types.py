@@ -1,4 +1,4 @@
-"""Values of flags for the command lines of this room."""
+"""Types of argparse options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1, as ``type`` of an argparse flag.
+    """Parse a whole number of at least 1, as ``type`` of an argparse option.
 
     Raises:
         argparse.ArgumentTypeError: for anything else; argparse names the flag.

@@ -1,4 +1,4 @@
-"""What changed between two sets of benchmark rows, and whether it is more than noise."""
+"""Find what changed between two sets of benchmark rows, and whether it is more than noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONE_FIGURE = "one figure, no interval"
 
 
 class Key(NamedTuple):
-    """What rows of the two sides are matched by."""
+    """Facts that two rows must share to be compared."""
 
     variant: str
     bundle: str | None
@@ -76,11 +76,11 @@ class Comparison:
 
     @property
     def regressed(self) -> bool:
-        """Whether anything is worse by more than the tolerance, broken or lost."""
+        """Return whether anything is worse by more than the tolerance, broken or lost."""
         return bool(self.broken or self.lost) or any(change.verdict == "worse" for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return everything as JSON values."""
         return {**dataclasses.asdict(self), "regressed": self.regressed}
 
 
@@ -120,38 +120,38 @@ def compare(
 
 
 def same_machine(a: SpeedRow, b: SpeedRow) -> bool:
-    """Whether two rows were measured on machines with the same processor, cores and memory."""
+    """Return whether two rows were measured on machines with the same processor, cores and memory."""
     parts = ("processor", "cores", "usable_cores", "memory_bytes")
     own = [[value(row, "machine", part) for part in parts] for row in (a, b)]
     return own[0] == own[1]
 
 
 def machine_drift(before: SpeedRow, after: SpeedRow) -> float:
-    """How many times as long the fixed loop between the rounds took after as before; 1 where it was not timed."""
+    """Return the time of the calibration loop after over that before; 1 where it was not timed."""
     loops = [value(row, "noise", "calibration_ms", "p50") for row in (before, after)]
     return loops[1] / loops[0] if all(loops) else 1.0
 
 
 def _latest(rows: Sequence[Row]) -> Side:
-    """The last row of each variant under each condition; of several bundles the names count, of one they do not."""
+    """Return the last row of each variant under each condition; names of bundles count only if there are several."""
     speed = rows_of_kind(rows, "speed")
     several = len({row.get("bundle") for row in speed}) > 1
     return {_key(row, several): row for row in speed}
 
 
 def _key(row: Row, several: bool) -> Key:
-    """What two rows must have in common to be compared."""
+    """Return the facts of a row that decide which row it is compared with."""
     bundle = row.get("bundle") if several else None
     return Key(row["variant"], bundle, row.get("threads"), limits_words(row), row.get("host"))
 
 
 def _title(key: Key) -> str:
-    """The variant, with the conditions that are not the usual ones."""
+    """Return the variant's name with its unusual conditions."""
     return ", ".join(filter(None, (key.variant, key.bundle, key.limits, key.host and f"on {key.host}")))
 
 
 def _timed(figure: str, probe: str) -> Measure:
-    """A latency, by the medians of its rounds."""
+    """Compare a latency by the medians of its rounds."""
 
     def of(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
         calls = [value(row, "latency_ms", probe) for row in (before, after)]
@@ -172,7 +172,7 @@ def _timed(figure: str, probe: str) -> Measure:
 
 
 def _single(figure: str, *path: str, rate: bool = False) -> Measure:
-    """A time, or a rate of which more is better, of which a row tells one figure: the tolerance must stand for noise.
+    """Compare a time, or a rate, that a row holds as one number: the tolerance must cover its noise.
 
     As with latencies a change counts only as far as it is not the machine's.
     """
@@ -193,7 +193,7 @@ def _single(figure: str, *path: str, rate: bool = False) -> Measure:
 
 
 def _served(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
-    """A change of the highest rate that keeps the bound: none where the spans that it may lie in overlap."""
+    """Compare the highest rate within the bound; rates whose possible ranges overlap do not differ."""
     a, b = value(before, "server"), value(after, "server")
     if not a or not b or a["p99_bound_ms"] != b["p99_bound_ms"] or not a["max_rate"]:
         return None
@@ -208,13 +208,13 @@ def _served(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -
 
 
 def _rate_span(server: ServerResult) -> tuple[float, float]:
-    """The highest rate that kept the bound, 0 where none did, and the lowest above it, which did not."""
+    """Return the highest rate within the bound, 0 if there is none, and the lowest rate above it."""
     best = server["max_rate"] or 0.0
     return best, min((point["rate"] for point in server["curve"] if point["rate"] > best), default=best)
 
 
 def _start(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
-    """A change of the cold start: none where the two spans, from the least to the most, overlap."""
+    """Compare cold starts; they do not differ where their ranges, minimum to maximum, overlap."""
     spans = value(before, "cold_start", "ms"), value(after, "cold_start", "ms")
     if not all(spans):
         return None
@@ -227,7 +227,7 @@ def _start(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) ->
 
 
 def _megabytes(figure: str, *path: str, noise: float = 0.0) -> Measure:
-    """Bytes, of which less is better; relative changes up to ``noise`` are none."""
+    """Compare sizes in bytes; relative changes up to ``noise`` are ignored."""
 
     def of(variant: str, before: SpeedRow, after: SpeedRow, tolerance: float) -> Change | None:
         a, b = value(before, *path), value(after, *path)
@@ -254,7 +254,7 @@ _MEASURES = (
 
 
 def _ndcg(variant: str, before: SpeedRow, after: SpeedRow, max_drop: float) -> Change | None:
-    """A change of NDCG@10: on the same cases it is exact, on others it must stand out from both intervals."""
+    """Compare NDCG@10: exactly on the same cases, and by both intervals on different ones."""
     a, b = value(before, "quality", "ndcg@10"), value(after, "quality", "ndcg@10")
     if not a or not b or not a["value"]:
         return None
@@ -268,20 +268,20 @@ def _ndcg(variant: str, before: SpeedRow, after: SpeedRow, max_drop: float) -> C
 
 
 def _cases(row: SpeedRow) -> list[Any]:
-    """What decides which test cases a row was asked."""
+    """Return the facts that decide which test cases a row was measured on."""
     data = row.get("data") or {}
     return [data.get("name"), data.get("checksum"), data.get("source"), row.get("seed"), value(row, "quality", "cases")]
 
 
 def _least(verdicts: Sequence[str]) -> str:
-    """What two verdicts agree on."""
+    """Return the verdict that two verdicts agree on."""
     if len(set(verdicts)) == 1:
         return verdicts[0]
     return "same" if "same" in verdicts or "tolerated" not in verdicts else "tolerated"
 
 
 def _verdict(change: float, tolerance: float) -> str:
-    """Of a change that is more than noise, where more is worse."""
+    """Return the verdict on a change that exceeds the noise, where an increase is worse."""
     if change == 0:
         return "same"
     if abs(change) <= tolerance:
@@ -290,7 +290,7 @@ def _verdict(change: float, tolerance: float) -> str:
 
 
 def lost_variants(sides: Sequence[Side], after: Sequence[Row]) -> list[str]:
-    """What was measured before and is absent after, although it was asked for."""
+    """List what was measured before and is absent after, although it was requested."""
     absent = [row for row in after if row["kind"] == "absent" and row.get("requested", True)]
     found = []
     for key in sides[0]:
@@ -301,13 +301,13 @@ def lost_variants(sides: Sequence[Side], after: Sequence[Row]) -> list[str]:
 
 
 def _is_absence(row: Row, key: Key) -> bool:
-    """Whether a row of kind ``absent`` tells of what was measured under ``key``; one without conditions does of any."""
+    """Return whether an ``absent`` row concerns what was measured under ``key``; without conditions, any of it."""
     own = _key(row, key.bundle is not None)
     return covers(own.variant, key.variant) and ("threads" not in row or own[1:] == key[1:])
 
 
 def lost_scenarios(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
-    """What failed after, and did not before."""
+    """List the scenarios that fail after and did not before."""
     return [
         f"{_title(key)}: {scenario} fails now: {reason}"
         for key in shared

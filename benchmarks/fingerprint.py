@@ -1,4 +1,4 @@
-"""What decides a machine's speed beside its processor: frequency policy, GPU, container, hypervisor, power."""
+"""Describe what else decides a machine's speed: frequency policy, GPU, container, hypervisor, power."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JETSON_MODE, JETSON_MODES = "var/lib/nvpmodel/status", "etc/nvpmodel.conf"
 
 
 def fingerprint(system: Path = SYSTEM, root: Path = ROOT, proc: Path = PROC) -> dict[str, Any]:
-    """See docs/bench.md; everything that this system does not tell is None.
+    """Return the facts that docs/bench.md lists; what the system does not report is None.
 
     Args:
         system: where Linux shows its devices.
@@ -36,14 +36,14 @@ def fingerprint(system: Path = SYSTEM, root: Path = ROOT, proc: Path = PROC) -> 
 
 
 def _now_mhz() -> float | None:
-    """The frequency just now, where the policy tells no highest one."""
+    """Return the current frequency, for systems whose policy reports no maximum."""
     lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
     found = next((line.split(":")[1] for line in lines if line.startswith("cpu MHz")), None)
     return float(found) if found else None
 
 
 def _gpus() -> list[dict[str, str]] | None:
-    """NVIDIA's, as its own tool tells; None where that is not here."""
+    """Return NVIDIA's GPUs as nvidia-smi reports them; None without that tool."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
         listed = subprocess.run(
@@ -56,21 +56,21 @@ def _gpus() -> list[dict[str, str]] | None:
 
 
 def _container(groups: Path, proc: Path) -> dict[str, float | int] | None:
-    """The limits of the control groups that this process is in; None if there are none."""
+    """Return the limits of this process's control groups; None if there are none."""
     cores, memory = container_limits(groups, proc)
     limits = {"cores": cores, "memory_bytes": memory}
     return {name: limit for name, limit in limits.items() if limit is not None} or None
 
 
 def _virtual(system: Path) -> str | None:
-    """The hypervisor or the machine that it pretends to be; None on bare metal."""
+    """Return the hypervisor, or the machine that it emulates; None on bare metal."""
     if " hypervisor" not in (_text(Path("/proc/cpuinfo")) or ""):
         return None
     return _text(system / "hypervisor/type") or _text(system / "class/dmi/id/product_name") or "unnamed hypervisor"
 
 
 def _power(system: Path, root: Path) -> dict[str, str | int | None] | None:
-    """Mains or battery, charge, and the power profile or a board's power mode; None where there is none of them."""
+    """Return the power source, charge and power profile; None if the system reports none of them."""
     supplies = sorted((system / "class/power_supply").glob("*"))
     kinds = {supply: _text(supply / "type") for supply in supplies}
     online = [_text(supply / "online") for supply, kind in kinds.items() if kind in ("Mains", "USB")]
@@ -83,7 +83,7 @@ def _power(system: Path, root: Path) -> dict[str, str | int | None] | None:
 
 
 def _jetson_mode(root: Path) -> str | None:
-    """The power mode of an NVIDIA Jetson, by its name if that is known; None on other machines."""
+    """Return the power mode of an NVIDIA Jetson, by name if known; None on other machines."""
     found = re.search(r"pmode:(\d+)", _text(root / JETSON_MODE) or "")
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Measure a bundle: every way to run it on this machine, in one run, in turns, with the quality that each keeps."""
+"""Measure every way to run a bundle on this machine, interleaved in one run, with the quality of each."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def measure_variants(
     plan: Plan,
     progress: Progress = lambda step: None,
 ) -> list[NewRow]:
-    """The measurements alone: one row for each variant in the order given; the first is what others compare with.
+    """Measure the variants: one row each, in the order given; the others are compared with the first.
 
     A variant whose worker fails before the rounds are over becomes a row of kind ``absent``; what fails later is
     named in its row, and the others go on.
@@ -155,7 +155,7 @@ def measure_variants(
 def _measure(
     harness: Harness, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
 ) -> list[NewRow]:
-    """The rows of the variants that came through the rounds, with all that is measured after them."""
+    """Build the rows of the variants that completed the rounds, with all that is measured after them."""
     rows = [speed_rows.identity(one) | {"k": plan.k} | speed_rows.times(one, running[0]) for one in running]
     for row, agreement_and_quality in zip(rows, speed_rows.agreement_and_quality(harness, running, plan), strict=True):
         row |= agreement_and_quality | {"failed": {}}
@@ -177,7 +177,7 @@ def _measure(
 def _add_scenarios(
     rows: Sequence[NewRow], running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
 ) -> None:
-    """Streams, server and soak, into the rows."""
+    """Add streams, server and soak to the rows."""
     workers = [one.worker for one in running]
     means = [row["latency_ms"]["recommend"]["mean"] for row in rows]
     requested: dict[str, tuple[str, Callable[[], Sequence[Any]]]] = {

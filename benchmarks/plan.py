@@ -1,4 +1,4 @@
-"""What a run of ``lightrec bench`` measures, and for how long."""
+"""Settings of ``lightrec bench``: what it measures, and for how long."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class Plan:
         return min(self.seconds, SECONDS)
 
     def asks_for(self, scenario: str) -> bool:
-        """Whether a scenario is measured."""
+        """Return whether a scenario is measured."""
         return scenario in self.scenarios
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
-    """Sizes from ``1000,10000``.
+    """Parse sizes such as ``1000,10000``.
 
     Raises:
         ConfigError: if one is no whole number.

@@ -1,4 +1,4 @@
-"""Quality rows and comparisons made of evaluations, and how they are shown in the terminal."""
+"""Make rows of quality and of comparisons from evaluations, and describe comparisons in sentences."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SHARED = ("data", "data_checksum", "split", "machine", "lightrec_version", "comm
 
 
 def origin() -> NewRow:
-    """What all rows of one command share: the machine, the version and the commit."""
+    """Return what all rows of one command share: the machine, the version and the commit."""
     return {"machine": machine(), **software()}
 
 
 def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: NewRow, **more: Any) -> NewRow:
-    """The row of one evaluated model.
+    """Make the row of one evaluated model.
 
     Args:
         found: what ``lightrec evaluate --out`` wrote.
@@ -47,13 +47,13 @@ def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: NewRow,
 
 
 def comparison_row(a: str, b: str, comparison: Comparison, quality: NewRow) -> NewRow:
-    """The row that compares the models labelled ``a`` and ``b``; ``quality`` is any quality row of the same data."""
+    """Make the row that compares models ``a`` and ``b``; ``quality`` is any quality row of the same data."""
     shared = {key: quality[key] for key in SHARED}
     return {"kind": "comparison", "a": a, "b": b, **shared, "comparison": comparison.to_json()}
 
 
 def evaluate_run(run: Path, split: Split, device: str | None = None) -> Evaluation:
-    """A run's answers to the test cases, without intervals: for comparisons case by case."""
+    """Evaluate a run on the test cases without intervals, for comparisons case by case."""
     from lightrec.models.devices import resolve_device
     from lightrec.models.load import load_model
     from lightrec.models.scoring import ModelScorer
@@ -63,7 +63,7 @@ def evaluate_run(run: Path, split: Split, device: str | None = None) -> Evaluati
 
 
 def comparison_sentence(a: str, b: str, comparison: Comparison) -> str:
-    """What a comparison found, and whether it is a difference."""
+    """Describe a comparison in a sentence, with whether it shows a difference."""
     difference = comparison.difference
     ours, theirs = comparison.seeds
     seeds = f"{ours} seeds" if ours == theirs else f"{ours} and {theirs} seeds"
@@ -77,7 +77,7 @@ def comparison_sentence(a: str, b: str, comparison: Comparison) -> str:
 
 
 def comparison_lines(rows: Sequence[NewRow]) -> str:
-    """One sentence a comparison: the difference with its interval, and whether it is one."""
+    """Describe each comparison row in a sentence, with its interval and whether it shows a difference."""
     sentences = []
     for row in rows:
         found = row["comparison"]

@@ -1,4 +1,4 @@
-"""Result rows: JSON lines, each complete in itself, with all that is needed to judge or repeat it.
+"""Read and write result rows: JSON lines, each with all that is needed to judge or repeat it.
 
 ``lightrec bench`` writes rows of three kinds; docs/bench.md tells every field, its unit and how it is measured.
 
@@ -39,7 +39,7 @@ REQUIRED_FIELDS: dict[str, dict[str, type]] = {
 
 
 def machine() -> dict[str, Any]:
-    """The machine that the rows are about: processor, cores, memory, system, versions, and its fingerprint."""
+    """Describe the machine: processor, cores, memory, system, versions, and its fingerprint."""
     facts = dataclasses.asdict(diagnose())
     packages = {name: found for name, found in facts["packages"].items() if found is not None}
     names = ("processor", "features", "cores", "usable_cores", "memory_bytes", "system", "python", "openvino_devices")
@@ -47,12 +47,12 @@ def machine() -> dict[str, Any]:
 
 
 def software() -> dict[str, str | None]:
-    """The version of lightrec and, in a checkout, its commit (``-dirty`` with changes of its own)."""
+    """Return lightrec's version and, in a checkout, its commit (``-dirty`` with uncommitted changes)."""
     return {"lightrec_version": version("lightrec"), "commit": _commit(Path(__file__).resolve().parents[1])}
 
 
 def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Add rows to a JSON lines file, which is made if need be; it is replaced as a whole, under its lock.
+    """Add rows to a JSON lines file, created if missing; the file is replaced atomically, under its lock.
 
     Raises:
         ConfigError: if the file holds something else, which stays as it is.
@@ -80,7 +80,7 @@ def require_json_lines(path: Path) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file, or of one JSON list, as ``lightrec bench --json`` prints it.
+    """Read the rows of a JSON lines file, or of one JSON list, as ``lightrec bench --json`` prints it.
 
     Raises:
         DataError: if a line, or an entry of the list, is not a JSON object with a ``kind``.
@@ -103,14 +103,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_row(row: dict[str, Any]) -> bool:
-    """Whether a row has a kind, and what no row of that kind is without."""
+    """Return whether a row has a kind, and the fields that rows of that kind require."""
     kind = row.get("kind")
     needed: dict[str, type] = REQUIRED_FIELDS.get(kind, {}) if isinstance(kind, str) else {"kind": str}
     return all(isinstance(row.get(name), wanted) for name, wanted in needed.items())
 
 
 def _parsed(text: str) -> Any:
-    """What JSON says; None if it is none, or holds a number that is none."""
+    """Parse JSON; None if the text is not JSON, or holds NaN or infinity."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
@@ -123,7 +123,7 @@ def _no_number(word: str) -> Any:
 
 @contextlib.contextmanager
 def as_measured(*files: Path) -> Iterator[None]:
-    """Refuse rows of ``files`` that the body cannot use: they lack something, or hold something of another type.
+    """Refuse rows of ``files`` that the body cannot use because fields are missing or of another type.
 
     Raises:
         DataError: naming the files and what is wrong.

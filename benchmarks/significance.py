@@ -1,4 +1,4 @@
-"""Whether two sets of timings differ by more than their noise."""
+"""Decide whether two sets of timings differ by more than their noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_ROUNDS = 5
 
 
 def shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float] | None:
-    """How many times larger ``after`` is, with its 99% interval: the median of all ratios between the two sides.
+    """Return how many times larger ``after`` is, the median of all ratios, with its 99% interval.
 
     This is Hodges and Lehmann's estimate of a shift, on ratios; the interval is that of the Mann-Whitney test, by its
     normal approximation. Outliers do not move it. None with fewer than :data:`MIN_ROUNDS` values on a side.

@@ -1,4 +1,4 @@
-"""The parts of a speed row, each made of what was measured: who it is, its times, its quality, its fresh processes."""
+"""Make the parts of a speed row: identity, times, quality, and memory and cold start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightrec.benchmarks.row_types import NewRow
 
 
 def identity(one: Running) -> NewRow:
-    """What was measured, and the versions of what runs it as far as it is no package of this environment."""
+    """Return what was measured, and the versions of what runs it outside this environment."""
     variant = one.variant
     return {
         "kind": "speed",
@@ -30,7 +30,7 @@ def identity(one: Running) -> NewRow:
 
 
 def times(one: Running, first: Running) -> NewRow:
-    """What the rounds told."""
+    """Return latency, throughput, CPU time and energy from the rounds."""
     timings, reference = one.timings.nanoseconds, first.timings.nanoseconds
     latency = {
         name: summarise(timings[probe])
@@ -59,7 +59,7 @@ def times(one: Running, first: Running) -> NewRow:
 
 
 def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Plan) -> list[NewRow]:
-    """Agreement and quality of what was timed; None for peers."""
+    """Return agreement and quality of each variant; None for peers."""
     first = running[0]
     reference = harness.rankings(first.variant)
     measured: list[NewRow | None] = []
@@ -83,7 +83,7 @@ def agreement_and_quality(harness: Harness, running: Sequence[Running], plan: Pl
 def memory_and_cold_start(
     harness: Harness, running: Sequence[Running], plan: Plan, progress: Callable[[str], None]
 ) -> list[tuple[NewRow, str | None]]:
-    """Memory and cold start, of processes that are used for nothing else; and why one failed, if one did."""
+    """Measure memory and cold start in new processes; return each with the reason of a failure."""
     commands = [harness.cold_command(one.variant) for one in running]
     names = [one.variant.name for one in running]
     found = scenarios.cold(commands, plan, progress, names)
@@ -103,6 +103,6 @@ def _memory_and_start(own: scenarios.Starts, plan: Plan) -> NewRow:
 
 
 def _median(memory: Sequence[NewRow], name: str) -> int | None:
-    """Bytes; None without a fresh process, and where the system does not tell."""
+    """Return the median in bytes; None without a new process, or if the system does not report it."""
     found = [held[name] for held in memory]
     return None if not found or None in found else int(np.median(found))

@@ -1,4 +1,4 @@
-"""What the teacher ranks on the variants' own test cases, so that each can say what share of its NDCG@10 it keeps.
+"""Evaluate the teacher on the variants' test cases, to compare its NDCG@10 with theirs.
 
 It is asked once, before anything is timed, by the rules of the variants, and not timed itself.
 """
@@ -31,7 +31,7 @@ def ask_teacher(
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> NewRow:
-    """What the rows say of the teacher: its name, its kind, its NDCG and HR at ``k``.
+    """Evaluate the teacher; return its name, its kind, and its NDCG and HR at ``k``.
 
     Args:
         run: run folder of a finished teacher, a language model or a student.
@@ -85,7 +85,7 @@ def ask_teacher(
 
 
 def compare_with_teacher(rows: Sequence[NewRow], teacher: NewRow | None, k: int = 10) -> None:
-    """Give the quality of each row, where it has one, its share of the teacher's NDCG; None without a teacher."""
+    """Add the share of the teacher's NDCG to the quality of each row; None without a teacher."""
     best = None if teacher is None else teacher[f"ndcg@{k}"]["value"]
     for row in rows:
         if row.get("quality"):

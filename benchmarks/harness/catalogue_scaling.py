@@ -1,4 +1,4 @@
-"""How a model of the bundle's shape slows down as the catalogue grows: random bundles, timed in turns."""
+"""Measure how latency grows with the catalogue, on random bundles of the model's shape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CASES = 500
 
 
 def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[str], None]) -> list[NewRow]:
-    """One row of kind ``catalogue`` for each size that the plan names, or of kind ``absent`` for one that fails.
+    """Return a ``catalogue`` row for each size of the plan, or an ``absent`` row for one that fails.
 
     Args:
         manifest: of the bundle whose shape and lengths of histories the random ones have.
@@ -54,7 +54,7 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
             try:
                 bundles[size] = _make(size, manifest, precision, folder, progress)
                 workloads[size] = _workload(bundles[size], manifest, plan)
-                harness = folder / f"lab-{size}"
+                harness = folder / f"size-{size}"
                 worker = stack.enter_context(_worker(bundles[size], workloads[size], precision, plan, harness))
                 warm_up(worker, "single", seconds)
                 running[size] = worker
@@ -82,13 +82,13 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
 
 
 def _workload(bundle: Path, manifest: Manifest, plan: Plan) -> Workload:
-    """Histories for a random bundle, as long as those of the bundle that it stands for."""
+    """Make histories for a random bundle, as long as those of the original bundle."""
     own = dataclasses.replace(read_manifest(bundle), history_lengths=manifest.history_lengths)
     return synthetic_workload(own, read_catalogue(bundle, own), CASES, plan.seed)
 
 
 def _worker(bundle: Path, workload: Workload, precision: str, plan: Plan, folder: Path) -> WorkerProcess:
-    """A running worker of a random bundle."""
+    """Start a worker for a random bundle."""
     folder.mkdir()
     return Harness(bundle, workload, plan, folder).start_worker(_variant(bundle, precision), plan.threads, batches=())
 
@@ -98,7 +98,7 @@ def _variant(bundle: Path, precision: str) -> Variant:
 
 
 def _make(size: int, manifest: Manifest, precision: str, folder: Path, progress: Callable[[str], None]) -> Path:
-    """A random bundle of ``size`` items, written by the exporter in a process of its own."""
+    """Export a random bundle of ``size`` items in a separate process."""
     progress(f"Making a bundle of {size:,} items")
     out = folder / str(size)
     config: Mapping[str, Any] = manifest.training.get("config", {})

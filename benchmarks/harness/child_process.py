@@ -1,4 +1,4 @@
-"""Child processes that end when they should: in groups of their own, within a time limit, and never left behind."""
+"""Start and end child processes: each in its own group, within a time limit, and never left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRACE = 10.0
 
 
 def start(command: Sequence[str], limits: Limits | None = None, **options: Any) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, held to ``limits``; ``options`` are those of ``Popen``.
+    """Start a command in its own process group under ``limits``; ``options`` are passed to ``Popen``.
 
     Raises:
         ModelError: if it cannot be started, or not be held to the limits; then it does not run.
@@ -49,7 +49,7 @@ def start(command: Sequence[str], limits: Limits | None = None, **options: Any) 
 
 
 def end(process: subprocess.Popen[str], patience: float = 0.0) -> bool:
-    """Wait ``patience`` seconds for the end of a process, then kill it with all that it has started.
+    """Wait ``patience`` seconds for a process to end, then kill it with its children.
 
     Returns:
         Whether it ended by itself.
@@ -77,7 +77,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @contextlib.contextmanager
 def limited(process: subprocess.Popen[str], seconds: float) -> Iterator[threading.Event]:
-    """Kill the process if the body takes longer than ``seconds``; the event says whether that has happened."""
+    """Kill the process if the body takes longer than ``seconds``; the event is set if that happened."""
     over = threading.Event()
 
     def stop() -> None:
@@ -94,7 +94,7 @@ def limited(process: subprocess.Popen[str], seconds: float) -> Iterator[threadin
 
 
 def last_words(process: subprocess.Popen[str], stderr: IO[str], over: bool, seconds: float) -> str:
-    """Why a process that says nothing more has failed, in a few words; it is ended if it still runs.
+    """Explain in a few words why a silent process failed, and end it if it still runs.
 
     Args:
         process: its standard output has ended.

@@ -1,4 +1,4 @@
-"""Fresh processes: how long from their start to the first answer, and how much memory they took at most."""
+"""Time new processes from their start to the first answer, and read their peak memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvi
 
 
 def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[list[float]], list[int]]:
-    """Start every command in each of ``rounds`` rounds, in turns, after one uncounted round.
+    """Start every command once per round, interleaved, after one uncounted round.
 
     Args:
         commands: ``(script, argument, ...)`` of this interpreter; the script prints its peak memory in KiB last.
@@ -64,7 +64,7 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
 def start(
     command: Sequence[str], limits: Limits | None = None, name: str = "A fresh process"
 ) -> tuple[float, str, str]:
-    """Run a command to its end, held to ``limits``; ``name`` is for messages.
+    """Run a command to its end under ``limits``; ``name`` is for error messages.
 
     Returns:
         milliseconds from its start to its first printed line, that line, and what it printed after it.
@@ -90,5 +90,5 @@ def start(
 
 
 def _environment() -> dict[str, str]:
-    """This process's, but byte code is kept: an installed package has it, and is not compiled at each start."""
+    """Return this process's environment, with byte code cached, as an installed package has it."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

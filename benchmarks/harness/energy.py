@@ -1,4 +1,4 @@
-"""Energy of the processor package from RAPL, where the system shows it; never guessed."""
+"""Read the energy of the processor package from RAPL, where the system exposes it; never estimate it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Reads the energy counters of all processor packages.
+    """Energy counters of all processor packages.
 
     Args:
         folder: where Linux shows them.
@@ -22,11 +22,11 @@ class EnergyMeter:
         ]
 
     def read(self) -> list[int]:
-        """Microjoules of each package, counted from some time on; empty where they cannot be read."""
+        """Return the counter of each package in microjoules; empty where it cannot be read."""
         return [int(_text(zone / "energy_uj") or 0) for zone in self._zones]
 
     def millijoules(self, before: list[int], after: list[int]) -> float | None:
-        """What was used between two readings; None where nothing can be read."""
+        """Return the energy used between two readings; None where nothing can be read."""
         if not self._zones:
             return None
         used = 0

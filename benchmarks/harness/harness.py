@@ -1,4 +1,4 @@
-"""What all workers of a run share, and the workers that it starts."""
+"""Start the workers of a run, with the request files that they share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Running:
 
 
 class Harness:
-    """What all workers of a run share: the bundle, the histories and the settings, in files of a folder.
+    """Start workers that share a bundle, histories and settings, which are written to files of a folder.
 
     Args:
         bundle: the bundle.
@@ -62,7 +62,7 @@ class Harness:
     def start_worker(
         self, variant: Variant, threads: int | None = None, batches: Sequence[int] | None = None
     ) -> WorkerProcess:
-        """A running worker of ``variant``.
+        """Start a worker of ``variant``.
 
         Args:
             variant: what it runs.
@@ -87,18 +87,18 @@ class Harness:
         return WorkerProcess(variant.name, [*variant.command, file], threads, self.plan.limits)
 
     def cold_command(self, variant: Variant) -> list[str] | None:
-        """Starts a fresh process that answers the first histories; None for peers and browsers, which cannot."""
+        """Return a command that answers the first histories in a new process; None for peers and browsers."""
         if variant.peer or variant.backend == "browser":
             return None
         return [*variant.command, self._write(variant, {"first_histories": self._first}, "cold")]
 
     def rankings(self, variant: Variant) -> np.ndarray | None:
-        """What a worker ranked, int64 ``[C, rank_limit]``; None for peers."""
+        """Return the rankings that a worker wrote, int64 ``[C, rank_limit]``; None for peers."""
         file = self._rankings(variant)
         return np.load(file) if file.exists() else None
 
     def _peer_request(self) -> dict[str, Any]:
-        """The shape of the bundle's model, and what a worker needs that cannot read bundles."""
+        """Return the shape of the bundle's model, and what a worker that cannot read bundles needs."""
         config = self.manifest.training.get("config", {})
         ids = list(self._catalogue.item_ids)
         lists = {

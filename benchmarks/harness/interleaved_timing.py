@@ -27,7 +27,7 @@ def time_interleaved(
     stride: int = 1,
     tolerant: bool = False,
 ) -> list[list[np.ndarray]]:
-    """Time every entry, a contestant and its probe, in each of ``rounds`` rounds, after one uncounted turn each.
+    """Time every entry, a worker and its probe, once per round, after one uncounted time slice each.
 
     An entry's place in the round moves on by one from round to round.
 
@@ -74,7 +74,7 @@ def warm_up(worker: WorkerProcess, probe: str, seconds: float) -> WarmUp:
 
 
 def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """``own`` over ``other``, pair by pair: the median with the 10th and 90th percentile around it.
+    """Divide ``own`` by ``other`` pair by pair; return the median with the 10th and 90th percentile.
 
     >>> ratio([1.0, 3.0, 2.0], [2.0, 2.0, 2.0])
     {'low': 0.6, 'value': 1.0, 'high': 1.4}
@@ -85,5 +85,5 @@ def ratio(own: Sequence[float], other: Sequence[float]) -> dict[str, float]:
 
 
 def medians(rounds: Sequence[np.ndarray]) -> list[float]:
-    """The median of each round, in milliseconds."""
+    """Return the median of each round, in milliseconds."""
     return [float(np.median(calls)) / 1e6 for calls in rounds]

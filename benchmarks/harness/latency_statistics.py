@@ -1,4 +1,4 @@
-"""What timed calls say: percentiles, histograms, throughput, and ratios made round by round."""
+"""Summarise timed calls: percentiles such as p99, histograms, throughput, and speed-ups round by round."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_SPEEDUP_DIFFERENCE = 0.03
 
 
 def summarise(rounds: Sequence[np.ndarray]) -> Latency:
-    """Milliseconds of single calls: count, mean, min, percentiles over all rounds, and the median of each round.
+    """Summarise single calls in milliseconds: count, mean, min, percentiles, and the median of each round.
 
     >>> summarise([np.array([1_000_000, 3_000_000])])["p50"]
     2.0
@@ -41,7 +41,7 @@ def summarise(rounds: Sequence[np.ndarray]) -> Latency:
 
 
 def histogram(rounds: Sequence[np.ndarray]) -> Histogram:
-    """How many calls lie between which milliseconds; every call is counted, and the edges are the same everywhere.
+    """Count the calls between fixed edges in milliseconds; every call is counted.
 
     The edges are ``10 ** (i / 20)``, so that a bar is 12 % wide.
 
@@ -56,7 +56,7 @@ def histogram(rounds: Sequence[np.ndarray]) -> Histogram:
 
 
 def per_second(rounds: Sequence[np.ndarray], batch: int) -> float:
-    """Histories a second of calls with ``batch`` histories each.
+    """Return the histories per second of calls with ``batch`` histories each.
 
     >>> per_second([np.array([2_000_000, 2_000_000])], batch=32)
     16000.0
@@ -66,7 +66,7 @@ def per_second(rounds: Sequence[np.ndarray], batch: int) -> float:
 
 
 def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> Speedup:
-    """How many times faster than the first variant, round by round.
+    """Compute how many times as fast as the first variant a variant is, round by round.
 
     Returns:
         ``value``, the median of the ratios, with their quartiles ``low`` and ``high``; ``interval``, where the true
@@ -85,7 +85,7 @@ def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> Speedup:
 
 
 def median_interval(values: Sequence[float]) -> list[float]:
-    """The two values between which the true median lies with a confidence of 95 %, whatever the distribution.
+    """Return a distribution-free 95 % confidence interval of the median.
 
     Order statistics: the median lies outside the ``i``-th smallest and largest with the chance that a fair coin shows
     fewer than ``i`` heads, twice. With fewer than six values there are no such two, and the outermost are returned.

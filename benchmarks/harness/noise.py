@@ -1,4 +1,4 @@
-"""How quiet the machine is: a fixed loop timed between the rounds, and the processor time that others took."""
+"""Measure how noisy the machine is: a calibration loop between rounds, and the CPU time of other processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SPREAD, MAX_OTHERS, MAX_STEAL = 0.10, 0.10, 0.02
 
 
 class NoiseMeter:
-    """Measures from when it is made until :meth:`report`.
+    """Measure noise from construction until :meth:`report`.
 
     Args:
         processes: ids of the running processes that belong to the benchmark; a list that may grow.
@@ -31,25 +31,25 @@ class NoiseMeter:
 
     def __init__(self, processes: Sequence[int] = (), cores: Sequence[int] | None = None):
         self.processes = processes
-        self._taken: list[int] = []
+        self._loops: list[int] = []
         self._cores = cores or usable_cores()
         self._elsewhere = usable_cores() if cores else None
         self._begin = self._times()
 
     def sample(self) -> None:
-        """Run the loop a few times; to be called between the rounds, while all workers wait."""
+        """Run the calibration loop a few times. Call it between rounds, while all workers wait."""
         if self._elsewhere:
             os.sched_setaffinity(0, self._cores)
         for _ in range(SAMPLES):
             begin = time.perf_counter_ns()
             _fixed_work()
-            self._taken.append(time.perf_counter_ns() - begin)
+            self._loops.append(time.perf_counter_ns() - begin)
         if self._elsewhere:
             os.sched_setaffinity(0, self._elsewhere)
 
     def report(self) -> dict[str, Any]:
-        """What a row says; to be called before the workers end. See docs/bench.md."""
-        low, middle, high = (float(value) / 1e6 for value in np.percentile(self._taken, (10, 50, 90)))
+        """Return the noise for rows. Call it before the workers end. See docs/bench.md."""
+        low, middle, high = (float(value) / 1e6 for value in np.percentile(self._loops, (10, 50, 90)))
         found: dict[str, Any] = {
             "calibration_ms": {"p50": middle, "low": low, "high": high},
             "spread": (high - low) / middle,
@@ -69,7 +69,7 @@ class NoiseMeter:
         }
 
     def _times(self) -> dict[str, float] | None:
-        """Seconds since the start of the machine on the usable cores: all, busy, stolen, and this run's own."""
+        """Return CPU seconds of the usable cores since boot: all, busy, stolen, and this run's own."""
         lines = _read(Path("/proc/stat")).splitlines()
         tick = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
         wanted = {f"cpu{core}" for core in self._cores}
@@ -85,7 +85,7 @@ class NoiseMeter:
 
 
 def warning(found: dict[str, Any]) -> str | None:
-    """One sentence if the machine was not quiet.
+    """Return a sentence if the machine was noisy.
 
     >>> warning({"spread": 0.02, "others": 0.4, "steal": None})
     'The machine was not quiet: other processes took 40 % of the cores; trust ratios more than single times.'
@@ -110,7 +110,7 @@ def _fixed_work() -> int:
 
 
 def _process_seconds(process: int, tick: int) -> float:
-    """Processor time of a process so far; 0 if it has ended, when it counts among this process's children."""
+    """Return the CPU seconds of a process so far; 0 if it has ended and counts among this process's children."""
     fields = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / tick if fields else 0.0
 

@@ -1,4 +1,4 @@
-"""A bundle measured on another machine, a board: over the system's ssh, with the base package alone.
+"""Measure a bundle on another machine, such as a board, over ssh and with the base package alone.
 
 The board needs Python with what ``pip install lightrec`` brings (NumPy, ONNX Runtime, Typer) and no torch; the lightrec
 that runs here is copied there, as the bundle is. Everything lies in a folder of its own, which is deleted at the end.
@@ -70,7 +70,7 @@ def bench_there(
 
 @contextlib.contextmanager
 def _folder(host: str) -> Iterator[str]:
-    """A new folder on the host; deleted at the end."""
+    """Create a folder on the host, and delete it at the end."""
     folder = _ssh(host, "mktemp -d").strip()
     try:
         yield folder
@@ -93,7 +93,7 @@ def _ssh(host: str, command: str, sent: bytes = b"") -> str:
 
 
 def _archive(bundle: Path, data: Path | None) -> bytes:
-    """An uncompressed tar of the package, the bundle and the data set."""
+    """Pack the package, the bundle and the data set into an uncompressed tar."""
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w") as archive:
         _add(archive, Path(str(files("lightrec"))), "lightrec")
@@ -120,7 +120,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 def _words(flags: Mapping[str, Any]) -> list[str]:
-    """Flags as words of a command line.
+    """Turn flags into words of a command line.
 
     >>> _words({"--cases": 5, "--full": True, "--scaling": False, "--data": None, "--scenario": ["soak"]})
     ['--cases', '5', '--full', '--scenario', 'soak']

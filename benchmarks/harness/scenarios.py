@@ -1,4 +1,4 @@
-"""The scenarios of ``lightrec bench``, each run by all variants in turns; docs/bench.md says what happens in them."""
+"""Run the scenarios of ``lightrec bench``, interleaved over all variants; docs/bench.md describes them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_COLD_SECONDS = 12.0
 
 @dataclasses.dataclass
 class Timings:
-    """What one variant's turns took."""
+    """Times of one variant."""
 
     nanoseconds: dict[str, list[np.ndarray]]
     """By probe, the single calls of each round."""
@@ -46,7 +46,7 @@ class Timings:
 
 @dataclasses.dataclass
 class Starts:
-    """One variant's fresh processes, start by start; empty for one that cannot be started so."""
+    """New processes of one variant, start by start; empty for a variant that cannot be started this way."""
 
     milliseconds: list[float] = dataclasses.field(default_factory=list)
     """To the first answer."""
@@ -57,7 +57,7 @@ class Starts:
 
 
 def probes(plan: Plan, worker: WorkerProcess) -> list[str]:
-    """What the rounds time of a contestant, as far as it has it."""
+    """Return the probes of a worker that the rounds time."""
     wanted = ["single", "graph"]
     wanted += ["session"] if plan.asks_for("session") else []
     wanted += [f"batch {size}" for size in plan.batches] if plan.asks_for("offline") else []
@@ -65,7 +65,7 @@ def probes(plan: Plan, worker: WorkerProcess) -> list[str]:
 
 
 def warm(worker: WorkerProcess, plan: Plan) -> Timings:
-    """Uncounted turns at every probe until it is stable; one for batches, whose calls are long and many in one."""
+    """Run uncounted time slices of every probe until it is stable; one slice for batches, whose calls are long."""
     names = probes(plan, worker)
     slice_seconds, warmups = _slice_seconds(plan, names) / 2, {}
     for name in names:
@@ -84,7 +84,7 @@ def rounds(
     noise: NoiseMeter,
     energy: EnergyMeter,
 ) -> None:
-    """All probes of all variants in turns, into ``timings``; a turn's place in the round moves on by one each round.
+    """Time all probes of all variants into ``timings``; the order rotates by one from round to round.
 
     One that fails has no more turns; the others go on.
 
@@ -120,7 +120,7 @@ def rounds(
 
 
 def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[StreamPoint] | None]:
-    """Calls from several threads at once; None for one that fails."""
+    """Call from several threads at once; None for a variant that fails."""
     found: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for number in range(STREAM_ROUNDS):
         for count in plan.streams:
@@ -137,7 +137,7 @@ def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[StreamPoi
 
 
 def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Plan) -> list[ServerResult | None]:
-    """Poisson arrivals at rising rates, then at rates around the highest that keeps the bound; None for a failure.
+    """Send Poisson arrivals at rising rates, then around the highest rate within the bound; None for a failure.
 
     Args:
         running: V of them.
@@ -169,7 +169,7 @@ def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Pla
 
 
 def best_rate(curve: Sequence[Row], bound: float) -> float | None:
-    """The highest rate that keeps the bound, as every lower one does; None where there is none.
+    """Return the highest rate within the bound whose lower rates are all within it; None if there is none.
 
     >>> point = {"dropped": 0, "p99": 1.0}
     >>> best_rate([{"rate": 1.0, **point}, {"rate": 3.0, **point}, {"rate": 2.0, **point, "dropped": 1}], 5.0)
@@ -184,7 +184,7 @@ def best_rate(curve: Sequence[Row], bound: float) -> float | None:
 
 
 def next_rate(curve: Sequence[Row], bound: float) -> float | None:
-    """A rate to try next: in the middle between the last that kept the bound and the first that did not."""
+    """Choose the next rate: halfway between the highest within the bound and the lowest beyond it."""
     best, rates = best_rate(curve, bound), sorted(point["rate"] for point in curve)
     if best is None:
         return rates[0] / 2
@@ -195,7 +195,7 @@ def next_rate(curve: Sequence[Row], bound: float) -> float | None:
 def cold(
     commands: Sequence[Sequence[str] | None], plan: Plan, progress: Callable[[str], None], names: Sequence[str]
 ) -> list[Starts]:
-    """Fresh processes in turns; those of one that fails are started no more.
+    """Start new processes, interleaved; a variant that fails is not started again.
 
     The first start, which finds the files in no cache, is not counted, unless it is the only one there is time for.
     """
@@ -222,7 +222,7 @@ def cold(
 
 
 def _held(more: str, name: str) -> dict[str, int | None]:
-    """The memory that a fresh process told of."""
+    """Parse the memory that a new process reported."""
     try:
         memory = json.loads(more)
         return {held: memory[held] for held in ("peak_bytes", "rss_bytes")}
@@ -231,7 +231,7 @@ def _held(more: str, name: str) -> dict[str, int | None]:
 
 
 def soak(running: Sequence[WorkerProcess], plan: Plan) -> list[SoakResult | None]:
-    """Calls without rest, one variant after the other; drifts are the last quarter over the first, less 1."""
+    """Call without pause, one variant after the other; drifts are the last quarter over the first, less 1."""
     rows: list[SoakResult | None] = []
     for worker in running:
         answers_or_none = [
@@ -256,7 +256,7 @@ def soak(running: Sequence[WorkerProcess], plan: Plan) -> list[SoakResult | None
 
 
 def drift(values: Sequence[float]) -> float:
-    """The median of the last quarter over that of the first, less 1.
+    """Return the median of the last quarter over that of the first, less 1.
 
     >>> drift([2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 2.5, 2.5])
     0.25

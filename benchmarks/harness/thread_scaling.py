@@ -1,4 +1,4 @@
-"""How a variant gains from threads, and how a model of one shape slows down as the catalogue grows."""
+"""Measure how a variant gains from threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 32
 
 
 def scaling(harness: Harness, one: Running, plan: Plan) -> list[ThreadPoint]:
-    """Latency and throughput with 1, 2, 4... threads, in processes of their own that take turns.
+    """Measure latency and throughput with 1, 2, 4... threads, in separate processes, interleaved.
 
     The process that runs already is the one with the plan's threads.
 

@@ -1,4 +1,4 @@
-"""Less machine than there is: cores and memory that a worker may use, as on a small board."""
+"""Limit the cores and memory of workers, as on a small board."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What every worker is held to; made with :func:`make_limits`."""
+    """Limits of every worker; made with :func:`make_limits`."""
 
     cores: tuple[int, ...] | None = None
     """Numbers of the cores that it may run on; None for all."""
@@ -35,7 +35,7 @@ class Limits:
     """The profile that they come from."""
 
     def apply(self, process: int) -> None:
-        """Hold the process with this id, and all that it starts, to the limits.
+        """Apply the limits to the process with this id, and to all that it starts.
 
         Memory is limited by RLIMIT_DATA, which counts private memory that can be written. RLIMIT_AS would also count
         what a runtime reserves and never touches, and every mapped file.
@@ -46,7 +46,7 @@ class Limits:
             resource.prlimit(process, resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))
 
     def to_json(self) -> dict[str, Any] | None:
-        """What a row says; None without limits."""
+        """Return the limits for rows; None without limits."""
         if self.cores is None and self.memory_bytes is None:
             return None
         return {
@@ -61,7 +61,7 @@ class Limits:
 
 
 def make_limits(cores: int | None = None, memory: str | None = None, profile: str | None = None) -> Limits:
-    """Limits from the flags.
+    """Make limits from the options of the command line.
 
     Args:
         cores: how many.
@@ -84,7 +84,7 @@ def make_limits(cores: int | None = None, memory: str | None = None, profile: st
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes in ``512MB``, ``1.5GB``.
+    """Parse bytes such as ``512MB`` or ``1.5GB``.
 
     >>> parse_bytes("512MB")
     536870912
@@ -97,14 +97,14 @@ def parse_bytes(text: str) -> int:
 
 
 def usable_cores() -> tuple[int, ...]:
-    """Numbers of the cores that this process may run on."""
+    """Return the numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 def _choose(cores: int) -> tuple[int, ...]:
-    """The last of the usable cores: the first has most of the system's own work."""
+    """Choose the last of the usable cores: the first ones do most of the system's work."""
     usable = usable_cores()
     if not 1 <= cores <= len(usable):
         raise ConfigError(f"--cores is {cores}: choose from 1 to {len(usable)}.")

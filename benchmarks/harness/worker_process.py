@@ -69,15 +69,15 @@ class WorkerProcess:
 
     @property
     def process(self) -> int:
-        """The id of its process."""
+        """Return the id of the process."""
         return self._process.pid
 
     def time(self, probe: str, first: int, seconds: float) -> np.ndarray:
-        """Nanoseconds of the calls that it made in its turn, from input ``first`` on."""
+        """Return the nanoseconds of the calls made in one time slice, from input ``first`` on."""
         return nanoseconds(self.ask("time", probe, first=first, seconds=seconds))
 
     def try_ask(self, task: str, probe: str, **what: Any) -> dict[str, Any] | None:
-        """As :meth:`ask`; None if it fails, or has failed before: :attr:`failure` says how, and the others go on."""
+        """Do as :meth:`ask`, but return None if the worker fails or has failed; :attr:`failure` says how."""
         if self.failure is not None:
             return None
         try:
@@ -86,7 +86,7 @@ class WorkerProcess:
             return None
 
     def ask(self, task: str, probe: str, **what: Any) -> dict[str, Any]:
-        """The answer to a task of :data:`lightrec.benchmarks.workers.worker_protocol.TASKS`.
+        """Send a task of :data:`lightrec.benchmarks.workers.worker_protocol.TASKS` and return its answer.
 
         Raises:
             ModelError: if it ends instead; its last words are in the message.
@@ -98,7 +98,7 @@ class WorkerProcess:
         return self._answer(ANSWERS[task], children.PATIENCE + 10 * what.get("seconds", 0.0))
 
     def _answer(self, wanted: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The next line, which must hold the fields ``wanted`` of those types, within so many seconds."""
+        """Read the next line within so many seconds; it must hold the fields ``wanted`` of those types."""
         assert self._process.stdout is not None
         with children.limited(self._process, seconds) as over:
             line = self._process.stdout.readline()

@@ -1,4 +1,4 @@
-"""What a benchmark asks: histories of real users, or ones made up to resemble them. Never constant ids."""
+"""Choose the histories of a benchmark: real users' or synthetic ones that resemble them, never constant ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_HISTORY = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """The histories that all variants are asked about."""
+    """The histories that all variants answer."""
 
     name: str
     """Of the data set, or ``synthetic``."""
@@ -38,7 +38,7 @@ class Workload:
     """int ``[N]``: training events of each item; None for synthetic histories."""
 
     def to_json(self) -> WorkloadFacts:
-        """What a row says of it."""
+        """Return the facts of the workload for rows."""
         lengths = [len(history) for history in self.histories]
         return {
             "name": self.name,
@@ -52,7 +52,7 @@ class Workload:
 def real_workload(
     data: str | Path, bundle: str | Path, manifest: Manifest, catalogue: Catalogue, cases: int, seed: int
 ) -> Workload:
-    """Up to ``cases`` test cases, drawn at random, of the prepared data set that the bundle was made from.
+    """Draw up to ``cases`` test cases of the prepared data set that the bundle was made from.
 
     Raises:
         DataError: if ``data`` is no prepared data set.
@@ -74,7 +74,7 @@ def real_workload(
 
 
 def synthetic_workload(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Workload:
-    """``cases`` made-up histories: items as popular and histories as long as the manifest says.
+    """Make ``cases`` histories whose items are as popular and whose lengths are distributed as in the manifest.
 
     Bundles written before 2.2 tell the order of their items' popularity but no counts. There items follow Zipf's law:
     the r-th most popular is drawn in proportion to 1 / r. Without a length distribution, lengths are even from 1 to
@@ -105,7 +105,7 @@ def synthetic_workload(manifest: Manifest, catalogue: Catalogue, cases: int, see
 
 
 def _lengths(distribution: Mapping[str, Any], cases: int, rng: np.random.Generator) -> np.ndarray:
-    """Lengths drawn from quantiles ``{"p0": ..., "p50": ..., ...}``, straight lines between them."""
+    """Draw lengths from quantiles ``{"p0": ..., "p50": ..., ...}``, interpolated linearly."""
     try:
         points = sorted((float(name[1:]), float(value)) for name, value in distribution.items() if name[:1] == "p")
         percents, values = np.array(points, dtype=np.float64).T

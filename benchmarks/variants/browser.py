@@ -1,4 +1,4 @@
-"""A bundle in headless Chromium, by lightrec.js and onnxruntime-web: a variant for each model that it can run."""
+"""Find the variants of a bundle that run in headless Chromium, by lightrec.js and onnxruntime-web."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WORKER = (sys.executable, "-m", "lightrec.benchmarks.workers.run_browser")
 
 
 def chromium() -> str | None:
-    """Where Chromium or Chrome is; None if it is not on the PATH."""
+    """Return the path of Chromium or Chrome; None if it is not on the PATH."""
     from lightrec.verify.chromium import find_chromium  # imports the whole of http
 
     return find_chromium()
 
 
 def browser_variants(bundle: Path, manifest: Manifest, requested: bool = True) -> list[Variant | Absent]:
-    """Every model of one file for ONNX Runtime, in Chromium; its size is without ONNX Runtime's own 14 MB.
+    """Return a variant for each single-file ONNX model; its size excludes ONNX Runtime's own 14 MB.
 
     Args:
         bundle: the folder.

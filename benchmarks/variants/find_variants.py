@@ -1,4 +1,4 @@
-"""All that one command measures: the torch student, the bundle's models, peers and a browser, and what is absent."""
+"""Find all that one command measures: torch student, bundle's models, peers, browser, and what is absent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightrec.machine.doctor import Diagnosis, diagnose
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is asked for beside the bundle's own models."""
+    """What is requested beside the bundle's models."""
 
     device: str | None = None
     """Only what runs on this device; all devices if None."""
@@ -42,7 +42,7 @@ class Wanted:
 def find_variants(
     bundle: Path, manifest: Manifest, wanted: Wanted, machine: Diagnosis | None = None
 ) -> list[Variant | Absent]:
-    """The torch student first, if it is asked for; the bundle's models, peers, the browser; then what is absent.
+    """List the torch student, the bundle's models, peers and the browser, then what is absent.
 
     Args:
         bundle: the bundle.
@@ -67,7 +67,7 @@ def find_variants(
 
 
 def on_processor(found: Sequence[Variant | Absent], device: str | None) -> list[Variant | Absent]:
-    """Peers and the browser run on the CPU alone: where another device is asked for, they are absent."""
+    """Make peers and the browser absent where another device than the CPU is requested."""
     if device is None or same_device(device, "CPU"):
         return list(found)
     # One that is not asked for would not run here either, asked for or not.

@@ -1,4 +1,4 @@
-"""Further bundles of the same items, measured in the same turns as the first: which student to take."""
+"""Find the variants of further bundles with the same items, to compare students."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightrec.machine.doctor import Diagnosis
 def more_bundle_variants(
     bundles: Sequence[Path], manifest: Manifest, catalogue: Catalogue, machine: Diagnosis, device: str | None = None
 ) -> list[Variant]:
-    """The models of ``bundles`` that run here, each under its bundle's name.
+    """Return the models of ``bundles`` that run here, each named after its bundle.
 
     Args:
         bundles: folders; each must hold the items of the first bundle, in the same order.

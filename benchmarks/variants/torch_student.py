@@ -1,4 +1,4 @@
-"""The torch student as a backend, so that it answers through the same :class:`Recommender` as its exports."""
+"""Run the torch student as a backend of :class:`Recommender`, as its exports run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAME = ("seed", "validation")
 
 
 class TorchBackend(Backend):
-    """Torch in eager mode, or compiled. Its number of threads is that of the whole process."""
+    """Torch in eager mode, or compiled; it uses the threads of the whole process."""
 
     name = "torch"
 
@@ -55,7 +55,7 @@ class TorchBackend(Backend):
 def torch_variants(
     run: Path, bundle: Path, manifest: Manifest, *, compiled: bool, devices: Sequence[str]
 ) -> list[Variant | Absent]:
-    """The student in the run folder ``run``, from which ``bundle`` was exported, in eager mode on each device.
+    """Return the student of ``run``, from which ``bundle`` was exported, in eager mode on each device.
 
     Args:
         run: the run folder.
@@ -89,7 +89,7 @@ def torch_variants(
 
 
 def load_torch(request: Mapping[str, Any]) -> Recommender:
-    """The student that a worker's request names: ``run``, ``bundle``, ``threads``, ``device``, ``compiled``."""
+    """Load the student that a worker's request names: ``run``, ``bundle``, ``threads``, ``device``, ``compiled``."""
     from lightrec.models.load import load_model
     from lightrec.models.students.student import Student
 
@@ -103,7 +103,7 @@ def load_torch(request: Mapping[str, Any]) -> Recommender:
 
 
 def _read_run(run: Path) -> Mapping[str, Any]:
-    """The run's record, read without torch: it is the worker that needs it."""
+    """Read the run's record without torch, which only the worker needs."""
     if not (run / "run.json").is_file():
         raise ModelError(f"{run} is not a run (it holds no run.json): give the --out folder of a finished training.")
     return read_object(run / "run.json", {"dataset": dict, "dataset.checksum": str}, ModelError)

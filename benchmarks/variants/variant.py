@@ -1,4 +1,4 @@
-"""The ways to run one student: each model of a bundle in its runtime on every device, and those that are not here."""
+"""Find the ways to run a bundle: each model in its runtime on every device, and what is missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORKER = (sys.executable, "-m", "lightrec.benchmarks.workers.run_variant")
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to run the student, in a process of its own."""
+    """One way to run the student, in its own process."""
 
     backend: str
     """``torch``, ``torch.compile``, ``onnxruntime``, ``openvino`` or a peer."""
@@ -59,7 +59,7 @@ class Variant:
 
     @property
     def of_another_bundle(self) -> bool:
-        """Whether it is a model of a further bundle, which may hold another student."""
+        """Return whether it belongs to a further bundle, which may hold another student."""
         return "bundle" in self.how
 
     @property
@@ -81,14 +81,14 @@ class Absent:
     """False where it would be measured if only the command line asked for it."""
 
     def to_json(self) -> dict[str, Any]:
-        """Its row."""
+        """Return the variant's row."""
         return {"kind": "absent", "variant": self.name, "reason": self.reason, "requested": self.requested}
 
 
 def bundle_variants(
     bundle: Path, manifest: Manifest, machine: Diagnosis, device: str | None = None
 ) -> list[Variant | Absent]:
-    """Each model of the bundle on each device that runs it, ONNX Runtime on the CPU first; then what is absent.
+    """List each model of the bundle on each device that runs it, ONNX Runtime on the CPU first; then what is absent.
 
     Args:
         bundle: the folder.
@@ -105,14 +105,14 @@ def bundle_variants(
 
 
 def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
-    """Size of what every variant needs beside its model: the ids, the popularity order, the manifest."""
+    """Return the size of what every variant needs beside its model: ids, popularity order, manifest."""
     models = {name for model in manifest.models for name in model.files}
     names = [name for name in manifest.files if name not in models and name not in TITLE_FILES]
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
 
 
 def peer_variants(replay: Path | None, rectools: Path | None, sentences: bool = False) -> list[Variant | Absent]:
-    """Other libraries' models with random weights: of the bundle's shape, each in an environment of its own.
+    """List other libraries' models of the bundle's shape, with random weights, each in its own environment.
 
     Args:
         replay: interpreter that has ``replay-rec[torch]``, ``openvino`` and ``onnx``.
@@ -163,7 +163,7 @@ def _of_model(bundle: Path, manifest: Manifest, model: ModelRecord, machine: Dia
 
 
 def _missing(manifest: Manifest, machine: Diagnosis, device: str | None) -> Iterator[Absent]:
-    """Runtimes and devices that no model of the bundle stands for, with the way to get them."""
+    """List runtimes and devices that the bundle has no model for, with the way to get them."""
     held = {model.backend for model in manifest.models}
     if "openvino" not in held:
         yield Absent("OpenVINO", f"the bundle holds no model for it: {FOR_OPENVINO}")
@@ -181,7 +181,7 @@ def _missing(manifest: Manifest, machine: Diagnosis, device: str | None) -> Iter
 
 
 def same_device(requested: str, device: str) -> bool:
-    """Whether a device is the one asked for; a number behind it, as in ``GPU.1``, need not be given.
+    """Return whether a device is the requested one; a number behind it, as in ``GPU.1``, may be omitted.
 
     >>> same_device("gpu", "GPU.1"), same_device("cpu", "CUDA")
     (True, False)

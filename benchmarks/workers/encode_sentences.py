@@ -1,4 +1,4 @@
-"""A sentence encoder over the titles of a history, the plain way to recommend with a language model, answering raw ids.
+"""Recommend with a sentence encoder over the titles of a history, the plainest use of a language model.
 
 Run as a script by this interpreter: it imports nothing of lightrec but the file that times the calls. The encoder has
 the shape of all-MiniLM-L6-v2 and random weights, its word pieces are learnt from the titles, and the items' vectors are
@@ -21,7 +21,7 @@ VOCABULARY, MAX_PIECES = 30_522, 256
 
 
 def main() -> None:
-    """Build the encoder, then answer turns."""
+    """Build the encoder, then answer tasks."""
     turns = _beside("worker_protocol")
     channel = turns.own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _encoder(texts: Sequence[str]) -> Callable[[list[str]], Any]:
-    """A function from B texts to their vectors, float32 ``[B, 384]`` of length one."""
+    """Return a function from B texts to their unit vectors, float32 ``[B, 384]``."""
     import torch
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel
@@ -80,7 +80,7 @@ def _encoder(texts: Sequence[str]) -> Callable[[list[str]], Any]:
 
 
 def _beside(name: str) -> Any:
-    """The module in the file beside this one, whose folder must not be on the search path."""
+    """Load a module of this folder, which must not be on the search path."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

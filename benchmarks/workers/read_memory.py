@@ -1,4 +1,4 @@
-"""How fast this core reads memory: a block of the item table's size, read once by several plain ways.
+"""Measure this core's memory bandwidth: read a block of the item table's size once, in several plain ways.
 
 Which way is fastest depends on the processor; the least time counts as the floor under any exact answer that reads
 the whole table. See :mod:`lightrec.benchmarks.project.speed_table`.
@@ -19,7 +19,7 @@ PIECE = 2**17
 
 
 def main() -> None:
-    """Fill a block of ``bytes`` and answer turns: each call reads it once."""
+    """Fill a block of ``bytes`` and answer tasks: each call reads it once."""
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     words = np.arange(request["bytes"] // 8, dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""A bundle in headless Chromium; the worker of :mod:`lightrec.benchmarks.variants.browser`.
+"""Run a bundle in headless Chromium; the worker of :mod:`lightrec.benchmarks.variants.browser`.
 
 It serves the web package of the bundle on the loopback interface, opens it in Chromium, and hands each turn on to the
 page, which times its own calls: see browser_worker.js.
@@ -33,20 +33,20 @@ PAGE = f'<!doctype html><title>Benchmark</title><script type="module" src="{SCRI
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder to a page that is isolated, whose clock then ticks every 5 microseconds instead of 100."""
+    """Serve a folder to an isolated page, whose clock ticks every 5 microseconds instead of 100."""
 
     def end_headers(self) -> None:
-        """With the two headers that isolate the page."""
+        """Add the two headers that isolate the page."""
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Answer as the request file says."""
+    """Answer the tasks of the request file."""
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     with opened(Path(request["bundle"]), request["precision"]) as page:
@@ -59,7 +59,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def opened(bundle: Path, precision: str) -> Iterator[Page]:
-    """The page in Chromium, with ``window.bench`` ready."""
+    """Open the page in Chromium, with ``window.bench`` ready."""
     from playwright.sync_api import sync_playwright
 
     from lightrec.web.package import package_for_web
@@ -81,7 +81,7 @@ def opened(bundle: Path, precision: str) -> Iterator[Page]:
 
 
 def _launched(playwright: Playwright, folder: Path) -> Browser:
-    """Chromium with its sandbox, or without where there is none: for root, and in some containers."""
+    """Launch Chromium with its sandbox, or without it for root and in some containers."""
     from playwright.sync_api import Error
 
     from lightrec.verify.chromium import QUIET, has_sandbox, quiet_environment
@@ -95,7 +95,7 @@ def _launched(playwright: Playwright, folder: Path) -> Browser:
 
 
 def _load(page: Page, request: dict[str, Any]) -> dict[str, Any]:
-    """Load, and rank all histories and the golden cases where that is asked for."""
+    """Load the bundle, and rank all histories and the golden cases if requested."""
     from lightrec.bundle import read_catalogue, read_manifest
 
     bundle = Path(request["bundle"])
@@ -115,7 +115,7 @@ def _load(page: Page, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _versions(page: Page) -> dict[str, str]:
-    """Of the browser and of the ONNX Runtime in it."""
+    """Return the versions of the browser and of its ONNX Runtime."""
     from lightrec.web.package import ONNXRUNTIME_WEB
 
     browser = page.context.browser
@@ -123,7 +123,7 @@ def _versions(page: Page) -> dict[str, str]:
 
 
 def _golden_problem(page: Page, bundle: Path) -> str | None:
-    """What is wrong with the answers to the bundle's golden cases; None if nothing is."""
+    """Return what is wrong with the answers to the golden cases; None if nothing is."""
     from lightrec.verify.verify_bundle import compare
 
     cases, tolerance = read_golden(bundle)
@@ -137,7 +137,7 @@ def _golden_problem(page: Page, bundle: Path) -> str | None:
 
 
 def _time(page: Page, **request: Any) -> dict[str, Any]:
-    """Time a turn as ``worker_protocol._time`` does; processor time is that of all of the browser's processes."""
+    """Time calls as ``worker_protocol`` does; CPU time is that of all of the browser's processes."""
     begin = _seconds()
     timings = _nanoseconds(_ask(page, "time", **request))
     return {"timings": timings, "cpu_ns_per_call": (_seconds() - begin) * 1e9 / (len(timings) + 1), "rss_bytes": None}
@@ -173,7 +173,7 @@ def _nanoseconds(answer: dict[str, Any]) -> list[int]:
 
 
 def _descendants() -> list[int]:
-    """The ids of all processes below this one; empty where the system does not tell."""
+    """Return the ids of all child processes; empty where the system does not report them."""
     parents: dict[int, list[int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -186,7 +186,7 @@ def _descendants() -> list[int]:
 
 
 def _seconds() -> float:
-    """Processor time of the browser so far."""
+    """Return the browser's CPU seconds so far."""
     tick, total = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100, 0
     for process in _descendants():
         with contextlib.suppress(OSError):

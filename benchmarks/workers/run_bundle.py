@@ -1,4 +1,4 @@
-"""A bundle, answering raw histories; see :mod:`lightrec.benchmarks.project.speed_table`."""
+"""Answer raw histories by a bundle; see :mod:`lightrec.benchmarks.project.speed_table`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightrec.runtime.recommender import Recommender
 
 
 def main() -> None:
-    """Load the bundle that the request file names, answer once, then answer turns."""
+    """Load the bundle that the request file names, answer once, then answer tasks."""
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     histories = json.loads(Path(request["histories"]).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A finished run in torch, answering raw histories; see :mod:`lightrec.benchmarks.project.speed_table`."""
+"""Answer raw histories by a finished run in torch; see :mod:`lightrec.benchmarks.project.speed_table`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightrec.benchmarks.workers.worker_protocol import own_channel, serve
 
 
 def main() -> None:
-    """Load the run that the request file names, then answer turns."""
+    """Load the run that the request file names, then answer tasks."""
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     histories, ids, titles = (

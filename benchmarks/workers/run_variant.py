@@ -1,4 +1,4 @@
-"""One variant of a bundle in a process of its own; see :mod:`lightrec.benchmarks.measure`.
+"""Run one variant of a bundle; the worker of :mod:`lightrec.benchmarks.measure`.
 
 The request file names the bundle and how to open it: ``backend``, ``precision``, ``device`` and ``providers`` as of
 :meth:`Recommender.load`, or ``run`` for the torch student, ``compiled`` or not.
@@ -34,14 +34,14 @@ Load = Callable[[], Recommender]
 
 
 def main() -> None:
-    """Answer as the request file says."""
+    """Answer the tasks of the request file."""
     channel = own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answer(channel, request, lambda: open_variant(request))
 
 
 def answer(channel: TextIO, request: dict[str, Any], load: Load) -> None:
-    """Load with ``load``; then answer turns, or, for a cold start, the first histories alone."""
+    """Load with ``load``, then answer tasks or, for a cold start, only the first histories."""
     if "first_histories" in request:
         _start_cold(channel, load, request["first_histories"], request["k"])
         return
@@ -58,7 +58,7 @@ def answer(channel: TextIO, request: dict[str, Any], load: Load) -> None:
 
 
 def open_variant(request: dict[str, Any]) -> Recommender:
-    """The recommender that a request asks for."""
+    """Load the recommender that a request describes."""
     if "run" in request:
         from lightrec.benchmarks.variants.torch_student import load_torch
 
@@ -70,7 +70,7 @@ def open_variant(request: dict[str, Any]) -> Recommender:
 
 
 def make_calls(recommender: Recommender, histories: list[np.ndarray], k: int, batches: list[int]) -> dict[str, Call]:
-    """The whole call (raw ids in, titles out) for one history and for batches, the graph alone, and a session."""
+    """Make the timed calls: raw ids to titles for one history and for batches, the graph alone, a session."""
     ids, requests = recommender.item_ids, [Request(history, NO_ITEMS) for history in histories]
     raw = [[ids[item] for item in history] for history in histories]
     inputs = [recommender.ranker.graph_inputs([request], k) for request in requests]
@@ -85,14 +85,14 @@ def make_calls(recommender: Recommender, histories: list[np.ndarray], k: int, ba
 
 
 class SessionCall:
-    """Adds one item to a session and recommends; a session begins where a step says so."""
+    """Add one item to a session and recommend; a step may begin a new session."""
 
     def __init__(self, recommender: Recommender, k: int):
         self.recommender, self.k = recommender, k
         self.session = recommender.session()
 
     def __call__(self, step: tuple[bool, str]) -> object:
-        """One step: whether it is the first of its history, and the item."""
+        """A step: whether it is the first of its history, and the item."""
         begins, item = step
         if begins:
             self.session = self.recommender.session()
@@ -101,12 +101,12 @@ class SessionCall:
 
 
 def session_steps(histories: list[list[str]]) -> list[tuple[bool, str]]:
-    """Every history item by item."""
+    """Split every history into steps of one item."""
     return [(place == 0, item) for history in histories for place, item in enumerate(history)]
 
 
 def golden_problem(recommender: Recommender, bundle: Path) -> str | None:
-    """What is wrong with the answers to the bundle's golden cases; None if nothing is."""
+    """Return what is wrong with the answers to the golden cases; None if nothing is."""
     from lightrec.bundle import read_golden
     from lightrec.verify.verify_bundle import compare
 
@@ -130,7 +130,7 @@ def _load(load: Load) -> tuple[Recommender, float]:
 
 
 def _start_cold(channel: TextIO, load: Load, histories: list[list[str]], k: int) -> None:
-    """Say so after the first answer; then answer the others, and say how much memory it took."""
+    """Report the first answer, then answer the others and report the memory."""
     recommender = load()
     recommender.recommend(histories[0], k)
     say(channel, {"answered": True})

@@ -1,4 +1,4 @@
-"""RecTools' own SASRec, answering raw histories; see :mod:`lightrec.benchmarks.measure`.
+"""Answer raw histories by RecTools' SASRec; see :mod:`lightrec.benchmarks.measure`.
 
 Run by the interpreter of another virtual environment: it imports nothing of lightrec. ``rectools[torch]`` is all that
 it needs. The weights are those after one pass over made-up sessions, which changes no time. Its ``recommend`` wants a
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Build the model that the request file describes, then answer turns."""
+    """Build the model that the request file describes, then answer tasks."""
     turns = _beside("worker_protocol")
     channel = turns.own_channel()
     warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ LISTS = ("histories", "item_ids", "titles")
 
 
 def _fitted(request: dict[str, Any], n_items: int) -> Any:
-    """A model of the shape asked for that has seen every item once."""
+    """Fit a model of the requested shape on data that holds every item once."""
     import numpy as np
     import pandas as pd
     import pytorch_lightning
@@ -101,7 +101,7 @@ def _fitted(request: dict[str, Any], n_items: int) -> Any:
 
 
 def _beside(name: str) -> Any:
-    """The module in the file beside this one, whose folder must not be on the search path."""
+    """Load a module of this folder, which must not be on the search path."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""RePlay's compiled SasRec, answering raw histories; see :mod:`lightrec.benchmarks.project.speed_table`.
+"""Answer raw histories by RePlay's compiled SasRec; see :mod:`lightrec.benchmarks.project.speed_table`.
 
 Run by the interpreter of another virtual environment: it imports nothing of lightrec. ``replay-rec[torch]``,
 ``openvino`` and ``onnx`` are what it needs. The weights are random, which changes no time. RePlay returns scores; raw
@@ -19,7 +19,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Build and compile the model that the request file describes, then answer turns."""
+    """Build and compile the model that the request file describes, then answer tasks."""
     turns, shared = _beside("worker_protocol"), _beside("train_replay")
     channel = turns.own_channel()
     warnings.simplefilter("ignore")
@@ -80,7 +80,7 @@ LISTS = ("histories", "item_ids", "titles")
 
 
 def _beside(name: str) -> Any:
-    """The module in the file beside this one, whose folder must not be on the search path."""
+    """Load a module of this folder, which must not be on the search path."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""RecTools' own SASRec, trained on a split of ours; see :mod:`lightrec.benchmarks.peers.exchange`.
+"""Train RecTools' SASRec on a split of lightrec's; see :mod:`lightrec.benchmarks.peers.exchange`.
 
 Run by the interpreter of another virtual environment: it imports nothing of lightrec.
 ``pip install 'rectools[torch]'`` is all that it needs.
@@ -30,7 +30,7 @@ def main() -> None:
     pytorch_lightning.seed_everything(options["seed"])
 
     class Watch(pytorch_lightning.Callback):
-        """Times every epoch; asked to, it validates after each, keeps the best vectors and stops early."""
+        """Time every epoch; optionally validate after each, retain the best vectors and stop early."""
 
         def __init__(self) -> None:
             self.begun = time.perf_counter()
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def interactions(pd: Any, request: dict[str, np.ndarray]) -> Any:
-    """The training events as RecTools wants them; times are positions in a user's history."""
+    """Return the training events in RecTools' format; times are positions in a user's history."""
     lengths = np.diff(request["train_offsets"])
     positions = np.arange(len(request["train_items"])) - np.repeat(request["train_offsets"][:-1], lengths)
     return pd.DataFrame(
@@ -106,7 +106,7 @@ def interactions(pd: Any, request: dict[str, np.ndarray]) -> Any:
 
 
 def embed(module: Any, request: dict[str, np.ndarray], max_length: int) -> dict[str, np.ndarray]:
-    """The vectors of all items ``[N, d]`` (NaN where unknown) and of all histories ``[C, d]``."""
+    """Return the vectors of all items ``[N, d]`` (NaN where unknown) and of all histories ``[C, d]``."""
     import torch
 
     known = module.data_preparator.item_id_map.get_external_sorted_by_internal()[1:].astype(np.int64)  # 0 is padding
@@ -130,7 +130,7 @@ def embed(module: Any, request: dict[str, np.ndarray], max_length: int) -> dict[
 
 
 def validation_ndcg(vectors: dict[str, np.ndarray], request: dict[str, np.ndarray]) -> float:
-    """NDCG@10 of the validation cases by lightrec's protocol: all items ranked, seen ones hidden, ties against us."""
+    """Compute NDCG@10 of the validation cases by lightrec's protocol: all items, seen ones hidden, ties worst."""
     items, offsets, targets = vectors["items"], request["history_offsets"], request["targets"]
     unknown = np.isnan(items).any(axis=1)
     table = np.nan_to_num(items).T

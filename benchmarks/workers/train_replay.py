@@ -1,4 +1,4 @@
-"""The time of RePlay's own SASRec on a split of ours; see :mod:`lightrec.benchmarks.peers.exchange`.
+"""Time the training of RePlay's SASRec on a split of lightrec's; see :mod:`lightrec.benchmarks.peers.exchange`.
 
 Run by the interpreter of another virtual environment: it imports nothing of lightrec.
 ``pip install 'replay-rec[torch]'`` is all that it needs. Model, full cross-entropy, optimizer and Lightning module are
@@ -31,7 +31,7 @@ def main() -> None:
     lightning.seed_everything(options["seed"], verbose=False)
 
     class Watch(lightning.Callback):
-        """Times every epoch."""
+        """Time every epoch."""
 
         def __init__(self) -> None:
             self.seconds: list[float] = []
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def schema(n_items: int, width: int) -> Any:
-    """One sequence of items is all that the model reads; item N is padding."""
+    """Describe the model's only input: one sequence of items; item N is padding."""
     from replay.data import FeatureHint, FeatureSource, FeatureType
     from replay.data.nn import TensorFeatureInfo, TensorFeatureSource, TensorSchema
 
@@ -107,7 +107,7 @@ def schema(n_items: int, width: int) -> Any:
 
 
 def padded(request: dict[str, np.ndarray], width: int, padding: int) -> np.ndarray:
-    """The last ``width`` training events of each user with two or more, left-padded: int64 ``[users, width]``."""
+    """Return the last ``width`` events of each user with two or more, left-padded: int64 ``[users, width]``."""
     offsets = request["train_offsets"]
     users = np.flatnonzero(np.diff(offsets) >= 2)
     sequences = np.full((len(users), width), padding, dtype=np.int64)

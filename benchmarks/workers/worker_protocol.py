@@ -1,4 +1,4 @@
-"""The worker's side of a benchmark: it waits for its turn, times its calls, and says what they took.
+"""Run the worker's side of a benchmark: wait for tasks, time calls, and report the times.
 
 Nothing of lightrec is imported here: a worker that another environment's interpreter runs loads this file by its path,
 so that every contestant is timed by the same lines.
@@ -27,7 +27,7 @@ SPIN = 300_000
 
 
 def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> np.ndarray:
-    """Nanoseconds of single calls, int64 ``[at least 1]``, made for ``seconds`` from ``inputs[first]`` on.
+    """Time single calls for ``seconds`` from ``inputs[first]`` on: nanoseconds, int64 ``[at least 1]``.
 
     One call goes before, untimed, to bring back what another variant has pushed out of the processor's caches.
     """
@@ -46,7 +46,7 @@ def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int,
 def open_loop(
     call: Callable[[Any], object], inputs: Sequence[Any], first: int, arrivals: np.ndarray, patience: float
 ) -> np.ndarray:
-    """Answer requests in the order of their arrival, and time each from its *scheduled* arrival to its answer.
+    """Answer requests in the order of arrival, each timed from its *scheduled* arrival to its answer.
 
     Nothing waits for an answer before it arrives: what a slow call delays carries that delay.
 
@@ -79,7 +79,7 @@ def open_loop(
 def concurrent_calls(
     call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float
 ) -> tuple[np.ndarray, int]:
-    """Call from ``streams`` threads at once, each without pause; nanoseconds of all calls, and of the whole.
+    """Call from ``streams`` threads at once without pause; return nanoseconds of all calls, and of the whole.
 
     What a call raises in one of the threads is raised here, once all have ended.
     """
@@ -107,13 +107,13 @@ def concurrent_calls(
 
 
 def chunks(inputs: Sequence[Any], size: int) -> list[list[Any]]:
-    """Batches of ``size`` that together hold every input; the last is filled up from the beginning."""
+    """Split the inputs into batches of ``size``; the last is filled up from the beginning."""
     count = -(-len(inputs) // size)
     return [[inputs[(start * size + step) % len(inputs)] for step in range(size)] for start in range(count)]
 
 
 def own_channel() -> TextIO:
-    """The standard output for answers alone; what libraries print from now on goes to the standard error."""
+    """Reserve standard output for answers; what libraries print from now on goes to standard error."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -123,7 +123,7 @@ def own_channel() -> TextIO:
 
 
 def serve(channel: TextIO, calls: Mapping[str, Call], facts: Mapping[str, Any]) -> None:
-    """Say ``facts`` once, then answer every line of the standard input until it ends; one JSON object each.
+    """Write ``facts``, then answer every line of standard input until it ends; one JSON object each.
 
     ``{"do", "probe", ...}``: ``do`` is a name of :data:`TASKS`, ``time`` if it is missing. The garbage collector is
     off.
@@ -144,7 +144,7 @@ def say(channel: TextIO, answer: Mapping[str, Any]) -> None:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process has held at once; None where the system does not tell.
+    """Return the peak memory of this process; None where the system does not report it.
 
     Of /proc rather than getrusage, whose maximum begins with the size of the process that started this one.
     """
@@ -152,12 +152,12 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """The memory that this process holds now; None where the system does not tell."""
+    """Return the current memory of this process; None where the system does not report it."""
     return _status("VmRSS:")
 
 
 def _time(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> dict[str, Any]:
-    """``timings``, and what all calls of the turn cost the processor (one of them is not timed)."""
+    """Time calls; CPU time is per call, including one call that is not timed."""
     begin = time.process_time_ns()
     timings = time_calls(call, inputs, first, seconds)
     cpu = (time.process_time_ns() - begin) / (len(timings) + 1)
@@ -167,7 +167,7 @@ def _time(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seco
 def _server(
     call: Callable[[Any], object], inputs: Sequence[Any], first: int, rate: float, seconds: float, seed: int
 ) -> dict[str, Any]:
-    """Poisson arrivals at ``rate`` a second for ``seconds``; at least ten."""
+    """Send Poisson arrivals at ``rate`` per second for ``seconds``, at least ten."""
     expected = max(10, int(rate * seconds))
     arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, expected))
     timings = open_loop(call, inputs, first, arrivals, patience=seconds / 2)
