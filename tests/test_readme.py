@@ -63,6 +63,28 @@ def test_every_linked_file_exists(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_and_path_of_a_page_exists(page):
+    text = page.read_text(encoding="utf-8")
+    packages = {f"lightrec/{name}": name for name in ("export", "benchmarks", "cli")}
+    missing = []
+    for name in set(re.findall(r"\blightrec(?:\.[a-z_]+)+", text)):
+        words = name.split(".")
+        for length in range(len(words), 1, -1):  # the last words may name a function or a file's ending
+            path = "/".join(words[:length])
+            for mapped, folder in packages.items():
+                path = re.sub(rf"^{mapped}(?=/|$)", folder, path)
+            if (ROOT / path).is_dir() or (ROOT / f"{path}.py").is_file():
+                break
+        else:
+            missing += [] if words[1] in ("js", "mjs", "d", "errors") else [name]
+            continue
+        if len(words) - length > 1:
+            missing.append(name)
+    paths = r"`((?:lightrec|export|benchmarks|cli|tests|docs|examples)/[\w./-]+\.(?:py|md|js|mjs|c|toml|jsonl|html))`"
+    assert missing + [path for path in set(re.findall(paths, text)) if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("file", ["README.md", "docs/results.md", "docs/teachers.md", "docs/reliability.md"])
 def test_every_table_comes_from_the_stored_rows(file):
     from lightrec.benchmarks.project.readme_tables import fill_tables
