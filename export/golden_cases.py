@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from lightrec.bundle import GoldenCase
-from lightrec.runtime.backends.registry import Backend
-from lightrec.verify.verify_bundle import replay_candidates, replay_in_steps, score_difference
+from lightrec.runtime.backends.base import Backend
+from lightrec.verify.compare import score_difference
+from lightrec.verify.python import replay_candidates, replay_in_steps
 
 N_CASES = 16
 """Golden cases in a bundle: the shortest history, the longest, and lengths between."""

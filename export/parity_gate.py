@@ -19,7 +19,7 @@ from lightrec.evaluation.intervals import interval_of, sums_by_user, user_weight
 from lightrec.evaluation.ranking import best_items, hide, ranks_in_lists, target_ranks
 from lightrec.models.scoring import ModelScorer, pad_histories
 from lightrec.models.students.student import Student
-from lightrec.runtime.backends.registry import Backend
+from lightrec.runtime.backends.base import Backend
 
 CASES = 20_000
 """Validation cases that are asked, drawn at random where there are more. With 5,000, an 8-bit copy as good as its model

@@ -35,7 +35,8 @@ from lightrec.files.atomic import new_folder
 from lightrec.models.load import load_model
 from lightrec.models.students.student import Student
 from lightrec.models.students.text_projection import TextProjection
-from lightrec.runtime.backends.registry import Backend, open_backend
+from lightrec.runtime.backends.base import Backend
+from lightrec.runtime.backends.registry import open_backend
 from lightrec.runtime.recommender import Recommender
 from lightrec.verify.verify_bundle import verify_bundle
 

@@ -13,7 +13,7 @@ from lightrec.bundle import Manifest, ModelRecord, read_catalogue, read_manifest
 from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
 from lightrec.files.atomic import read_object
-from lightrec.runtime.backends.registry import Backend
+from lightrec.runtime.backends.base import Backend
 from lightrec.runtime.loaded_bundle import LoadedBundle
 from lightrec.runtime.recommender import Recommender
 

@@ -124,7 +124,7 @@ def _versions(page: Page) -> dict[str, str]:
 
 def _golden_problem(page: Page, bundle: Path) -> str | None:
     """Return what is wrong with the answers to the golden cases; None if nothing is."""
-    from lightrec.verify.verify_bundle import compare
+    from lightrec.verify.compare import compare
 
     cases, tolerance = read_golden(bundle)
     requests = [{"history": case.history, "exclude": case.exclude, "k": case.k} for case in cases]

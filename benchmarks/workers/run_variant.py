@@ -108,7 +108,7 @@ def session_steps(histories: list[list[str]]) -> list[tuple[bool, str]]:
 def golden_problem(recommender: Recommender, bundle: Path) -> str | None:
     """Return what is wrong with the answers to the golden cases; None if nothing is."""
     from lightrec.bundle import read_golden
-    from lightrec.verify.verify_bundle import compare
+    from lightrec.verify.compare import compare
 
     cases, tolerance = read_golden(bundle)
     for case in cases:

@@ -10,7 +10,7 @@ import typer
 from lightrec.cli.options import BundleArgument, JsonOption, console, print_json
 
 if TYPE_CHECKING:
-    from lightrec.verify.verify_bundle import VerifyReport
+    from lightrec.verify.report import VerifyReport
 
 STYLES = {"passed": "green", "failed": "bold red", "absent": "yellow"}
 

@@ -16,8 +16,8 @@ from lightrec.export.edit.resize_graph import grow_onnx, grow_openvino
 from lightrec.export.edit.resize_table import grow_table
 from lightrec.export.golden_cases import answer
 from lightrec.files.atomic import new_folder
-from lightrec.runtime.backends.registry import Backend
-from lightrec.verify.verify_bundle import compare, score_difference
+from lightrec.runtime.backends.base import Backend
+from lightrec.verify.compare import compare, score_difference
 
 
 def add_items(

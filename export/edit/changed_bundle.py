@@ -26,7 +26,8 @@ from lightrec.errors import BundleError, ConfigError
 from lightrec.export.golden_cases import golden_cases, tolerance
 from lightrec.export.graphs.large_catalogue import TABLE_FILE
 from lightrec.export.writers.to_parts import share_weights
-from lightrec.runtime.backends.registry import Backend, open_backend
+from lightrec.runtime.backends.base import Backend
+from lightrec.runtime.backends.registry import open_backend
 from lightrec.verify.verify_bundle import verify_bundle
 
 ChangeOnnx = Callable[[onnx.ModelProto], None]

@@ -30,8 +30,8 @@ from lightrec.export.edit.resize_graph import shrink_onnx, shrink_openvino
 from lightrec.export.edit.resize_table import shrink_table
 from lightrec.export.golden_cases import answer, golden_cases, tolerance
 from lightrec.files.atomic import new_folder
-from lightrec.runtime.backends.registry import Backend
-from lightrec.verify.verify_bundle import compare, score_difference
+from lightrec.runtime.backends.base import Backend
+from lightrec.verify.compare import compare, score_difference
 
 FEWEST = 2
 """Items that must stay: one to have chosen and one to recommend."""

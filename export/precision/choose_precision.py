@@ -20,7 +20,8 @@ from lightrec.export.writers.write_models import FORMAT_PRECISIONS, RUNTIMES, Gr
 from lightrec.files.atomic import write_json
 from lightrec.machine.doctor import diagnose
 from lightrec.models.students.student import Student
-from lightrec.runtime.backends.registry import Backend, open_backend
+from lightrec.runtime.backends.base import Backend
+from lightrec.runtime.backends.registry import open_backend
 
 HISTORIES = 200
 """Validation histories that are timed, one at a time, with the lengths that they have."""

@@ -16,7 +16,7 @@ from mini_bundle import TITLES, write_bundle
 from lightrec import Recommender
 from lightrec.bundle import read_golden, read_manifest, write_manifest
 from lightrec.files.download import cache_folder
-from lightrec.verify.verify_bundle import compare
+from lightrec.verify.compare import compare
 
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).parents[2] / "examples" / "c" / "recommend.c"

@@ -13,8 +13,8 @@ from lightrec.export import parity_gate
 from lightrec.export.parity_gate import Parity, check_parity, malformed, measure
 from lightrec.export.precision.quantize import TABLE
 from lightrec.models.students.student import Student
-from lightrec.runtime.backends.base import Settings
-from lightrec.runtime.backends.registry import Backend, OnnxRuntimeBackend
+from lightrec.runtime.backends.base import Backend, Settings
+from lightrec.runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from mini_bundle import NEXT_SCORES, last_item_graph
 
 from lightrec.bundle import GoldenCase, ModelRecord, read_golden, read_manifest, write_golden, write_manifest
 from lightrec.errors import BundleError, BundleIntegrityError
-from lightrec.verify.verify_bundle import compare, verify_bundle
+from lightrec.verify.compare import compare
+from lightrec.verify.verify_bundle import verify_bundle
 
 
 def test_a_sound_bundle_passes_in_every_runtime(own_bundle):

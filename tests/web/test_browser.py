@@ -10,7 +10,7 @@ import pytest
 
 from lightrec import Recommender
 from lightrec.bundle import read_golden
-from lightrec.verify.verify_bundle import compare
+from lightrec.verify.compare import compare
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ import pytest
 from emulated_arm64 import arm64
 
 from lightrec.bundle import GOLDEN, read_golden, read_manifest, write_manifest
-from lightrec.verify.verify_bundle import ModelCheck, verify_bundle
+from lightrec.verify.report import ModelCheck
+from lightrec.verify.verify_bundle import verify_bundle
 
 pytestmark = pytest.mark.slow
 PRECISIONS = ("fp32", "int8")

@@ -8,7 +8,7 @@ import pytest
 
 from lightrec import Recommender
 from lightrec.bundle import read_golden, read_manifest, write_manifest
-from lightrec.verify.verify_bundle import compare
+from lightrec.verify.compare import compare
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4

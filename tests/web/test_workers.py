@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lightrec.bundle import read_golden
-from lightrec.verify.verify_bundle import compare
+from lightrec.verify.compare import compare
 
 pytestmark = pytest.mark.slow
 DOCS = (Path(__file__).parents[2] / "docs" / "web.md").read_text(encoding="utf-8")

@@ -83,7 +83,7 @@ class Parts:
     def score(
         self, state: np.ndarray, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`lightrec.runtime.backends.registry.Backend.run` answers, from states float32 ``[B, d]``."""
+        """What :meth:`lightrec.runtime.backends.base.Backend.run` answers, from states float32 ``[B, d]``."""
         inputs = {"state": state, "history": history, "length": length, "exclude": exclude, "k": k}
         items, scores = self._run("score", ("items", "scores"), inputs)
         require_answer(items, scores, len(history), int(k[0]), self._files["score"])

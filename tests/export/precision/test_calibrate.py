@@ -13,7 +13,7 @@ from lightrec.export.parity_gate import check_parity
 from lightrec.export.pipeline import export_bundle
 from lightrec.export.precision.calibrate import HISTORIES, calibration_questions, observe, to_int8_static
 from lightrec.runtime.backends.base import Settings
-from lightrec.runtime.backends.registry import OnnxRuntimeBackend
+from lightrec.runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from lightrec.verify.verify_bundle import verify_bundle
 
 FILE = "model.onnx"

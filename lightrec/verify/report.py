@@ -1,0 +1,61 @@
+"""The report of a verification: one check for each model and runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from lightrec.bundle import Manifest
+from lightrec.errors import BundleError
+
+Status = Literal["passed", "failed", "absent"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCheck:
+    """What came of replaying the golden cases through one model of the bundle."""
+
+    backend: str
+    """The runtime."""
+    precision: str
+    """As in the manifest."""
+    status: Status
+    """"absent" where the runtime is not installed or does not read such a model, so that nothing could be replayed."""
+    cases: int
+    """Golden cases replayed."""
+    max_score_difference: float | None
+    """Largest difference from a recorded score; None where nothing was replayed."""
+    detail: str
+    """What is wrong, or how to get what is absent; empty where all is well."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyReport:
+    """The outcome of :func:`verify_bundle`; the hashes have all been found right."""
+
+    path: Path
+    """The bundle."""
+    manifest: Manifest
+    """What it says of itself."""
+    tolerance: float
+    """Scores may differ from the golden ones by so much."""
+    models: tuple[ModelCheck, ...]
+    """One per model of the bundle; in Node.js and in a browser, where they were asked for, one per ONNX model again."""
+
+    @property
+    def passed(self) -> bool:
+        """True if at least one model was replayed and none failed."""
+        statuses = {check.status for check in self.models}
+        return "passed" in statuses and "failed" not in statuses
+
+    def require(self) -> None:
+        """Raise :class:`BundleError` unless :attr:`passed`."""
+        failed = [check for check in self.models if check.status == "failed"]
+        wrong = [f"{check.backend} {check.precision}: {check.detail.rstrip('.')}" for check in failed]
+        if wrong:
+            raise BundleError(f"The bundle {self.path} does not answer as recorded ({'; '.join(wrong)}): export again.")
+        if not self.passed:
+            raise BundleError(
+                f"No golden case of {self.path} could be replayed: install a runtime that it holds a model for."
+            )
