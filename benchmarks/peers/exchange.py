@@ -1,4 +1,4 @@
-"""Other libraries' models, trained in their own interpreter on our split and ranked by our protocol.
+"""Train other libraries' models in their own interpreters, and rank with their vectors by lightrec's protocol.
 
 A peer needs other versions of what lightrec needs, so it lives in a virtual environment of its own. Its worker (one
 file, ``worker_*.py``, that imports nothing of lightrec) reads the training sequences and the histories from a .npz
@@ -43,7 +43,7 @@ class PeerScorer:
         self._states = {history.tobytes(): state for history, state in zip(cases, answer["states"], strict=True)}
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores float32 ``[B, N]`` of the histories asked about; minus infinity for an unknown item."""
+        """Return scores float32 ``[B, N]`` of the histories; minus infinity for an unknown item."""
         states = np.stack([self._states[as_history(history).tobytes()] for history in histories])
         scores = (states @ np.nan_to_num(self.items).T).astype(np.float32)
         scores[:, self._unknown] = -np.inf
@@ -51,12 +51,12 @@ class PeerScorer:
 
 
 def as_history(history: np.ndarray) -> np.ndarray:
-    """A history as it is written for a worker and recognised again: int64."""
+    """Return a history in the form in which workers receive it, int64."""
     return np.ascontiguousarray(history, dtype=np.int64)
 
 
 def sampled(cases: Cases, most: int) -> Cases:
-    """At most ``most`` of the cases, drawn at random; 0 takes all."""
+    """Draw at most ``most`` of the cases; 0 takes all."""
     if not most or len(cases) <= most:
         return cases
     return cases.take(np.sort(np.random.default_rng(SEED_OF_CASES).choice(len(cases), most, replace=False)))

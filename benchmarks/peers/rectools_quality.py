@@ -37,7 +37,7 @@ NUM_LAYERS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     given = _parser().parse_args(arguments)
     try:
         run(given)
@@ -78,7 +78,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], facts: NewRow) -> dict[str, Any]:
-    """The settings of the best trial on validation; one alone needs no training to be chosen."""
+    """Return the settings of the best trial on validation; a single trial is chosen without training."""
     first = {"learning_rate": given.learning_rate, "dropout": given.dropout, "num_layers": NUM_LAYERS}
     tried = [{**options, **first, "hidden_size": given.hidden_size[0]}]
     tried += [{**options, **suggest(number, given.hidden_size, given.seed)} for number in range(1, given.trials)]
@@ -92,7 +92,7 @@ def _search(given: argparse.Namespace, split: Split, options: dict[str, Any], fa
 
 
 def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, Any]:
-    """The hyper-parameters of a trial after the first, from the space of ``lightrec tune`` (but for weight decay)."""
+    """Draw the hyper-parameters of a trial from the space of ``lightrec tune``, without weight decay."""
     random = np.random.default_rng([seed, number])
     return {
         "learning_rate": float(f"{np.exp(random.uniform(np.log(3e-4), np.log(1e-2))):.3g}"),
@@ -103,7 +103,7 @@ def suggest(number: int, hidden_sizes: Sequence[int], seed: int) -> dict[str, An
 
 
 def attempt(name: str, given: argparse.Namespace, split: Split, settings: dict[str, Any], facts: NewRow) -> NewRow:
-    """Train once and add its row to the results; a trial that was finished before is only read."""
+    """Train once and add the row to the results; a finished trial is only read."""
     record = given.work / f"{name}.json"
     wanted = {**facts, "settings": settings}
     if record.is_file():
@@ -152,7 +152,7 @@ def _stopped_by(ndcg: np.ndarray, settings: dict[str, Any]) -> str:
 
 
 def open_peer(answer: Path, split: Split) -> PeerScorer:
-    """The scorer of a trained seed, from its ``seed-N.npz``, for comparisons case by case."""
+    """Load the scorer of a trained seed from its ``seed-N.npz``, for comparisons case by case."""
     cases = [sampled(split.validation, MAX_CASES), split.test]
     histories = [as_history(part.history(case)) for part in cases for case in range(len(part))]
     with np.load(answer) as arrays:
@@ -164,7 +164,7 @@ def _evaluate(scorer: PeerScorer, cases: Cases, split: Split, bootstrap: int) ->
 
 
 def _check(ours: float, found: dict[str, np.ndarray]) -> None:
-    """The worker chose its best epoch by its own reading of the protocol: it must be ours."""
+    """Check that the worker, which chooses its best epoch, follows lightrec's protocol."""
     if abs(ours - found["ndcg"].max()) > 1e-3 * max(ours, 1e-3):
         raise ModelError(
             f"The worker found a validation NDCG@10 of {found['ndcg'].max():.6f} where our protocol finds {ours:.6f}: "

@@ -1,4 +1,4 @@
-"""Seconds per training epoch of SASRec here, in RecTools and in RePlay: one run, one machine, equal size and threads.
+"""Time a training epoch of SASRec in lightrec, RecTools and RePlay, with equal size and threads.
 
 ``python -m lightrec.benchmarks.peers.training_speed prepared/ml-1m --rectools A/bin/python --replay B/bin/python --out
 rows.jsonl`` trains each for a few epochs with full-catalogue cross-entropy, in turns, and adds a row of kind
@@ -33,7 +33,7 @@ WORKERS = {"RecTools": "train_rectools", "RePlay": "train_replay"}
 
 
 class EpochClock:
-    """Told of every step (a :class:`~lightrec.training.progress.Reporter`), it keeps the seconds of each epoch."""
+    """Record the seconds of each epoch, as a progress reporter."""
 
     def __init__(self, epochs: int):
         self.epochs = epochs
@@ -57,12 +57,12 @@ class EpochClock:
 
     @property
     def seconds(self) -> list[float]:
-        """Seconds of each epoch."""
+        """Return the seconds of each epoch."""
         return np.diff(self.marks).tolist()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     given = _parser().parse_args(arguments)
     try:
         rows = measure(given)
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each library and precision, ours first; they take turns, ``rounds`` times."""
+    """Return a row for each library and precision, lightrec first, interleaved over ``rounds`` rounds."""
     from lightrec.training.loop.precision import resolve_precision
 
     if given.epochs < 2:

@@ -60,7 +60,7 @@ SLICES = {"popularity": ("head", "torso", "tail", "cold"), "history": ("short", 
 
 
 def fill_tables(text: str, results: Path) -> str:
-    """``text`` with every marked table made anew from ``results/NAME.jsonl``.
+    """Return ``text`` with every marked table rebuilt from ``results/NAME.jsonl``.
 
     Raises:
         DataError: if there is no such file, its rows make no table, or a mark names a row that it does not have.
@@ -77,7 +77,7 @@ def fill_tables(text: str, results: Path) -> str:
 
 
 def quality_table(rows: Sequence[Row]) -> str:
-    """One line a model: the mean over its seeds ± their standard deviation, or one run's value with its interval.
+    """Show one line per model: the mean over seeds ± standard deviation, or one run's value with its interval.
 
     Megabytes are those of the exported model where one was measured.
     """
@@ -97,7 +97,7 @@ def quality_table(rows: Sequence[Row]) -> str:
 
 
 def slices_table(rows: Sequence[Row]) -> str:
-    """NDCG@10 on parts of the cases: one line a model, means over its seeds, the best above 0 of each column bold."""
+    """Show NDCG@10 on parts of the cases, one line per model: means over seeds, the best of each column bold."""
     groups = _by_model(rows)
     columns = [
         (kind, part)
@@ -126,7 +126,7 @@ def slices_table(rows: Sequence[Row]) -> str:
 
 
 def speed_table(rows: Sequence[Row]) -> str:
-    """One line a variant, as measured last: latency of the whole call and of the graph, throughput, size, quality."""
+    """Show one line per variant, as measured last: latency, throughput, size and quality."""
     latest = {(row["bundle"], row["data"]["name"], row["variant"], row["threads"]): row for row in rows}
     lines = []
     for row in latest.values():
@@ -147,7 +147,7 @@ _LATENCIES = (("recommend", "p50"), ("recommend", "p99"), ("graph", "p50"))
 
 
 def _written(value: float | None, write: Callable[[float], str]) -> str:
-    """Nothing for what was not measured."""
+    """Format a value; empty for what was not measured."""
     return "" if value is None else write(value)
 
 
@@ -160,7 +160,7 @@ def goals_text(rows: Sequence[Row]) -> str:
 
 
 def training_table(rows: Sequence[Row]) -> str:
-    """One line a library: seconds of an epoch, and how many times the first library's that is."""
+    """Show one line per library: seconds per epoch, and the ratio to the first library."""
     first = rows[0]["seconds_per_epoch"]
     lines = [
         [
@@ -182,7 +182,7 @@ def training_table(rows: Sequence[Row]) -> str:
 
 
 def campaigns_table(rows: Sequence[Row]) -> str:
-    """One line a campaign, as run last: the counts of its attempts by outcome, its duration and its commit."""
+    """Show one line per campaign, as run last: attempts by outcome, duration and commit."""
     latest = {row["campaign"]: row for row in rows}
     lines = [
         [
@@ -199,7 +199,7 @@ def campaigns_table(rows: Sequence[Row]) -> str:
 
 
 def comparisons_table(rows: Sequence[Row]) -> str:
-    """One line a comparison: the difference with its interval, whether it is one, and what was resampled."""
+    """Show one line per comparison: the difference with its interval, whether it is certain, what was resampled."""
     lines = []
     for row in rows:
         found = row["comparison"]
@@ -220,7 +220,7 @@ def comparisons_table(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m lightrec.benchmarks.project.readme_tables", description=__doc__)
     parser.add_argument("file", type=Path, help="Markdown file with marked tables")
     parser.add_argument("results", type=Path, help="folder of NAME.jsonl")
@@ -304,7 +304,7 @@ def _mean(group: Sequence[Row], metric: str) -> float:
 
 
 def _by_model(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The rows of each label, by data set; another split of it counts as another data set."""
+    """Group rows by data set and label; another split counts as another data set."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         temporal = (row.get("split") or {}).get("name") == "temporal"

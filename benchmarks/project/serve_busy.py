@@ -1,4 +1,4 @@
-"""What becomes of requests at a share of the service's capacity while it is stopped again and again.
+"""Measure the service at a share of its capacity while it is stopped again and again.
 
 ``python -m lightrec.benchmarks.project.serve_busy bundle --data prepared --out rows.jsonl`` measures how many requests
 a second the service answers when it is asked without pause, and then asks it at a share of that rate. Meanwhile the
@@ -57,7 +57,7 @@ def stopping(process: int, milliseconds: int) -> Iterator[None]:
 
 
 async def capacity(port: int, bodies: Sequence[bytes], seconds: float) -> float:
-    """Answers a second over 32 connections that ask anew as soon as they are answered."""
+    """Return the answers per second over 32 connections that send a request after each answer."""
     client = Client(port, bodies)
     await client.connect()
     await asyncio.gather(*(client.ask(number) for number in range(WARM_UP)))
@@ -75,7 +75,7 @@ async def capacity(port: int, bodies: Sequence[bytes], seconds: float) -> float:
 
 
 async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: float, seed: int) -> NewRow:
-    """One point of load, over connections enough."""
+    """Measure one point of load, over enough connections."""
     client = Client(port, bodies, CONNECTIONS)
     await client.connect()
     point = await load(client, rate, seconds, seed)
@@ -84,7 +84,7 @@ async def at_rate(port: int, bodies: Sequence[bytes], rate: float, seconds: floa
 
 
 def measure(given: argparse.Namespace) -> list[NewRow]:
-    """One row of kind ``serve-busy`` for each length of stops and each queue."""
+    """Return a ``serve-busy`` row for each length of stops and each queue."""
     manifest = read_manifest(given.bundle)
     workload, bodies = requests(given, manifest)
     flags = {queue: [f"--workers={given.workers}", f"--queue={queue}", "--timeout=1"] for queue in given.queues}
@@ -124,7 +124,7 @@ def measure(given: argparse.Namespace) -> list[NewRow]:
 
 
 def line(row: NewRow) -> str:
-    """One setting in words: the share of requests without an answer, as the median of its rounds and their range."""
+    """Describe a setting: the share of requests without an answer, median and range over rounds."""
     shares = [100 * point["dropped"] / point["requests"] for point in row["rounds"]]
     late = [point["p99"] for point in row["rounds"] if point["p99"] is not None]
     spread = f"{np.median(shares):.1f} % (of rounds {min(shares):.1f} to {max(shares):.1f})"
@@ -138,7 +138,7 @@ def line(row: NewRow) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
     try:
         require_extra("serve", "Serving")

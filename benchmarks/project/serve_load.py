@@ -1,4 +1,4 @@
-"""The highest rate that ``lightrec serve`` sustains on this machine, over loopback: p99 and errors at rising rates.
+"""Find the highest rate that ``lightrec serve`` sustains over loopback: p99 and errors at rising rates.
 
 ``python -m lightrec.benchmarks.project.serve_load bundle --p99-ms 10 --out rows.jsonl`` starts the service in its own
 process and sends it requests from this one, in an open loop: requests arrive by a Poisson process whether or not
@@ -44,7 +44,7 @@ PATIENCE = 10.0
 
 
 class Client:
-    """Asks one service over connections that stay open."""
+    """Send requests to one service over connections that stay open."""
 
     def __init__(self, port: int, bodies: Sequence[bytes], connections: int = CONNECTIONS):
         self._port = port
@@ -60,7 +60,7 @@ class Client:
             self._free.put_nowait(await asyncio.open_connection("127.0.0.1", self._port))
 
     async def ask(self, number: int) -> int:
-        """The status of request ``number``; 0 if there was no answer."""
+        """Return the status of request ``number``; 0 without an answer."""
         connection = await self._free.get()
         if connection[0].at_eof():  # closed by the service while it was idle
             connection = await asyncio.open_connection("127.0.0.1", self._port)
@@ -85,7 +85,7 @@ class Client:
 
 
 async def load(client: Client, rate: float, seconds: float, seed: int) -> NewRow:
-    """Ask at ``rate`` requests a second for ``seconds``; latencies in milliseconds, errors by status."""
+    """Send ``rate`` requests per second for ``seconds``; return latencies in milliseconds and errors by status."""
     due = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, max(10, int(rate * seconds)))).tolist()
     clock = time.perf_counter
     timings: list[float] = []
@@ -106,7 +106,7 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> NewRow
         tasks.append(loop.create_task(one(number, arrival)))
 
     def arrive() -> None:
-        """In a thread: the event loop's own timers are a millisecond late, and waiting awake would take a core."""
+        """Wait in a thread: the event loop's timers are a millisecond late, and spinning would take a core."""
         for number, after in enumerate(due):
             time.sleep(max(0.0, begin + after - clock()))
             loop.call_soon_threadsafe(start, number, begin + after)
@@ -121,7 +121,7 @@ async def load(client: Client, rate: float, seconds: float, seed: int) -> NewRow
 
 
 async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) -> list[NewRow]:
-    """The load curve: rates that rise until one breaks the bound, then rates around the highest that keeps it."""
+    """Measure rising rates until one exceeds the bound, then rates around the highest within it."""
     client = Client(port, bodies)
     curve: list[NewRow] = []
     await client.connect()
@@ -138,7 +138,7 @@ async def search(port: int, bodies: Sequence[bytes], given: argparse.Namespace) 
 
 @contextlib.contextmanager
 def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """``lightrec serve`` in a process of its own: its port, and the process's number."""
+    """Run ``lightrec serve`` in its own process; yield its port and process id."""
     command = [sys.executable, "-m", "lightrec", "serve", str(bundle), "--port", "0", *options]
     process = children.start(command, stdout=subprocess.PIPE)
     try:
@@ -154,7 +154,7 @@ def serving(bundle: Path, options: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def measure(given: argparse.Namespace) -> NewRow:
-    """One row of kind ``serve``."""
+    """Return one ``serve`` row."""
     manifest = read_manifest(given.bundle)
     workload, bodies = requests(given, manifest)
     options = [f"--workers={given.workers}", f"--queue={given.queue}", f"--timeout={given.timeout}"]
@@ -183,7 +183,7 @@ def measure(given: argparse.Namespace) -> NewRow:
 
 
 def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Workload, list[bytes]]:
-    """What the service is asked, and the bodies of the requests."""
+    """Return the workload and the bodies of the requests."""
     catalogue = read_catalogue(given.bundle, manifest)
     workload = _workload(given, manifest, catalogue)
     histories = [[catalogue.item_ids[item] for item in history.tolist()] for history in workload.histories]
@@ -191,7 +191,7 @@ def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Workload, l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
     try:
         require_extra("serve", "Serving")

@@ -1,4 +1,4 @@
-"""What the speed table promises, and how its rows read against it."""
+"""Goals of the speed table, and the verdict on its rows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ROWS = tuple(dict.fromkeys(goal.name.split("/")[0] for goal in GOALS))
 
 
 def goal_row(name: str, value: float | dict[str, float], **facts: Any) -> NewRow:
-    """The row of one goal.
+    """Make the row of one goal.
 
     Args:
         name: of the goal.
@@ -103,7 +103,7 @@ def cells(row: NewRow) -> list[str]:
 
 
 def latency_line(row: NewRow) -> str:
-    """The medians that a ratio was made from: ``bundle 0.087 ms, RePlay 0.21 ms``."""
+    """Return the medians behind a ratio: ``bundle 0.087 ms, RePlay 0.21 ms``."""
     return ", ".join(f"{name} {milliseconds(side['p50'])} ms" for name, side in row.get("latency_ms", {}).items())
 
 

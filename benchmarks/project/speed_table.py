@@ -76,7 +76,7 @@ class Bench:
         self.bundles = _pairs(given.bundle)
 
     def bundle(self, row: str) -> Path | None:
-        """The bundle of a row; one with random weights is made where none was given."""
+        """Return the bundle of a row; make one with random weights if none was given."""
         if row.startswith(RECIPE):
             return self.bundles.get(row)
         name = row if row in SIZES or row == "ml-1m" else "beauty"
@@ -147,13 +147,13 @@ class Bench:
         return str(file)
 
     def time_interleaved(self, entries: Sequence[tuple[WorkerProcess, str]]) -> list[list[np.ndarray]]:
-        """Short turns, as long as the options say; each round asks about other users."""
+        """Time interleaved slices as long as the options request; each round uses other users."""
         stride = max(1, self.given.cases // self.given.rounds)
         return time_interleaved(entries, rounds=self.given.rounds, seconds=self.given.seconds, stride=stride)
 
 
 def latency(bench: Bench, row: str) -> list[NewRow]:
-    """One history at a time: against RePlay, and for large catalogues against reading the table, with the memory."""
+    """Time single histories against RePlay and, for large catalogues, memory bandwidth; measure memory too."""
     manifest = read_manifest(_needed(bench, row))
     names = ["bundle"]
     if bench.given.replay and manifest.n_items <= MAX_FOR_REPLAY:
@@ -183,7 +183,7 @@ def latency(bench: Bench, row: str) -> list[NewRow]:
 
 
 def batch(bench: Bench, row: str) -> list[NewRow]:
-    """Throughput on two threads, each at the better of its batch sizes."""
+    """Compare throughput on two threads, each library at the better of its batch sizes."""
     _needed(bench, row)
     if not bench.given.replay:
         return []
@@ -204,7 +204,7 @@ def batch(bench: Bench, row: str) -> list[NewRow]:
 
 
 def teacher(bench: Bench, row: str) -> list[NewRow]:
-    """The bundle against the fine-tuned teacher."""
+    """Compare the bundle with the fine-tuned teacher."""
     _needed(bench, row)
     if not bench.given.teacher:
         return []
@@ -226,7 +226,7 @@ def size(bench: Bench, row: str) -> list[NewRow]:
 
 
 def cold(bench: Bench, row: str) -> list[NewRow]:
-    """Fresh processes: time to the first answer and memory, against opening the model and no more."""
+    """Time new processes to the first answer, with memory, against only opening the model."""
     bundle = _needed(bench, row)
     manifest = read_manifest(bundle)
     ids = read_catalogue(bundle, manifest).item_ids
@@ -242,7 +242,7 @@ def cold(bench: Bench, row: str) -> list[NewRow]:
 
 
 def quality(bench: Bench, row: str) -> list[NewRow]:
-    """int8 against single precision on every test user: NDCG@10 user by user, and the items that both show."""
+    """Compare int8 with fp32 on every test user: NDCG@10 user by user, and the overlap of their lists."""
     bundle = _needed(bench, row)
     if not bench.given.reference:
         return []
@@ -276,7 +276,7 @@ PARTS: dict[str, Callable[[Bench, str], list[NewRow]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     given = _parser().parse_args(arguments)
     console = SafeConsole()
     context = {

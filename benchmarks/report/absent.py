@@ -8,7 +8,7 @@ from lightrec.benchmarks.row_types import Row
 
 
 def absent(rows: Sequence[Row]) -> list[Row]:
-    """The rows of what could not run, but for what another run among the rows did measure; then what failed later.
+    """Return the rows of what could not run and no other row measured, then what failed later.
 
     >>> names = [("speed", "torch fp32"), ("absent", "torch"), ("absent", "OpenVINO")]
     >>> [row["variant"] for row in absent([{"kind": kind, "variant": name} for kind, name in names])]
@@ -29,12 +29,12 @@ def absent(rows: Sequence[Row]) -> list[Row]:
 
 
 def absent_lines(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each variant that could not run here, with the way to get it."""
+    """Return a sentence for each variant that could not run here, with the way to get it."""
     return [f"{row['variant']}: {row['reason']}" for row in absent(rows)]
 
 
 def covers(absent: str, variant: str) -> bool:
-    """Whether the name of something absent is that of a variant, or of the runtime and device that it runs on.
+    """Return whether an absent name is that of a variant, or of the runtime and device that it runs on.
 
     >>> covers("ONNX Runtime CUDA", "ONNX Runtime CUDA int8"), covers("torch", "torch.compile fp32")
     (True, False)

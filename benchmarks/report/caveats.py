@@ -1,4 +1,4 @@
-"""What readers of measured rows must know before they believe them."""
+"""List reasons to doubt measured rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightrec.benchmarks.row_types import SpeedRow
 
 
 def caveats(rows: Sequence[SpeedRow]) -> list[str]:
-    """One sentence for each reason to doubt speed rows: noise, wrong items, several machines."""
+    """Return a sentence for each reason to doubt speed rows: noise, wrong items, several machines."""
     # Of several runs on a machine the one with the most noise speaks for all.
     noisy = [
         (value(row, "noise", "spread") or 0.0, warning) for row in rows if (warning := value(row, "noise", "warning"))

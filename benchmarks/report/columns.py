@@ -1,4 +1,4 @@
-"""The figures of a speed row: what each is called, where it stands, how it is written and what is best."""
+"""Columns of speed rows: the label, path, format and best value of each number."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Figure:
 
     @property
     def full_label(self) -> str:
-        """The label with the group's unit, to stand alone."""
+        """Return the label with the group's unit."""
         _, _, unit = self.group.partition(", ")
         return f"{self.label}, {unit}" if unit else self.label
 
     def of(self, row: SpeedRow) -> float | None:
-        """The figure; None where it was not measured, and where the row is compared with itself."""
+        """Return the number; None if it was not measured, or if the row is the reference itself."""
         itself = self.over and value(row, *self.over) == row["variant"]
         return None if itself else value(row, *self.path)
 
 
 def value(row: Any, *path: str) -> Any:
-    """What stands in a row under nested keys; None if anything on the way is missing.
+    """Return the value under nested keys of a row; None if any key is missing.
 
     >>> value({"a": {"b": 1}}, "a", "b"), value({"a": None}, "a", "b")
     (1, None)
@@ -55,13 +55,13 @@ def value(row: Any, *path: str) -> Any:
 
 
 def figures(rows: Sequence[SpeedRow]) -> list[Figure]:
-    """The figures that at least one of the rows has, in the order of tables."""
+    """Return the figures that at least one of the rows has, in the order of tables."""
     found = [*_QUALITY, SPEEDUP, *_LATENCY, *_throughput(rows), *_footprint(rows)]
     return [figure for figure in found if any(figure.of(row) is not None for row in rows)]
 
 
 def labels(rows: Sequence[SpeedRow]) -> list[str]:
-    """The rows' names: the variant, and no more than tells rows of the same variant apart."""
+    """Name the rows: the variant, and the facts that distinguish rows of the same variant."""
     names = [row["variant"] for row in rows]
     for facts in zip(*map(_conditions, rows), strict=True):
         apart = {(name, fact) for name, fact in zip(names, facts, strict=True)}
@@ -72,7 +72,7 @@ def labels(rows: Sequence[SpeedRow]) -> list[str]:
 
 
 def retained_quality(quality: Quality | None) -> str:
-    """The share of NDCG@10 that is kept, relative to the variant compared with.
+    """Return the share of NDCG@10 that is retained, relative to the variant compared with.
 
     >>> retained_quality({"ndcg_drop": 0.004}), retained_quality(None)
     ('99.6%', '')
@@ -82,7 +82,7 @@ def retained_quality(quality: Quality | None) -> str:
 
 
 def teacher_words(row: SpeedRow) -> str:
-    """The teacher that was asked, with what it reached; empty for none.
+    """Describe the teacher with its NDCG@10; empty without a teacher.
 
     >>> reached = {"value": 0.05, "low": 0.04, "high": 0.06}
     >>> teacher_words({"teacher": {"name": "large", "language_model": "bert", "cases": 40, "ndcg@10": reached}})
@@ -97,18 +97,18 @@ def teacher_words(row: SpeedRow) -> str:
 
 
 def quality_change(row: SpeedRow) -> str:
-    """The relative change of NDCG@10, for beside it; empty for the reference itself."""
+    """Return the relative change of NDCG@10; empty for the reference itself."""
     own = value(row, "quality", "compared_with") == row["variant"]
     return "" if own or value(row, "quality", "ndcg_drop") is None else drop(row["quality"])
 
 
 def is_wrong(row: SpeedRow) -> bool:
-    """Whether it answers other items than it should: such a variant is never recommended."""
+    """Return whether a variant answers wrong items; such a variant is never recommended."""
     return any(value(row, part, "wrong_items") for part in ("agreement", "quality"))
 
 
 def limits_words(row: Row) -> str:
-    """What the workers were held to: the cores and the memory; empty for nothing.
+    """Describe the limits of cores and memory; empty without limits.
 
     >>> limits_words({"limits": {"cores": 1, "memory_bytes": 512 * 2**20}}), limits_words({"limits": None})
     ('1 core and 512 MiB', '')
@@ -119,7 +119,7 @@ def limits_words(row: Row) -> str:
 
 
 def verdict(row: SpeedRow, probe: str = "recommend") -> str:
-    """``no difference`` where the rounds show none from the variant that the row is compared with; else empty."""
+    """Return ``no difference`` if the rounds show none from the reference variant; else an empty text."""
     speedup = value(row, "latency_ms", probe, "speedup")
     alike = speedup is not None and speedup.get("differs") is False and speedup["over"] != row["variant"]
     return "no difference" if alike else ""
@@ -133,7 +133,7 @@ def figure_column(figure: Figure, rows: Sequence[SpeedRow], label: str) -> Colum
 
 
 def _conditions(row: SpeedRow) -> list[str]:
-    """What may tell apart two rows of one variant, the plainest first."""
+    """Return the facts that may distinguish two rows of one variant, the plainest first."""
     threads = row.get("threads")
     device = value(row, "device")
     return [

@@ -1,4 +1,4 @@
-"""The report's last part: the machines and runs that its rows are of."""
+"""Write the report's section about machines, runs and commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightrec.benchmarks.row_types import SpeedRow
 
 
 def machine_section(rows: Sequence[SpeedRow]) -> str:
-    """The fingerprints of the machines and runs, and the commands."""
+    """Return the section with the machines, the runs and the commands."""
     machines: dict[str, list[SpeedRow]] = {}
     for row in rows:
         machines.setdefault(str(row.get("machine")), []).append(row)
@@ -32,7 +32,7 @@ def machine_section(rows: Sequence[SpeedRow]) -> str:
 
 
 def _facts(row: SpeedRow) -> dict[str, str]:
-    """What must be known to judge or repeat a row; empty where it is not known."""
+    """Return the facts needed to judge or repeat a row; empty where unknown."""
     machine = row.get("machine") or {}
     packages = machine.get("packages") or {}
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if name != "lightrec")
@@ -69,7 +69,7 @@ _MORE = {
 
 
 def _plain(fact: Any) -> str:
-    """A fact as text: the entries of dictionaries and lists one after the other."""
+    """Format a fact: the entries of dictionaries and lists one after the other."""
     if isinstance(fact, dict):
         return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in fact.items() if part is not None)
     if isinstance(fact, list):
@@ -80,7 +80,7 @@ def _plain(fact: Any) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    """Of a whole command.
+    """Format the duration of a whole command.
 
     >>> _duration(412.6), _duration(59.9), _duration(None)
     ('6 min 53 s', '60 s', '')

@@ -16,7 +16,7 @@ from lightrec.benchmarks.row_types import Row, SpeedRow, rows_of_kind
 
 
 def markdown_text(rows: Sequence[Row]) -> str:
-    """The recommendation, all figures, the histories, the teacher, what is absent, the machine and the commands.
+    """Return the recommendation, all figures, histories, teacher, what is absent, machine and commands.
 
     Args:
         rows: of ``lightrec bench``, at least one of kind ``speed``.
@@ -56,7 +56,7 @@ def _remark(cell: Cell) -> str:
 
 
 def _asked(row: SpeedRow) -> str:
-    """Whose histories, or how they were made up."""
+    """Describe the histories: whose they are, or how they were made."""
     data = row["data"]
     histories = f"{data['histories']:,} histories of {data['name']} ({data['source']})"
     return f"{histories}, median length {data['median_length']:g}."

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of measured rows: no network, light and dark, for wide and narrow screens and paper."""
+"""Write measured rows as one self-contained HTML page, light and dark, for screens and paper."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FORMATS = (".html", ".md", ".csv")
 
 
 def write_rows_report(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write all rows of a run, or of stored rows, as the suffix of ``path`` says: ``.html``, ``.md`` or ``.csv``.
+    """Write rows in the format of the suffix of ``path``: ``.html``, ``.md`` or ``.csv``.
 
     Raises:
         ConfigError: if the suffix is another.
@@ -103,7 +103,7 @@ def write_report(
 
 
 def write_pareto(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write quality against latency as an SVG file that needs nothing else, light or dark as the reader's screen is.
+    """Write quality against latency as a self-contained SVG file, light or dark as the reader's screen is.
 
     Raises:
         ConfigError: if ``path`` does not end in ``.svg``.
@@ -122,7 +122,7 @@ def write_pareto(path: str | Path, rows: Sequence[Row]) -> None:
 
 
 def quality_summary(rows: Sequence[QualityRow]) -> str:
-    """Which model ranks best, in one sentence."""
+    """Name the model that ranks best, in one sentence."""
     best = max(rows, key=lambda row: row["metrics"]["ndcg@10"]["value"])
     ndcg = best["metrics"]["ndcg@10"]
     interval = "" if ndcg["low"] is None else f" ({ndcg['low']:.4f}–{ndcg['high']:.4f})"
@@ -145,7 +145,7 @@ def _speed_sections(speed: Sequence[SpeedRow], rows: Sequence[Row]) -> list[str]
 
 
 def _shown(fact: Any) -> Any:
-    """Rows whose texts hold no control characters: they come from files, and XML cannot even hold some of them."""
+    """Remove control characters from all texts of rows, which come from files; XML cannot hold some of them."""
     if isinstance(fact, dict):
         return {visible(str(name)): _shown(own) for name, own in fact.items()}
     if isinstance(fact, list | tuple):

@@ -1,4 +1,4 @@
-"""Which variant to take, and why, in one sentence."""
+"""Recommend a variant, with the reason, in one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALLOWED_DROP = 0.01
 
 
 def choose(rows: Sequence[SpeedRow]) -> SpeedRow:
-    """The fastest row that keeps the quality; no peer, and none that answers wrong items unless all do.
+    """Choose the fastest row that retains the quality; no peer, and none with wrong items unless all have them.
 
     Rows without a size are peers: they stand for speed alone.
     """
@@ -25,18 +25,18 @@ def choose(rows: Sequence[SpeedRow]) -> SpeedRow:
 
 
 def least_quality(rows: Sequence[SpeedRow]) -> float | None:
-    """The NDCG@10 that the recommended variant must reach: all but the allowed share of the best reference's."""
+    """Return the NDCG@10 that the recommended variant must reach: the best reference's, less the allowed share."""
     references = [found for row in rows if (found := _reference(row)) is not None]
     return (1 - ALLOWED_DROP) * max(references) if references else None
 
 
 def ndcg(row: SpeedRow) -> float | None:
-    """A row's NDCG@10; None where it was not measured."""
+    """Return a row's NDCG@10; None if it was not measured."""
     return value(row, "quality", "ndcg@10", "value")
 
 
 def summary(rows: Sequence[SpeedRow], machine: str | None = None) -> str:
-    """The recommendation in one sentence: the fastest variant that keeps the quality.
+    """Recommend, in one sentence, the fastest variant that retains the quality.
 
     Where a teacher was asked, it tells the share of the teacher's NDCG@10, else that of the reference's.
     """
@@ -62,6 +62,6 @@ def summary(rows: Sequence[SpeedRow], machine: str | None = None) -> str:
 
 
 def _reference(row: SpeedRow) -> float | None:
-    """The NDCG@10 of the variant that the row is compared with."""
+    """Return the NDCG@10 of the variant that the row is compared with."""
     own, lost = ndcg(row), value(row, "quality", "ndcg_drop")
     return own if own is None or lost is None or lost >= 1 else own / (1 - lost)

@@ -1,4 +1,4 @@
-"""The report's curves: throughput against batch, load, parallel streams, catalogue size and threads."""
+"""Write the report's sections with curves: batches, load, streams, catalogue size, threads, time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Named = Sequence[tuple[str, Row]]
 
 
 def throughput_section(named: Named) -> str:
-    """Throughput by batch and by stream, and latency under load; empty if none was measured."""
+    """Show throughput by batch and by stream, and latency under load; empty if none was measured."""
     return _curves("Throughput and load", named, [_batches(named), _load(named), _streams(named)])
 
 
 def scaling_section(named: Named, catalogue: Sequence[CatalogueRow]) -> str:
-    """Latency by catalogue size and by threads; empty if neither was measured."""
+    """Show latency by catalogue size and by threads; empty if neither was measured."""
     known = [row["variant"] for _, row in named]
     more = dict.fromkeys(row["variant"] for row in catalogue if row["variant"] not in known)
     every: Named = [*named, *((variant, {"variant": variant}) for variant in more)]
@@ -30,7 +30,7 @@ def scaling_section(named: Named, catalogue: Sequence[CatalogueRow]) -> str:
 
 
 def soak_section(named: Named) -> str:
-    """Latency and memory through minutes without rest; empty if that was not measured."""
+    """Show latency and memory over minutes without pause; empty if not measured."""
     return _curves(
         "Without rest",
         named,
@@ -42,7 +42,7 @@ def soak_section(named: Named) -> str:
 
 
 def _curves(title: str, named: Named, figures: Sequence[tuple[str, set[int]]]) -> str:
-    """A section of the figures that there are, under one legend of the variants that they show."""
+    """Return a section of the available figures, under one legend of their variants."""
     shown = set().union(*(styles for _, styles in figures))
     if not shown:
         return ""
@@ -102,7 +102,7 @@ def _threads(named: Named) -> tuple[str, set[int]]:
 def _slices(
     named: Named, key: str, unit: float, title: str, note: str, label: str, write: Callable[[float], str]
 ) -> tuple[str, set[int]]:
-    """One value for each slice of the time, drawn at its end."""
+    """Draw one value for each slice of the time, at its end."""
     points = []
     for _, row in named:
         values, seconds = value(row, "soak", key) or [], value(row, "soak", "seconds")
@@ -121,7 +121,7 @@ def _figure(
     ticked: bool = False,
     limit: tuple[float, str] | None = None,
 ) -> tuple[str, set[int]]:
-    """The drawing with its table, and the styles of the variants in it; empty where there are no two places to join.
+    """Return the chart with its table, and the styles of its variants; empty with fewer than two places.
 
     ``ticked`` labels the measured places of the horizontal axis, and no others.
     """
@@ -143,7 +143,7 @@ def _figure(
 def _data_table(
     title: str, labels: tuple[str, str], lines: Sequence[Line], places: Sequence[float], write: Callable[[float], str]
 ) -> str:
-    """The figures of a drawing: one line a place and one column a variant.
+    """Return the numbers of a chart: one line per place and one column per variant.
 
     Where few places agree, the lines are each variant's own first, second... place, which stands below the figure.
     """
@@ -164,7 +164,7 @@ def _data_table(
 
 
 def _number(place: float) -> str:
-    """A place on the horizontal axis, with three digits that count or all of a whole number.
+    """Format a place on the horizontal axis with three significant digits, or all of a whole number.
 
     >>> _number(256.0), _number(1_000_000.0), _number(122.0434), _number(1220.43)
     ('256', '1,000,000', '122', '1,220')

@@ -1,4 +1,4 @@
-"""The report's parts but for the curves: quality, the front, latency, size, all figures, what was absent."""
+"""Write the report's sections without curves: quality, Pareto front, latency, size, all figures, absent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUALITY_COLUMNS = ("hr@10", "mrr", "mrr@100", "coverage@10")
 
 
 def quality_section(rows: Sequence[QualityRow], claim: str) -> str:
-    """The models' quality as evaluated."""
+    """Show the models' quality as evaluated."""
     shown = [name for name in QUALITY_COLUMNS if any(name in row["metrics"] for row in rows)]
     values = [row["metrics"]["ndcg@10"] for row in rows]
     limit = max(value["high"] or value["value"] for value in values)
@@ -55,7 +55,7 @@ def quality_section(rows: Sequence[QualityRow], claim: str) -> str:
 
 
 def points(named: Named) -> list[Point]:
-    """The rows with a quality, for the picture."""
+    """Return the rows that have a quality, as points of the chart."""
     chosen = choose([row for _, row in named])
     return [
         Point(name, row["latency_ms"]["recommend"]["p50"], quality, row["size_bytes"], style, row is chosen)
@@ -65,7 +65,7 @@ def points(named: Named) -> list[Point]:
 
 
 def quality_limit(named: Named) -> tuple[float, str] | None:
-    """The least quality of the recommended variant, and its name in the picture."""
+    """Return the minimum quality of the recommended variant, and its label in the chart."""
     limit = least_quality([row for _, row in named])
     over = list(dict.fromkeys(over for _, row in named if (over := value(row, "quality", "compared_with"))))
     if limit is None or not over:
@@ -75,7 +75,7 @@ def quality_limit(named: Named) -> tuple[float, str] | None:
 
 
 def pareto_section(named: Named) -> str:
-    """Quality against latency; empty where quality was not measured."""
+    """Show quality against latency; empty if quality was not measured."""
     found, limit = points(named), quality_limit(named)
     if len(found) < 2:
         return ""
@@ -94,7 +94,7 @@ _SIZES = ((880, 440, True), (360, 330, False))
 
 
 def latency_section(named: Named) -> str:
-    """How the times of single requests are distributed."""
+    """Show the distribution of single-request latencies."""
     calls = [row["latency_ms"]["recommend"] for _, row in named]
     ends = [end for call in calls for end in (call["min"], call.get("p999") or call["p99"])]
     axis = log_axis((max(end, 1e-6) for end in ends), "ms", air=1.15)
@@ -123,7 +123,7 @@ _SPEEDUP, _GRAPH = "speed\u2011up", "graph p50,\u00a0ms"
 
 
 def footprint_section(named: Named) -> str:
-    """Size and memory as bars."""
+    """Show size and memory as bars."""
     shown = [figure for figure in figures([row for _, row in named]) if figure.label in _BARS]
     shown.sort(key=lambda figure: _BARS.index(figure.label))
     columns = [("variant", [name_cell(name, style) for style, (name, _) in enumerate(named)])]
@@ -147,7 +147,7 @@ _BARS = (*_DRAWN, "steady memory, MB", "load", "start to first answer")
 
 
 def figures_section(named: Named) -> str:
-    """Every figure of every variant, one line a figure."""
+    """Show every figure of every variant, one line per figure."""
     rows = [row for _, row in named]
     shown = figures(rows)
     heads = "".join(f'<th scope="col">{swatch(style)}{escape(name)}</th>' for style, (name, _) in enumerate(named))
@@ -165,7 +165,7 @@ def figures_section(named: Named) -> str:
 
 
 def absent_section(absent: Sequence[Row]) -> str:
-    """What could not run here, and how to get it; empty if all ran."""
+    """Show what could not run here, and how to get it; empty if all ran."""
     if not absent:
         return ""
     reasons = dict.fromkeys((row["variant"], row["reason"]) for row in absent)
@@ -208,7 +208,7 @@ def _range(value: Estimate) -> str:
 
 
 def _spread(speedup: Speedup | None, row: SpeedRow) -> str:
-    """The quartiles of a speed-up, and whether it is none; nothing for the variant that it is over."""
+    """Describe the quartiles of a speed-up, and whether it is one; empty for the reference."""
     if speedup is None or speedup.get("over") == row["variant"]:
         return ""
     return ", ".join(filter(None, (f"{speedup['low']:.1f}–{speedup['high']:.1f}", verdict(row))))

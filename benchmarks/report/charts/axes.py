@@ -1,4 +1,4 @@
-"""Axes of the drawings: from values to places, with ticks at round numbers."""
+"""Axes of charts: map values to positions, with ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """A straight or logarithmic axis from ``low`` to ``high``."""
+    """A linear or logarithmic axis from ``low`` to ``high``."""
 
     label: str
     """What it measures, with its unit."""
@@ -23,7 +23,7 @@ class Axis:
     """Where it is labelled."""
 
     def at(self, value: float) -> float:
-        """The place of a value: 0 at the low end, 1 at the high end; values beyond the ends lie on them.
+        """Return the position of a value, 0 at the low end and 1 at the high end; values are clipped.
 
         >>> Axis("ms", 1, 100, log=True).at(10)
         0.5
@@ -34,7 +34,7 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def tick_labels(self) -> list[str]:
-        """What stands at the ticks; on a straight axis all have as many decimals.
+        """Return the labels of the ticks; on a linear axis all have the same number of decimals.
 
         >>> Axis("", 0, 1, ticks=(0.5, 0.525)).tick_labels(), Axis("", 1, 5, log=True, ticks=(0.5, 2.0)).tick_labels()
         (['0.500', '0.525'], ['0.5', '2'])
@@ -48,7 +48,7 @@ class Axis:
 def linear_axis(
     values: Iterable[float], label: str, *, least: float = 0.0, air: float = 0.1, count: int = 5, zero: bool = False
 ) -> Axis:
-    """A straight axis around the values, with some air at both ends.
+    """Make a linear axis around the values, with a margin at both ends.
 
     Args:
         values: what it must hold.
@@ -70,7 +70,7 @@ def linear_axis(
 def log_axis(
     values: Iterable[float], label: str, *, air: float = 1.3, least: float = 4.0, ticks: Sequence[float] = ()
 ) -> Axis:
-    """A logarithmic axis around the values, all above 0.
+    """Make a logarithmic axis around the values, all above 0.
 
     Args:
         values: what it must hold.
@@ -87,7 +87,7 @@ def log_axis(
 
 
 def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers between two ends.
+    """Return round numbers between two ends.
 
     >>> linear_ticks(0.0, 10.0), linear_ticks(0.0561, 0.0584)
     ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0], [0.0565, 0.057, 0.0575, 0.058])
@@ -100,7 +100,7 @@ def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round numbers between two ends above 0: 1, 2, 5 of each decade, or fewer where there is no room.
+    """Return round numbers between two ends above 0: 1, 2, 5 of each decade, or fewer if there is no room.
 
     >>> log_ticks(0.03, 4.0), log_ticks(1.0, 1e6)
     ([0.05, 0.1, 0.2, 0.5, 1.0, 2.0], [1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0, 1000000.0])
@@ -115,7 +115,7 @@ def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A tick's label: no more digits than it has, thousands as k, millions as M.
+    """Format a tick without trailing zeros, thousands as k, millions as M.
 
     >>> short(0.05), short(20.0), short(2500), short(20_000.0), short(3e6)
     ('0.05', '20', '2,500', '20k', '3M')

@@ -1,4 +1,4 @@
-"""Small drawings inside tables. Their places are percentages, so that they fit any width; no script."""
+"""Draw small charts inside tables; positions are percentages, so that they fit any width."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TICK_GAP = 0.2
 
 
 def ci_bar(value: Estimate, limit: float) -> str:
-    """A bar from 0 to the value, with its interval as a whisker.
+    """Draw a bar from 0 to the value, with its interval as a whisker.
 
     Args:
         value: ``{"value": ..., "low": ..., "high": ...}``; without ``low`` there is no whisker.
@@ -29,12 +29,12 @@ def ci_bar(value: Estimate, limit: float) -> str:
 
 
 def plain_bar(size: float | None, limit: float, words: str) -> str:
-    """A bar from 0 to ``size``; nothing where it is unknown."""
+    """Draw a bar from 0 to ``size``; nothing if it is unknown."""
     return "" if size is None else _svg(_bar("strong", size, limit), words)
 
 
 def distribution(call: Latency, axis: Axis, style: int) -> str:
-    """How the times of a call are distributed: their histogram, or a line from the least to p99; p50 and p99 marked.
+    """Draw the distribution of latencies: the histogram, or a line from min to p99; p50 and p99 are marked.
 
     Args:
         call: ``min``, ``p50``, ``p99`` and, where it was kept, ``histogram``.
@@ -52,7 +52,7 @@ def distribution(call: Latency, axis: Axis, style: int) -> str:
 
 
 def tick_row(axis: Axis) -> str:
-    """The labels of an axis below drawings that share it: as many as fit into a narrow column."""
+    """Draw the labels of an axis below the charts that share it, as many as fit into a narrow column."""
     shown: list[float] = []
     for tick in axis.ticks:
         near = shown and axis.at(tick) - axis.at(shown[-1]) < TICK_GAP
@@ -65,7 +65,7 @@ def tick_row(axis: Axis) -> str:
 
 
 def _area(histogram: Histogram, axis: Axis) -> str:
-    """The counts as a filled outline, as wide as the cell."""
+    """Draw the counts as a filled outline, as wide as the cell."""
     edges, counts = histogram["edges_ms"], histogram["counts"]
     most = max(counts) or 1
     path = f"M{100 * axis.at(edges[0]):.2f},100"

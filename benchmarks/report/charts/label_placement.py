@@ -1,4 +1,4 @@
-"""Where the labels of points go, so that none lies over another."""
+"""Place the labels of points so that none covers another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Box(NamedTuple):
     bottom: float
 
     def meets(self, other: Box) -> bool:
-        """Whether the two share any area.
+        """Return whether the two boxes share any area.
 
         >>> Box(0, 0, 2, 2).meets(Box(1, 1, 3, 3)), Box(0, 0, 2, 2).meets(Box(2, 0, 3, 2))
         (True, False)
@@ -34,7 +34,7 @@ class Box(NamedTuple):
         )
 
     def within(self, other: Box) -> bool:
-        """Whether all of it lies in the other."""
+        """Return whether all of the box is inside the other."""
         return (
             self.left >= other.left
             and self.right <= other.right
@@ -44,14 +44,14 @@ class Box(NamedTuple):
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is in a sans-serif font, rather too much than too little."""
+    """Estimate the width of a text in a sans-serif font, erring on the wide side."""
     return 0.61 * size * len(text)
 
 
 def place_label(
     x: float, y: float, clear: float, width: float, height: float, occupied: Sequence[Box], area: Box
 ) -> tuple[Box, str, bool] | None:
-    """The nearest free place for a label.
+    """Find the nearest free place for a label.
 
     Args:
         x: the point's.
@@ -83,7 +83,7 @@ def place_label(
 
 
 def leader(x: float, y: float, box: Box) -> list[Box]:
-    """The line from a point to the nearest place of its label's box, as small boxes from its start to its end."""
+    """Return the leader line from a point to its label's box, as small boxes along it."""
     end_x, end_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
     steps = [(x + (end_x - x) * part / 12, y + (end_y - y) * part / 12) for part in range(12)]
     return [Box(a - 1, b - 1, a + 1, b + 1) for a, b in steps]

@@ -1,4 +1,4 @@
-"""Drawings with axes, as static SVG: no script, no network, coloured by the page's style or their own."""
+"""Draw line charts with axes as static SVG, without scripts or network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """The area between two axes, in the drawing's units."""
+    """The plot area between two axes, in units of the drawing."""
 
     x: Axis
     y: Axis
@@ -67,15 +67,15 @@ class Frame:
     bottom: float = 44
 
     def px(self, value: float) -> float:
-        """Where a value of the horizontal axis lies."""
+        """Return the horizontal position of a value."""
         return round(self.left + self.x.at(value) * (self.width - self.left - self.right), 1)
 
     def py(self, value: float) -> float:
-        """Where a value of the vertical axis lies."""
+        """Return the vertical position of a value."""
         return round(self.height - self.bottom - self.y.at(value) * (self.height - self.top - self.bottom), 1)
 
     def axes(self) -> str:
-        """Grid, ticks and labels."""
+        """Draw grid, ticks and labels."""
         floor, end = self.height - self.bottom, self.width - self.right
         parts = []
         for tick, words in zip(self.y.ticks, self.y.tick_labels(), strict=True):
@@ -99,7 +99,7 @@ class Frame:
 def line_chart(
     title: str, words: str, lines: Sequence[Line], x: Axis, y: Axis, limit: tuple[float, str] | None = None
 ) -> str:
-    """Lines with marks over two axes.
+    """Draw lines with marks over two axes.
 
     Args:
         title: read out by screen readers, and shown by browsers that wait over it.
@@ -128,7 +128,7 @@ def line_chart(
 
 
 def _limit_label(frame: Frame, height: float, words: str, lines: Sequence[Line]) -> str:
-    """The label of the line across, above or below it at one of its ends: where the curves leave most room."""
+    """Draw the label of the limit line at the end where the curves leave most room."""
     width, left, right = text_width(words, 12.5), frame.left + 6, frame.width - frame.right - 6
     corners = [(x, top, anchor) for top in (-20, 5) for x, anchor in ((left, "start"), (right - width, "end"))]
     boxes = [Box(x - 4, height + top, x + width + 4, height + top + 15) for x, top, _ in corners]
@@ -142,13 +142,13 @@ def _limit_label(frame: Frame, height: float, words: str, lines: Sequence[Line])
 
 
 def _trace(places: Sequence[tuple[float, float]]) -> list[Box]:
-    """A curve through ``places`` as small boxes along it."""
+    """Return a curve through ``places`` as small boxes along it."""
     marks = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     return marks + [box for start, (x, y) in pairwise(places) for box in leader(*start, Box(x, y, x, y))]
 
 
 def short_pair(x: float, y: float) -> str:
-    """Both values of a point, for its tooltip.
+    """Return both values of a point, for its tooltip.
 
     >>> short_pair(256.0, 1234.5)
     '256, 1,234'
@@ -157,7 +157,7 @@ def short_pair(x: float, y: float) -> str:
 
 
 def mark(style: int, x: float, y: float, radius: float) -> str:
-    """The variant's mark; all shapes cover about the same area."""
+    """Draw the variant's mark; all shapes cover about the same area."""
     r = radius
     shape = SHAPES[style % len(SHAPES)]
     if shape == "circle":
@@ -177,7 +177,7 @@ def mark(style: int, x: float, y: float, radius: float) -> str:
 
 
 def legend(entries: Sequence[tuple[str, int]], lines: bool = True) -> str:
-    """Names with their marks, and with their lines, as HTML that wraps; empty without names."""
+    """Return a legend of names with their marks and lines, as HTML that wraps; empty without names."""
     width = 30 if lines else 16
     items = []
     for label, style in entries:
@@ -193,7 +193,7 @@ def _dashes(style: int) -> str:
 
 
 def svg(drawing: str, width: float, height: float, title: str, words: str, css: str = "plot") -> str:
-    """The drawing as one picture with a title and a description for screen readers."""
+    """Wrap a drawing in an SVG with a title and a description for screen readers."""
     label = f"{title}. {words}"
     return (
         f'<svg class="{css}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{drawing}</svg>'

@@ -1,4 +1,4 @@
-"""Quality against latency: which variants nothing else beats in both, drawn with their sizes."""
+"""Draw quality against latency: the Pareto front of the variants, with their sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_SPAN = 0.04
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A variant in the picture."""
+    """A variant in the chart."""
 
     label: str
     latency_ms: float
@@ -31,7 +31,7 @@ class Point:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats: the fastest first, each better than all faster ones.
+    """Return the Pareto front, the fastest first: each point is better than all faster ones.
 
     >>> a, b, c = (Point(*p, 1, 0) for p in (("a", 1.0, 0.1), ("b", 2.0, 0.2), ("c", 3.0, 0.15)))
     >>> [point.label for point in front([c, b, a])]
@@ -47,7 +47,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 def pareto_chart(
     points: Sequence[Point], width: float, height: float, limit: tuple[float, str] | None = None, named: bool = True
 ) -> tuple[str, list[Point]]:
-    """The picture for a page, whose colours it takes, and the points whose names found no room in it.
+    """Draw the chart for a page, in its colours; return it with the points whose names did not fit.
 
     Args:
         points: at least one.
@@ -61,7 +61,7 @@ def pareto_chart(
 
 
 def pareto_file(points: Sequence[Point], limit: tuple[float, str] | None, title: str, note: str) -> str:
-    """The picture as a file of its own, on a card that is light or dark as the reader's screen is."""
+    """Draw the chart as a separate file, light or dark as the reader's screen is."""
     width, height = 880, 520
     drawing, _ = _drawing(points, width - 48, height - 108, limit, named=True)
     return (
@@ -117,7 +117,7 @@ def _axes(points: Sequence[Point], limit: tuple[float, str] | None, narrow: bool
 
 
 def _front(points: Sequence[Point], frame: Frame) -> str:
-    """Stairs from the fastest to the best point, and the area that they beat."""
+    """Draw the front as stairs from the fastest to the best point, and the area that it dominates."""
     floor, end = frame.height - frame.bottom, frame.width - frame.right
     path = f"M{frame.px(points[0].latency_ms)},{floor}"
     for point in points:
@@ -128,7 +128,7 @@ def _front(points: Sequence[Point], frame: Frame) -> str:
 def _labels(
     points: Sequence[Point], radii: Sequence[float], frame: Frame, limit: tuple[float, str] | None
 ) -> tuple[list[str], list[Point]]:
-    """Names beside the points, none over another, the recommended first; and the points without room for theirs."""
+    """Draw the names beside the points without overlap; return them with the points that have no room."""
     area = Box(frame.left + 2, frame.top - 10, frame.width - 2, frame.height - frame.bottom - 2)
     places = [(frame.px(point.latency_ms), frame.py(point.quality)) for point in points]
     reach = [_ring(radius) if point.chosen else radius for point, radius in zip(points, radii, strict=True)]
@@ -156,7 +156,7 @@ def _labels(
 
 
 def _label(place: tuple[float, float], texts: Sequence[str], box: Box, anchor: str, far: bool) -> str:
-    """Lines of text in a box, joined to their point if it lies far away."""
+    """Draw lines of text in a box, joined to their point if it is far away."""
     x, y = place
     text_x = {"start": box.left, "middle": (box.left + box.right) / 2, "end": box.right}[anchor]
     drawing = ""
@@ -170,7 +170,7 @@ def _label(place: tuple[float, float], texts: Sequence[str], box: Box, anchor: s
 
 
 def _radius(size: float, largest: float) -> float:
-    """The mark's area stands for the size; the smallest can still be seen."""
+    """Return the radius of a mark whose area is proportional to the size, with a visible minimum."""
     return max(3.5, 12 * math.sqrt(size / largest))
 
 
@@ -184,7 +184,7 @@ def _detail(point: Point) -> str:
 
 
 def facts(point: Point) -> str:
-    """A point in words."""
+    """Describe a point in words."""
     return f"{point.label}: NDCG@10 {point.quality:.4f}, {_detail(point)}"
 
 

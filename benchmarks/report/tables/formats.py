@@ -6,7 +6,7 @@ from lightrec.benchmarks.row_types import Quality, Row
 
 
 def milliseconds(value: float) -> str:
-    """Three digits that count.
+    """Format milliseconds with three significant digits.
 
     >>> milliseconds(0.0634), milliseconds(1.234), milliseconds(9.997), milliseconds(1234.5)
     ('0.063', '1.23', '10.0', '1,234')
@@ -16,7 +16,7 @@ def milliseconds(value: float) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Megabytes (10^6) with two digits that count, at least.
+    """Format bytes as megabytes (10^6) with at least two significant digits.
 
     >>> megabytes(774_000), megabytes(12_345_678)
     ('0.77', '12.3')
@@ -25,7 +25,7 @@ def megabytes(size: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """How many times as fast.
+    """Format a ratio of speeds.
 
     >>> times(1.04), times(12.34)
     ('1.0×', '12×')
@@ -34,7 +34,7 @@ def times(ratio: float) -> str:
 
 
 def per_second(value: float) -> str:
-    """Histories a second, in five characters.
+    """Format histories per second in at most six characters.
 
     >>> per_second(862.4), per_second(3422), per_second(26_372), per_second(151_000)
     ('862', '3,422', '26.4k', '151k')
@@ -43,7 +43,7 @@ def per_second(value: float) -> str:
 
 
 def drop(quality: Quality | None) -> str:
-    """The relative change of NDCG@10: a loss is negative; empty where it was not measured.
+    """Format the relative change of NDCG@10, negative for a loss; empty if not measured.
 
     >>> drop({"ndcg_drop": 0.0012}), drop(None)
     ('-0.12%', '')
@@ -55,7 +55,7 @@ def drop(quality: Quality | None) -> str:
 
 
 def of_teacher(row: Row) -> str:
-    """The share of the teacher's NDCG@10 that is kept; empty where none was asked.
+    """Format the share of the teacher's NDCG@10; empty without a teacher.
 
     >>> of_teacher({"quality": {"of_teacher": 0.9968}}), of_teacher({"quality": None})
     ('99.7%', '')
@@ -65,12 +65,12 @@ def of_teacher(row: Row) -> str:
 
 
 def threads(row: Row) -> str:
-    """``1 thread``, ``2 threads``."""
+    """Format the number of threads: ``1 thread``, ``2 threads``."""
     return f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
 
 
 def machine_line(row: Row) -> str:
-    """The machine in a few words: processor, cores, memory, system."""
+    """Describe the machine in a few words: processor, cores, memory, system."""
     machine = row["machine"]
     memory = machine["memory_bytes"]
     parts = [

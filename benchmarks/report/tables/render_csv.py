@@ -17,7 +17,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """One line a row of any kind, one column a figure, named by its place: ``latency_ms.recommend.p50``.
+    """Return one line per row of any kind, one column per value, named by its path: ``latency_ms.recommend.p50``.
 
     Lists (rounds, histograms, curves) are left to the JSON rows.
     """
@@ -31,7 +31,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def _harmless(fact: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe.
+    """Prefix text that begins like a formula with an apostrophe, so that no spreadsheet runs it.
 
     >>> _harmless("=1+1"), _harmless("-x"), _harmless("-1.5"), _harmless(-1.5), _harmless("fp32")
     ("'=1+1", "'-x", '-1.5', -1.5, 'fp32')
@@ -43,7 +43,7 @@ def _harmless(fact: Any) -> Any:
 
 
 def _flat(row: Row, before: str = "") -> dict[str, Any]:
-    """Nested keys joined with dots.
+    """Flatten nested keys, joined with dots.
 
     >>> _flat({"a": {"b": 1, "c": [1]}, "d": "x"})
     {'a.b': 1, 'd': 'x'}

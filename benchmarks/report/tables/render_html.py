@@ -1,4 +1,4 @@
-"""Pieces of the report's HTML: sections, tables, cells."""
+"""Render sections, figures, tables and cells as HTML."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ SHORT = 24
 
 
 def section(title: str, note: str, content: str) -> str:
-    """A part of the page; title and note are text, the content is HTML. Notes may hold HTML of this module."""
+    """Return a section of the page; the title is text, the content HTML, and the note may hold HTML of this module."""
     below = f'<p class="note">{note}</p>\n' if note else ""
     return f"<section>\n<h2>{escape(title)}</h2>\n{below}{content}\n</section>"
 
 
 def figure(title: str, note: str, picture: str, data: str = "") -> str:
-    """A drawing under its title, with the figures behind it to unfold."""
+    """Return a chart under its title, with its numbers to unfold."""
     words = f"<span>{escape(note)}</span>" if note else ""
     more = f"<details><summary>Figures</summary>{data}</details>" if data else ""
     return f"<figure><figcaption><strong>{escape(title)}</strong>{words}</figcaption>{picture}{more}</figure>"
 
 
 def table(caption: str, columns: Sequence[tuple[str, list[str]]], more: str = "") -> str:
-    """A table of ready cells, column by column; the first column names the lines.
+    """Return a table of rendered cells, column by column; the first column names the lines.
 
     Args:
         caption: what the table holds, for screen readers.
@@ -45,19 +45,19 @@ def table(caption: str, columns: Sequence[tuple[str, list[str]]], more: str = ""
 
 
 def name_cell(name: str, style: int | None = None) -> str:
-    """The head of a line, with the mark that stands for it in drawings."""
+    """Return the head of a line, with the variant's mark in charts."""
     css = ' class="short"' if len(name) <= SHORT else ""
     return f'<th scope="row"{css}>{swatch(style) if style is not None else ""}{escape(name)}</th>'
 
 
 def swatch(style: int) -> str:
-    """A variant's mark, to stand beside its name."""
+    """Return a variant's mark, shown beside its name."""
     drawing = mark(style, 8, 8, 4.5)
     return f'<svg class="plot swatch c{style % COLOURS}" viewBox="0 0 16 16" aria-hidden="true">{drawing}</svg>'
 
 
 def cell(content: str, label: str = "", css: str = "") -> str:
-    """A cell of HTML; its label stands beside it where the table is shown as cards."""
+    """Return a cell of HTML; its label is shown beside it where the table becomes cards."""
     attributes = (f' data-label="{escape(label)}"' if label else "") + (f' class="{css}"' if css else "")
     return f"<td{attributes}>{content}</td>"
 
@@ -77,7 +77,7 @@ def html_column(column: Column) -> tuple[str, list[str]]:
 
 
 def key(**meanings: str) -> str:
-    """What the colours of a drawing stand for, by their class in the template."""
+    """Return the key to a chart's colours, by their class in the template."""
     return "".join(
         f' <span class="legend"><span class="key {css}"></span>{meaning}</span>' for css, meaning in meanings.items()
     )
