@@ -35,7 +35,7 @@ class Rule:
     """Rooms and libraries that may be imported only inside a function, or for type checkers."""
 
 
-FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "telemetry"}
+FOUNDATION = {"errors", "metrics", "bundle", "extras", "files", "config", "telemetry", "settings"}
 LEARNING = {"numpy", "torch", "transformers", "huggingface_hub", "accelerate", "safetensors"}
 PEERS = {"rectools", "replay", "pandas", "lightning", "pytorch_lightning"}
 """Imported by the workers alone, which run in the peers' own virtual environments."""
@@ -61,6 +61,7 @@ RULES = {
     "files": Rule({"errors"}, {"numpy"}),
     "telemetry": Rule(),
     "config": Rule({"errors"}),
+    "settings": Rule(),  # the command line builds its options from it, without the training extra
     "extras": Rule({"errors"}),
     "metrics": Rule(libraries={"numpy"}),
     "bundle": Rule({"errors", "files"}, {"numpy"}),
@@ -77,7 +78,7 @@ RULES = {
         {"errors", "files", "bundle", "runtime"},
         {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn"},
     ),
-    "models": Rule({"errors", "extras", "files", "config"}, {*LEARNING, "peft"}),
+    "models": Rule({"errors", "extras", "files", "config", "settings"}, {*LEARNING, "peft"}),
     "training": Rule(
         {"models", "data", "baselines", "evaluation", "terminal", *FOUNDATION}, {*LEARNING, "optuna", "rich"}
     ),
@@ -101,6 +102,7 @@ RULES = {
             "config",
             "errors",
             "extras",
+            "settings",
             "terminal",
         },
         {"numpy", "onnxruntime", "rich"},
@@ -118,7 +120,9 @@ RULES = {
         },
     ),
     "cli": Rule(
-        {"errors", "files", "terminal"}, {"typer", "rich"}, {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"}
+        {"errors", "files", "settings", "terminal"},
+        {"typer", "rich"},
+        {*FOUNDATION, *ROOMS, "benchmarks", "torch", "numpy"},
     ),
     "__init__": Rule({"telemetry"}, deferred={"errors", "runtime"}),
     "__main__": Rule({"cli"}),

@@ -33,8 +33,8 @@ def test_exported_fp32_gives_every_test_user_the_same_ten(data_folder, tmp_path)
     from lightrec.export.pipeline import export_bundle
     from lightrec.models.load import load_model
     from lightrec.models.scoring import ModelScorer
+    from lightrec.settings import StudentSettings
     from lightrec.training.progress import Silent
-    from lightrec.training.settings import StudentSettings
     from lightrec.training.train_student import train
 
     folder = data_folder / "ml-100k"

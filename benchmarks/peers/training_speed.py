@@ -139,7 +139,7 @@ def _ours(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from lightrec.models.load import load_model
-    from lightrec.training.settings import StudentSettings
+    from lightrec.settings import StudentSettings
     from lightrec.training.train_student import train
 
     torch.set_num_threads(options["threads"])

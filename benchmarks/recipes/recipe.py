@@ -14,7 +14,7 @@ from lightrec.config import parse_mapping, read_toml
 from lightrec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lightrec.training.settings import TrainingSettings
+    from lightrec.settings import TrainingSettings
 
 COMMANDS = ("finetune", "train", "distill")
 """The commands that make a model."""
@@ -207,7 +207,7 @@ def _add(
 
 
 def _settings_of(command: str) -> type[TrainingSettings]:
-    from lightrec.training.settings import DistillSettings, FinetuneSettings, StudentSettings
+    from lightrec.settings import DistillSettings, FinetuneSettings, StudentSettings
 
     return {"finetune": FinetuneSettings, "train": StudentSettings, "distill": DistillSettings}[command]
 

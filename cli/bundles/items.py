@@ -52,7 +52,8 @@ def fit_command(
     from lightrec.evaluation.allowed_data import Provenance, check_data
     from lightrec.models.devices import resolve_device
     from lightrec.models.load import read_run
-    from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
+    from lightrec.models.teachers.language_model import load_language_model
+    from lightrec.settings import DEFAULT_LANGUAGE_MODEL
     from lightrec.training.items.text_projection import fit_text_projection
 
     dataset = Dataset.open(data)

@@ -3,104 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
 
 import typer
 
-from lightrec.cli.options import ConfigOption, DeviceOption, JsonOption, OutOption
-from lightrec.cli.training.shared_options import (
-    BaseOption,
-    BatchSizeOption,
-    DataArgument,
-    DropoutOption,
-    EpochsOption,
-    FromStudentOption,
-    GradientAccumulationOption,
-    HiddenSizeOption,
-    LearningRateOption,
-    MaxLengthOption,
-    NegativesOption,
-    NumHeadsOption,
-    NumLayersOption,
-    PatienceOption,
-    PrecisionOption,
-    QuantileOption,
-    RecipeOption,
-    ReportToOption,
-    SeedOption,
-    SplitOption,
-    StudentOption,
-    make_settings,
-    option,
-    print_run,
-)
+from lightrec.cli.options import ConfigOption, JsonOption, OutOption
+from lightrec.cli.training.settings_options import settings_options
+from lightrec.cli.training.shared_options import DataArgument, RecipeOption, make_settings, print_run
+from lightrec.settings import DistillSettings
 
 
+@settings_options(DistillSettings, without={"hold_out_items"})
 def distill(
     context: typer.Context,
     data: DataArgument,
     out: OutOption,
-    teachers: Annotated[
-        list[str] | None,
-        typer.Option("--teacher", metavar="RUN", help="Run folder of a teacher; repeat it for several."),
-    ] = None,
-    teacher_scores: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher-scores", metavar="FILE", help="Scores of any other system: user, position, item, score."
-        ),
-    ] = None,
-    teacher_weights: Annotated[
-        str | None,
-        option("--teacher-weights", "One number a teacher (0.6,0.4), the file's last, or auto.", "auto"),
-    ] = None,
-    student: StudentOption = None,
-    from_run: FromStudentOption = None,
-    recipe: RecipeOption = None,
-    temperature: Annotated[float | None, option("--temperature", "Softens both distributions.", 2.0)] = None,
-    distill_weight: Annotated[
-        float | None,
-        option("--distill-weight", "Share of the teachers in the loss, 0 to 1.", 0.5),
-    ] = None,
-    anneal: Annotated[
-        float | None,
-        option("--anneal", "Last share of training over which that falls to 0.", 0.3),
-    ] = None,
-    instance_weighting: Annotated[
-        str | None,
-        option("--instance-weighting", "none or confidence (of the teacher in the true item).", "none"),
-    ] = None,
-    init_items: Annotated[
-        str | None,
-        option("--init-items", "What the item table starts from: teacher, text or none (random).", "teacher"),
-    ] = None,
-    base: BaseOption = None,
-    mask_patterns: Annotated[
-        int | None,
-        option("--mask-patterns", "Masked student: fixed patterns of hidden items per window.", 8),
-    ] = None,
-    hidden_size: HiddenSizeOption = None,
-    neighbours: Annotated[
-        int | None,
-        option("--neighbours", "Items that each item votes for beside the layers, 3 bytes each; 0 for none.", "8"),
-    ] = None,
-    num_layers: NumLayersOption = None,
-    num_heads: NumHeadsOption = None,
-    max_length: MaxLengthOption = None,
-    dropout: DropoutOption = None,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    gradient_accumulation: GradientAccumulationOption = None,
-    precision: PrecisionOption = None,
-    learning_rate: LearningRateOption = None,
-    negatives: NegativesOption = None,
-    patience: PatienceOption = None,
-    split: SplitOption = None,
-    quantile: QuantileOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    report_to: ReportToOption = None,
     config: ConfigOption = None,
+    recipe: RecipeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Distil one or several teachers into a small student: stage 2.
@@ -124,7 +42,6 @@ def distill(
     lightrec distill prepared/ml-100k --teacher runs/paper-teacher --recipe paper --out runs/paper
     ```
     """
-    from lightrec.training.settings import DistillSettings
     from lightrec.training.train_student import distill as run_distill
 
     settings = make_settings(DistillSettings, context)

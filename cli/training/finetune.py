@@ -3,68 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
 
 import typer
 
-from lightrec.cli.options import ConfigOption, DeviceOption, JsonOption, OutOption
-from lightrec.cli.training.shared_options import (
-    DataArgument,
-    GradientAccumulationOption,
-    MaxLengthOption,
-    PrecisionOption,
-    QuantileOption,
-    RecipeOption,
-    ReportToOption,
-    SeedOption,
-    SplitOption,
-    TeacherBatchSizeOption,
-    TeacherDropoutOption,
-    TeacherEpochsOption,
-    TeacherLearningRateOption,
-    TeacherPatienceOption,
-    make_settings,
-    option,
-    print_run,
-)
+from lightrec.cli.options import ConfigOption, JsonOption, OutOption
+from lightrec.cli.training.settings_options import settings_options
+from lightrec.cli.training.shared_options import DataArgument, RecipeOption, make_settings, print_run
+from lightrec.settings import FinetuneSettings
 
 
+@settings_options(FinetuneSettings, without={"negatives"})
 def finetune(
     context: typer.Context,
     data: DataArgument,
     out: OutOption,
-    base: Annotated[
-        str | None,
-        option("--base", "Language model: a path or hub id.", "sentence-transformers/all-MiniLM-L6-v2"),
-    ] = None,
-    from_run: Annotated[
-        str | None,
-        typer.Option("--from", metavar="RUN", help="Start from the teacher of other data: its layers, not its items."),
-    ] = None,
-    lora: Annotated[
-        int | None, option("--lora", "Rank of low-rank adapters; 0 trains the layers themselves.", 0)
-    ] = None,
-    item_input: Annotated[str | None, option("--item-input", "Items as ids, text or both.", "both")] = None,
-    objective: Annotated[str | None, option("--objective", "causal or masked.", "causal")] = None,
-    recipe: RecipeOption = None,
-    epochs: TeacherEpochsOption = None,
-    batch_size: TeacherBatchSizeOption = None,
-    gradient_accumulation: GradientAccumulationOption = None,
-    precision: PrecisionOption = None,
-    learning_rate: TeacherLearningRateOption = None,
-    item_learning_rate: Annotated[
-        float | None,
-        option("--item-learning-rate", "The same, for item vectors and head.", 0.005),
-    ] = None,
-    max_length: MaxLengthOption = None,
-    dropout: TeacherDropoutOption = None,
-    patience: TeacherPatienceOption = None,
-    split: SplitOption = None,
-    quantile: QuantileOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    report_to: ReportToOption = None,
     config: ConfigOption = None,
+    recipe: RecipeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Fine-tune a pre-trained language model on interactions: stage 1, the teacher.
@@ -84,7 +38,6 @@ def finetune(
     ```
     """
     from lightrec.training.finetune import finetune as run_finetune
-    from lightrec.training.settings import FinetuneSettings
 
     settings = make_settings(FinetuneSettings, context)
     record = run_finetune(data, out, settings)

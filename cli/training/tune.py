@@ -7,22 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from lightrec.cli.options import ConfigOption, DeviceOption, JsonOption, OutOption, console, print_json, styled
-from lightrec.cli.training.shared_options import (
-    BatchSizeOption,
-    DataArgument,
-    EpochsOption,
-    MaxLengthOption,
-    NumHeadsOption,
-    PatienceOption,
-    QuantileOption,
-    SeedOption,
-    SplitOption,
-    StudentOption,
-    make_settings,
+from lightrec.cli.options import ConfigOption, JsonOption, OutOption, console, print_json, styled
+from lightrec.cli.training.settings_options import settings_options
+from lightrec.cli.training.shared_options import DataArgument, make_settings
+from lightrec.settings import StudentSettings
+
+SHARED = (
+    *("student", "num_heads", "max_length", "epochs", "batch_size", "patience"),
+    *("split", "quantile", "seed", "device"),
 )
+"""Settings that all trials share; the search chooses the others."""
 
 
+@settings_options(StudentSettings, only=SHARED)
 def tune(
     context: typer.Context,
     data: DataArgument,
@@ -34,20 +31,10 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(help="Most students to train, each with one seed and early stopping.")] = 15,
     sampler: Annotated[Literal["tpe", "random"], typer.Option(help="How the next trial is chosen.")] = "tpe",
-    student: StudentOption = None,
     hidden_sizes: Annotated[
         list[int] | None,
         typer.Option("--hidden-size", help="Width to try; repeat it for several.  [default: the settings' own]"),
     ] = None,
-    num_heads: NumHeadsOption = None,
-    max_length: MaxLengthOption = None,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    patience: PatienceOption = None,
-    split: SplitOption = None,
-    quantile: QuantileOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -70,7 +57,7 @@ def tune(
     """
     from lightrec.config import read_toml
     from lightrec.errors import ConfigError
-    from lightrec.training.settings import DistillSettings, StudentSettings
+    from lightrec.settings import DistillSettings
     from lightrec.training.tune import search, space_of
 
     if teachers and command == "train":

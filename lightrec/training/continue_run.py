@@ -16,7 +16,7 @@ from lightrec.errors import ModelError
 from lightrec.files.atomic import read_json, sha256_file
 from lightrec.models.load import load_model, read_run
 from lightrec.models.students.student import Student
-from lightrec.training.settings import StudentSettings
+from lightrec.settings import StudentSettings
 
 FLAGS = ("student", "hidden_size", "num_layers", "num_heads", "max_length", "split", "quantile")
 MUST_AGREE = (*FLAGS, "intermediate_size", "similarity", "logit_scale")

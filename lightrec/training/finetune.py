@@ -18,6 +18,7 @@ from lightrec.models.devices import resolve_device
 from lightrec.models.teachers.adapters import add_adapters, merge_adapters
 from lightrec.models.teachers.language_model import LanguageModel, input_width, load_language_model
 from lightrec.models.teachers.teacher import Teacher, check_fit
+from lightrec.settings import FinetuneSettings
 from lightrec.training.items.text_vectors import project, read_texts, whitening_axes
 from lightrec.training.loop import processes
 from lightrec.training.loop.tasks import NextItemTask, common_options
@@ -25,7 +26,6 @@ from lightrec.training.loop.trainer import fit
 from lightrec.training.loop.windows import Collator, Windows
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.run_folder import Run, finish_run, open_run
-from lightrec.training.settings import FinetuneSettings
 from lightrec.training.teachers.carry_over import TEXT_AXES, Origin
 
 

@@ -13,6 +13,7 @@ from lightrec.data.splits import Split, make_split
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import STUDENTS
 from lightrec.models.students.student import Student
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training.continue_run import continue_student, origin_facts
 from lightrec.training.items.initial_table import start_items
 from lightrec.training.items.item_item_weights import fit_neighbours
@@ -22,7 +23,6 @@ from lightrec.training.loop.trainer import METRIC, fit, validation_cases
 from lightrec.training.loop.windows import Collator, Windows, mask_patterns
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.run_folder import Run, finish_run, open_run
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.teachers.source import Teachers
 
 

@@ -25,11 +25,11 @@ from lightrec.config import from_mapping, to_mapping, to_toml
 from lightrec.data.dataset import Dataset
 from lightrec.errors import ConfigError, DivergedError, ModelError
 from lightrec.files.atomic import write_text
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training.loop.trainer import METRIC
 from lightrec.training.loop.windows import Windows
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.run_folder import Run, open_run
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.train_student import distill, train, training_split
 
 Sampler = Literal["tpe", "random"]

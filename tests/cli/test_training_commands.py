@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from command_lines import leaves
 from typer.testing import CliRunner
@@ -193,7 +195,7 @@ def test_the_help_names_the_defaults_of_the_settings(command):
 
     from typer.main import get_command
 
-    from lightrec.training import settings
+    from lightrec import settings
 
     kinds = {"finetune": "FinetuneSettings", "train": "StudentSettings", "distill": "DistillSettings"}
     fields = {field.name: field.default for field in dataclasses.fields(getattr(settings, kinds[command]))}
@@ -205,3 +207,21 @@ def test_the_help_names_the_defaults_of_the_settings(command):
     }
     assert named == {name: str(fields[name]) for name in named}
     assert set(named) == {option.name for option in options} & set(fields) - {"teachers", "teacher_scores", "from_run"}
+
+
+def test_every_setting_with_a_help_text_is_an_option_with_its_choices():
+    import typing
+
+    from command_lines import GROUP
+
+    from lightrec.settings import DistillSettings, FinetuneSettings, StudentSettings
+
+    kinds = {"finetune": FinetuneSettings, "train": StudentSettings, "distill": DistillSettings}
+    for command, kind in kinds.items():
+        options = {option.name: option for option in GROUP.commands[command].params}
+        hints = typing.get_type_hints(kind)
+        offered = {field.name for field in dataclasses.fields(kind) if field.metadata} & set(options)
+        assert len(offered) > 15
+        for name in offered:
+            if typing.get_origin(hints[name]) is typing.Literal:
+                assert options[name].type_descriptor.annotation == hints[name]

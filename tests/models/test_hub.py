@@ -17,7 +17,8 @@ from mini_language_model import save_bert
 
 from lightrec.errors import DownloadError, ModelError
 from lightrec.models.teachers import hub, language_model
-from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL, load_language_model
+from lightrec.models.teachers.language_model import load_language_model
+from lightrec.settings import DEFAULT_LANGUAGE_MODEL
 
 
 @pytest.fixture(scope="module")

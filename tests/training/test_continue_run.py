@@ -13,9 +13,9 @@ import torch
 from lightrec.data.dataset import Dataset, write_dataset
 from lightrec.errors import ConfigError, ModelError
 from lightrec.models.load import load_model
+from lightrec.settings import StudentSettings
 from lightrec.training.continue_run import continue_student
 from lightrec.training.progress import Silent
-from lightrec.training.settings import StudentSettings
 from lightrec.training.train_student import make_student, train
 
 SETTINGS = StudentSettings(hidden_size=16, epochs=2, patience=0, max_length=8, batch_size=16, device="cpu")

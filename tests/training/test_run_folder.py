@@ -18,9 +18,9 @@ from lightrec.errors import ConfigError, LightrecError, ModelError, WriteError
 from lightrec.files.atomic import read_json, sha256_file
 from lightrec.files.locks import locked
 from lightrec.models.load import load_model, read_run
+from lightrec.settings import StudentSettings
 from lightrec.training.progress import Silent
 from lightrec.training.run_folder import open_run
-from lightrec.training.settings import StudentSettings
 from lightrec.training.train_student import train
 
 TINY = StudentSettings(hidden_size=8, epochs=1, max_length=8, batch_size=32, device="cpu")
@@ -110,7 +110,7 @@ def test_a_kill_at_any_rename_leaves_a_run_that_goes_on(tiny_dataset, tmp_path, 
 import os, signal, sys
 from pathlib import Path
 from lightrec.training.progress import Silent
-from lightrec.training.settings import StudentSettings
+from lightrec.settings import StudentSettings
 from lightrec.training.train_student import train
 left, replace = [int(sys.argv[3])], Path.replace
 def count(one, other):

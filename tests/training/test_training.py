@@ -24,10 +24,10 @@ from lightrec.errors import ConfigError, DataError, ModelError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.load import load_model
 from lightrec.models.scoring import ModelScorer
+from lightrec.settings import DistillSettings, FinetuneSettings, StudentSettings
 from lightrec.training.finetune import finetune
 from lightrec.training.loop.windows import Windows, mask_patterns
 from lightrec.training.progress import Silent
-from lightrec.training.settings import DistillSettings, FinetuneSettings, StudentSettings
 from lightrec.training.teachers.output_cache import ModelVoice, OutputsPlan, prepare_outputs
 from lightrec.training.train_student import distill, train
 

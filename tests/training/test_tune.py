@@ -17,9 +17,9 @@ from lightrec.config import from_mapping
 from lightrec.errors import ConfigError, DataError, DivergedError, ModelError, WriteError
 from lightrec.files.locks import locked
 from lightrec.models.load import read_run
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training import tune as module
 from lightrec.training.progress import Silent
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.tune import DISTILL_SPACE, RANDOM_TRIALS, SPACE, search, space_of
 
 SMALL = StudentSettings(max_length=8, batch_size=32, hidden_size=8, epochs=2, device="cpu")

@@ -50,8 +50,8 @@ def package(bundle, runtime_files, tmp_path_factory):
 @pytest.fixture(scope="session")
 def student_run(tiny_dataset, tmp_path_factory):
     """A real student, hardly trained."""
+    from lightrec.settings import StudentSettings
     from lightrec.training.progress import Silent
-    from lightrec.training.settings import StudentSettings
     from lightrec.training.train_student import train
 
     run = tmp_path_factory.mktemp("students") / "run"

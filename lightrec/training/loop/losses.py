@@ -34,7 +34,7 @@ class TeacherTargets(NamedTuple):
 
 
 class Distillation(NamedTuple):
-    """How a teacher enters the loss; see :class:`~lightrec.training.settings.DistillSettings`."""
+    """How a teacher enters the loss; see :class:`~lightrec.settings.DistillSettings`."""
 
     weight: float
     """The teacher's share, 0 to 1."""

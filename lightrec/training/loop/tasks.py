@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from lightrec.settings import TrainingSettings
 from lightrec.training.loop.losses import Distillation, TeacherTargets, catalogue_loss, sampled_catalogue_loss
-from lightrec.training.settings import TrainingSettings
 
 
 class NextItemTask(nn.Module):
@@ -23,7 +23,7 @@ class NextItemTask(nn.Module):
         negatives: items drawn for a sampled softmax; 0 takes the whole catalogue.
         average_steps: steps over which weights are averaged exponentially; 0 averages nothing.
         temperature, distill_weight, anneal, instance_weighting: see
-            :class:`~lightrec.training.settings.DistillSettings`.
+            :class:`~lightrec.settings.DistillSettings`.
     """
 
     def __init__(

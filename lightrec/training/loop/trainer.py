@@ -32,6 +32,7 @@ from lightrec.errors import ConfigError, DataError, DivergedError, ModelError
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.devices import resolve_device
 from lightrec.models.scoring import ModelScorer
+from lightrec.settings import TrainingSettings
 from lightrec.training.loop import processes
 from lightrec.training.loop.batches import Batches, BatchLoader
 from lightrec.training.loop.checkpoints import flaw, newest_whole, prune, seal
@@ -40,7 +41,6 @@ from lightrec.training.loop.tasks import NextItemTask
 from lightrec.training.loop.windows import Collator, Windows
 from lightrec.training.progress import ProgressBar, Reporter
 from lightrec.training.run_folder import Run
-from lightrec.training.settings import TrainingSettings
 
 METRIC = "ndcg@10"
 

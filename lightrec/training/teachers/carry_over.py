@@ -13,9 +13,8 @@ from lightrec.data.dataset import Dataset
 from lightrec.errors import ModelError
 from lightrec.files.atomic import sha256_file
 from lightrec.models.load import load_model, read_run
-from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL
 from lightrec.models.teachers.teacher import Teacher
-from lightrec.training.settings import FinetuneSettings
+from lightrec.settings import DEFAULT_LANGUAGE_MODEL, FinetuneSettings
 
 TEXT_AXES = "text_axes.safetensors"
 """File of a teacher's run: the axes that its item texts were projected on."""

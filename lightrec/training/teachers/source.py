@@ -21,9 +21,9 @@ from lightrec.models.load import load_model, read_run
 from lightrec.models.scoring import ModelScorer
 from lightrec.models.students.student import Student
 from lightrec.models.teachers.teacher import Teacher
+from lightrec.settings import DistillSettings
 from lightrec.training.loop.windows import Windows
 from lightrec.training.progress import Reporter
-from lightrec.training.settings import DistillSettings
 from lightrec.training.teachers.ensemble import Pool, PoolFit, fit_pool
 from lightrec.training.teachers.output_cache import ModelVoice, OutputsPlan, TeacherOutputs, Voice, prepare_outputs
 from lightrec.training.teachers.read_score_file import ScoresVoice, TeacherScores

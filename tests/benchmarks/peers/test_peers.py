@@ -171,7 +171,7 @@ def test_other_command_lines_refuse_such_counts_too(module, value, capsys):
 
 
 def test_a_peer_is_validated_on_as_many_cases_as_a_student():
-    from lightrec.training.settings import TrainingSettings
+    from lightrec.settings import TrainingSettings
 
     assert TrainingSettings().validation_cases == rectools_quality.MAX_CASES
 

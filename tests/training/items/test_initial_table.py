@@ -7,10 +7,10 @@ import torch
 from mini_language_model import save_bert
 
 from lightrec.models.teachers.language_model import load_language_model
+from lightrec.settings import StudentSettings
 from lightrec.training.items.initial_table import start_items
 from lightrec.training.items.text_vectors import encode_texts, whiten
 from lightrec.training.progress import ProgressBar
-from lightrec.training.settings import StudentSettings
 from lightrec.training.train_student import make_student
 
 

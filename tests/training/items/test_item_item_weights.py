@@ -14,10 +14,10 @@ from lightrec.evaluation.protocol import evaluate
 from lightrec.models.load import load_model
 from lightrec.models.scoring import ModelScorer
 from lightrec.models.students.sasrec import Sasrec, SasrecConfig
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training.items import item_item_weights as fitting
 from lightrec.training.items.item_item_weights import Source, fit_neighbours
 from lightrec.training.progress import Silent
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.train_student import train
 
 SETTINGS = StudentSettings(

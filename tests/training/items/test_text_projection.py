@@ -21,9 +21,9 @@ from lightrec.evaluation.cold_items import ask_for, by_chance
 from lightrec.evaluation.protocol import evaluate
 from lightrec.models.load import load_model
 from lightrec.models.students.text_projection import TextProjection
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training.items.text_projection import Trial, cross_fit, give_vectors, ridge
 from lightrec.training.progress import Silent
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.train_student import train
 
 

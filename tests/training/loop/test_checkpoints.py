@@ -10,10 +10,10 @@ import pytest
 
 from lightrec.errors import ModelError
 from lightrec.files.atomic import read_json, sha256_file
+from lightrec.settings import StudentSettings
 from lightrec.training.loop.checkpoints import SEAL, best_of, flaw, newest_whole, prune, seal
 from lightrec.training.loop.trainer import SequenceTrainer, checkpoint_of
 from lightrec.training.progress import Silent
-from lightrec.training.settings import StudentSettings
 from lightrec.training.train_student import train
 
 SETTINGS = StudentSettings(

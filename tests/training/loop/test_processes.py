@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from lightrec.errors import ConfigError, DataError
+from lightrec.settings import StudentSettings
 from lightrec.training.loop.batches import Batches
 from lightrec.training.loop.precision import resolve_precision
 from lightrec.training.progress import Silent
-from lightrec.training.settings import StudentSettings
 from lightrec.training.train_student import train
 
 EXACT = StudentSettings(

@@ -15,10 +15,10 @@ from lightrec.data.splits import make_split
 from lightrec.errors import ModelError
 from lightrec.models.load import load_model
 from lightrec.models.teachers.adapters import add_adapters, merge_adapters
+from lightrec.settings import FinetuneSettings
 from lightrec.training.finetune import finetune
 from lightrec.training.items.text_vectors import project, whiten, whitening_axes
 from lightrec.training.progress import Silent
-from lightrec.training.settings import FinetuneSettings
 
 SMALL = {"max_length": 8, "batch_size": 16, "device": "cpu", "epochs": 1}
 

@@ -12,9 +12,9 @@ import torch
 from lightrec.data.scores import Scores, write_scores
 from lightrec.data.splits import make_split
 from lightrec.errors import DataError
+from lightrec.settings import DistillSettings, StudentSettings
 from lightrec.training.loop.windows import Windows
 from lightrec.training.progress import Silent
-from lightrec.training.settings import DistillSettings, StudentSettings
 from lightrec.training.teachers.read_score_file import TeacherScores
 from lightrec.training.teachers.source import Teachers
 from lightrec.training.teachers.write_score_file import write_teacher_scores

@@ -1,4 +1,7 @@
-"""The options of finetune, train and distill: every key, its default and its meaning."""
+"""Settings of finetune, train and distill: every key with its default, its meaning and the help text of its option.
+
+The command line builds its options from these fields, so that this module imports the standard library alone.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,51 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from lightrec.models.teachers.language_model import DEFAULT_LANGUAGE_MODEL
+DEFAULT_LANGUAGE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+"""The language model that teachers start from and that reads item texts."""
+
+
+def setting(default: Any, help: str, *, flag: str | None = None, metavar: str | None = None) -> Any:
+    """Declare a field that the command line offers as an option.
+
+    Args:
+        default: the field's default.
+        help: the option's help text.
+        flag: the option's name, if it is not the field's name with hyphens.
+        metavar: what the help shows for the option's value.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "flag": flag, "metavar": metavar})
+
+
+def other_default(kind: type, name: str, default: Any) -> Any:
+    """Declare the field ``name`` of the base class ``kind`` again with another default and the same option."""
+    inherited = next(field for field in dataclasses.fields(kind) if field.name == name)
+    return dataclasses.field(default=default, metadata=inherited.metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """What every training run has in common."""
 
-    split: Literal["leave-one-out", "temporal"] = "leave-one-out"
+    split: Literal["leave-one-out", "temporal"] = setting("leave-one-out", "How the data is divided.")
     """How the data is divided; validation and test targets are never trained on."""
-    quantile: float = 0.9
+    quantile: float = setting(0.9, "Where the temporal split cuts the time line.")
     """Where the temporal split cuts the time line."""
-    max_length: int = 50
+    max_length: int = setting(50, "Most items of a history that the model reads.")
     """Most items of a history that the model reads, L."""
-    epochs: int = 60
+    epochs: int = setting(60, "Most passes over the data.")
     """Most passes over the training sequences; early stopping may end sooner."""
-    batch_size: int = 128
+    batch_size: int = setting(128, "Windows of a history in one step, on all processes together.")
     """Windows of a user's history in one step, on all processes together."""
-    gradient_accumulation: int = 1
+    gradient_accumulation: int = setting(1, "Parts in which a step is computed, to save memory.")
     """Parts in which a step is computed: the same step in less memory. Not quite the same with ``instance_weighting =
     "confidence"``, whose weights have mean one in each part."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = setting(
+        "fp32", "Precision of the layers; auto takes bf16 where the hardware has it."
+    )
     """``bf16`` computes the layers in bfloat16, which the hardware must have; weights stay float32. ``auto`` takes it
     where the hardware has it."""
-    learning_rate: float = 1e-3
+    learning_rate: float = setting(1e-3, "Highest learning rate.")
     """Highest learning rate of AdamW; it warms up, then falls to zero along a cosine."""
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises."""
@@ -37,7 +61,7 @@ class TrainingSettings:
     """AdamW's weight decay."""
     evaluate_every: int = 1
     """Epochs between two validations, each of which is also a checkpoint to resume from."""
-    patience: int = 10
+    patience: int = setting(10, "Validations without progress before training stops; 0 never stops early.")
     """Validations without a better NDCG@10 after which training stops; 0 never stops early."""
     validation_cases: int = 10_000
     """Most validation cases to score at each validation, drawn once, the same for every seed; 0 takes all."""
@@ -49,14 +73,14 @@ class TrainingSettings:
     """Cosine alone: factor on the cosines, the inverse of the softmax temperature."""
     average_epochs: float = 3.0
     """Epochs over which the weights that are validated and kept are averaged (exponentially); 0 keeps the last."""
-    negatives: int = 0
+    negatives: int = setting(0, "Items drawn for a sampled softmax; 0 takes all, up to 100,000.")
     """Items drawn for a sampled softmax with logQ correction; 0 takes the whole catalogue up to 100,000 items, and
     8,192 beyond."""
-    seed: int = 0
+    seed: int = setting(0, "Makes the run repeatable.")
     """Makes the run repeatable."""
-    device: str = "auto"
+    device: str = setting("auto", "auto, cpu, cuda or mps.")
     """``cpu``, ``cuda``, ``mps``, or ``auto`` for the best that is there."""
-    report_to: str = "none"
+    report_to: str = setting("none", "Trackers known to transformers' Trainer: tensorboard, wandb, ...")
     """Trackers that transformers' Trainer knows (``tensorboard``, ``wandb``, ...), separated by commas."""
 
     def problems(self) -> list[str]:
@@ -107,30 +131,37 @@ class TrainingSettings:
 class FinetuneSettings(TrainingSettings):
     """Stage 1: a language model becomes the teacher."""
 
-    base: str = DEFAULT_LANGUAGE_MODEL
+    base: str = setting(DEFAULT_LANGUAGE_MODEL, "Language model: a local path or a hub id.")
     """The language model: a local path or a hub id."""
-    from_run: str | None = None
+    from_run: str | None = setting(
+        None,
+        "Start from the layers of a teacher of other data; its items are not taken over.",
+        flag="--from",
+        metavar="RUN",
+    )
     """Run folder of a teacher of other data: its language model, head and text projection are the start."""
-    lora: int = 0
+    lora: int = setting(0, "Rank of low-rank adapters; 0 trains the layers themselves.")
     """Rank of low-rank adapters (LoRA) beside the language model's layers, which are then frozen; 0 trains the layers
     themselves. Adapters bear a higher ``learning_rate``, such as 1e-3."""
-    item_input: Literal["ids", "text", "both"] = "both"
+    item_input: Literal["ids", "text", "both"] = setting("both", "What an item's vector is made from.")
     """Where an item's vector comes from: a learnt id embedding, the encoding of its text, or their sum."""
-    objective: Literal["causal", "masked"] = "causal"
+    objective: Literal["causal", "masked"] = setting(
+        "causal", "Predict the next item (causal) or hidden items (masked)."
+    )
     """``causal``: predict the next item at every position; ``masked``: hide items and predict them."""
-    epochs: int = 8
+    epochs: int = other_default(TrainingSettings, "epochs", 8)
     """See :class:`TrainingSettings`."""
-    batch_size: int = 16
+    batch_size: int = other_default(TrainingSettings, "batch_size", 16)
     """See :class:`TrainingSettings`."""
-    learning_rate: float = 1e-4
+    learning_rate: float = other_default(TrainingSettings, "learning_rate", 1e-4)
     """Highest learning rate of the language model's own layers; at 3e-4 MiniLM forgets more than it learns."""
-    item_learning_rate: float = 5e-3
+    item_learning_rate: float = setting(5e-3, "Highest learning rate of item vectors, projection and head.")
     """Highest learning rate of what is new: item vectors, projection and head."""
-    dropout: float = 0.2
+    dropout: float = setting(0.2, "Dropout, in training only.")
     """Dropout on the item vectors."""
     language_model_dropout: float = 0.0
     """Dropout inside the language model; without it a step on a CPU takes a quarter less time."""
-    patience: int = 3
+    patience: int = other_default(TrainingSettings, "patience", 3)
     """See :class:`TrainingSettings`."""
 
     def problems(self) -> list[str]:
@@ -149,33 +180,37 @@ class FinetuneSettings(TrainingSettings):
 class StudentSettings(TrainingSettings):
     """A student trained on the data alone: the baseline."""
 
-    student: Literal["sasrec", "mini-bert", "gru4rec"] = "sasrec"
+    student: Literal["sasrec", "mini-bert", "gru4rec"] = setting("sasrec", "Architecture of the student.")
     """The student's architecture."""
-    from_run: str | None = None
+    from_run: str | None = setting(
+        None, "Continue from this student; new items are added to it.", flag="--from", metavar="RUN"
+    )
     """Run folder of a student to go on from; items are matched by their ids, new ones start as usual."""
-    hidden_size: int = 64
+    hidden_size: int = setting(64, "Width of the item vectors, d.")
     """Width of the item vectors and layers, d."""
-    num_layers: int = 2
+    num_layers: int = setting(2, "Layers of the student.")
     """Transformer layers, or recurrent ones of gru4rec."""
-    num_heads: int = 2
+    num_heads: int = setting(2, "Attention heads.")
     """Attention heads; gru4rec has none."""
     intermediate_size: int | None = None
     """Width inside the feed-forward blocks of sasrec and mini-bert; None takes four times ``hidden_size``. SASRec's
     paper has ``hidden_size`` itself: fewer bytes, and less to compute."""
-    dropout: float = 0.5
+    dropout: float = setting(0.5, "Dropout, in training only.")
     """Dropout in the student."""
-    learning_rate: float = 0.0
+    learning_rate: float = setting(0.0, "Highest learning rate; 0 chooses it by the size of the data.")
     """Highest learning rate of AdamW; 0 chooses it by the size of the data, see :meth:`peak_rate`."""
-    hold_out_items: float = 0.0
+    hold_out_items: float = setting(0.0, "Share of the items kept out of training, for lightrec evaluate --cold-items.")
     """Share of the items with a text that is kept out of training whole, to measure cold items; drawn by seed."""
 
-    init_items: Literal["none", "text", "teacher"] = "none"
+    init_items: Literal["none", "text", "teacher"] = setting(
+        "none", "What the item table starts from: none is random, teacher is for distill only."
+    )
     """What the item table starts from: ``none``, random numbers; ``text``, the language model's encoding of the item
     texts; or ``teacher``, the first teacher's item vectors (distil only). Both are centred, reduced by PCA and
     whitened (WhitenRec, arXiv 2402.10602)."""
-    base: str = DEFAULT_LANGUAGE_MODEL
+    base: str = setting(DEFAULT_LANGUAGE_MODEL, "Language model that reads item texts: a local path or a hub id.")
     """The language model that reads item texts: a local path or a hub id."""
-    neighbours: int = 0
+    neighbours: int = setting(0, "Item-item weights fitted for each item beside the layers, 3 bytes each; 0 for none.")
     """Items that each item of a history votes for beside what the layers say, three bytes each, fitted after training
     and kept where they help on validation; 0 for none. See :mod:`lightrec.training.items.item_item_weights`."""
 
@@ -204,28 +239,36 @@ class StudentSettings(TrainingSettings):
 class DistillSettings(StudentSettings):
     """Stage 2: a student learns from teachers and from the data together."""
 
-    teachers: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = setting(
+        (), "Run folder of a teacher; repeat it for several.", flag="--teacher", metavar="RUN"
+    )
     """Run folders of the teachers; several speak with one voice."""
-    teacher_scores: str | None = None
+    teacher_scores: str | None = setting(
+        None, "Scores of any other system: user, position, item, score.", metavar="FILE"
+    )
     """File of scores (user, position, item, score) that any other system gave: one more teacher where it has any."""
-    teacher_weights: str = "auto"
+    teacher_weights: str = setting(
+        "auto", "One number for each teacher (0.6,0.4), the one of --teacher-scores last, or auto."
+    )
     """One number a teacher, with commas between them, the file's last: what its log-probabilities are multiplied by
     in the common voice. ``auto`` fits the runs' weights on validation cases, fits the scale of the file's scores on
     training positions, and gives the file the say of one teacher among all."""
-    temperature: float = 2.0
+    temperature: float = setting(2.0, "Softens the distributions of teacher and student.")
     """Softens teacher and student alike: logits are divided by it (Hinton et al., arXiv 1503.02531)."""
-    distill_weight: float = 0.5
+    distill_weight: float = setting(0.5, "Share of the teachers in the loss, 0 to 1.")
     """Share of the teachers in the loss; the true items have the rest."""
-    anneal: float = 0.3
+    anneal: float = setting(0.3, "Last share of training over which the distillation weight falls to 0.")
     """Last share of the steps over which ``distill_weight`` falls to zero; 0 keeps it constant."""
-    instance_weighting: Literal["none", "confidence"] = "none"
+    instance_weighting: Literal["none", "confidence"] = setting(
+        "none", "Weight instances equally, or by the teacher's confidence in the true item."
+    )
     """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec), scaled to mean one
     over what one process computes at a time: with several processes or parts of a step, these differ a little."""
-    init_items: Literal["none", "text", "teacher"] = "teacher"
+    init_items: Literal["none", "text", "teacher"] = other_default(StudentSettings, "init_items", "teacher")
     """See :class:`StudentSettings`."""
-    neighbours: int = 8
+    neighbours: int = other_default(StudentSettings, "neighbours", 8)
     """See :class:`StudentSettings`."""
-    mask_patterns: int = 8
+    mask_patterns: int = setting(8, "Masked student: fixed patterns of hidden items per window.")
     """Masked teacher and student: how many fixed patterns of hidden items each window has."""
     cache_gib: float = 1.0
     """Largest cache of full teacher outputs in GiB; beyond it the top items and the remaining mass are kept."""
