@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lightrec.benchmarks.harness import child_process as children
+from lightrec.benchmarks.harness.interleaved_timing import rotated
 from lightrec.benchmarks.harness.worker_limits import Limits
 from lightrec.errors import ModelError
 
@@ -52,8 +53,7 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
     timings: list[list[float]] = [[] for _ in commands]
     peaks: list[list[int]] = [[] for _ in commands]
     for number in range(rounds + 1):
-        for shift in range(len(commands)):
-            place = (number + shift) % len(commands)
+        for place in rotated(len(commands), number):
             milliseconds, first, _ = start([sys.executable, "-c", *commands[place]])
             if number:
                 timings[place].append(milliseconds)

@@ -56,10 +56,18 @@ def time_interleaved(
     for place in range(len(entries)):
         time_slice(place, 0)
     for number in range(rounds):
-        for shift in range(len(entries)):
-            place = (number + shift) % len(entries)
+        for place in rotated(len(entries), number):
             timings[place] += time_slice(place, number * stride)
     return timings
+
+
+def rotated(count: int, number: int) -> list[int]:
+    """Return the order of ``count`` entries in round ``number``: it moves on by one from round to round.
+
+    >>> rotated(3, 0), rotated(3, 1)
+    ([0, 1, 2], [1, 2, 0])
+    """
+    return [(number + shift) % count for shift in range(count)]
 
 
 def warm_up(worker: WorkerProcess, probe: str, seconds: float) -> WarmUp:

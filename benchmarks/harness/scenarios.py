@@ -11,7 +11,7 @@ import numpy as np
 
 from lightrec.benchmarks.harness.cold_start import start
 from lightrec.benchmarks.harness.energy import EnergyMeter
-from lightrec.benchmarks.harness.interleaved_timing import warm_up
+from lightrec.benchmarks.harness.interleaved_timing import rotated, warm_up
 from lightrec.benchmarks.harness.noise import NoiseMeter
 from lightrec.benchmarks.harness.worker_process import WorkerProcess
 from lightrec.benchmarks.plan import Plan
@@ -102,8 +102,7 @@ def rounds(
         for probe in every:
             batch = int(probe.split()[1]) if probe.startswith("batch") else 1
             first = number * -(-inputs // batch) // plan.rounds
-            for shift in range(len(running)):
-                place = (number + shift) % len(running)
+            for place in rotated(len(running), number):
                 own = timings[place]
                 if probe not in own.nanoseconds:
                     continue
@@ -124,8 +123,7 @@ def streams(running: Sequence[WorkerProcess], plan: Plan) -> list[list[StreamPoi
     found: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for number in range(STREAM_ROUNDS):
         for count in plan.streams:
-            for shift in range(len(running)):
-                place = (number + shift) % len(running)
+            for place in rotated(len(running), number):
                 seconds = plan.stream_seconds / (2 * STREAM_ROUNDS * len(plan.streams))
                 answer = running[place].try_ask("streams", "single", streams=count, seconds=seconds)
                 if answer is not None:
@@ -203,8 +201,7 @@ def cold(
     starts = plan.cold_starts + 1 if plan.asks_for("cold-start") else 1
     for number in range(starts):
         progress(f"Fresh processes, {number + 1} of {starts}")
-        for shift in range(len(commands)):
-            place = (number + shift) % len(commands)
+        for place in rotated(len(commands), number):
             command, own = commands[place], found[place]
             if command is None or own.failure or sum(own.milliseconds) > 1e3 * MAX_COLD_SECONDS:
                 continue

@@ -1,6 +1,4 @@
-import csv
 import itertools
-import json
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -13,9 +11,7 @@ from lightrec.benchmarks.report.charts.line_chart import COLOURS, STYLE, Line, l
 from lightrec.benchmarks.report.page import quality_summary, write_report, write_rows_report
 from lightrec.benchmarks.report.recommendation import summary
 from lightrec.benchmarks.report.tables.formats import megabytes, milliseconds, per_second, times
-from lightrec.benchmarks.rows import append_rows
-from lightrec.cli.app import main
-from lightrec.errors import ConfigError, DataError
+from lightrec.errors import DataError
 
 VOID = {"meta", "rect", "line", "br"}
 
@@ -126,52 +122,6 @@ SECTIONS = [
     "Quality against latency", "Latency", "Throughput and load", "Scaling", "Without rest", "Size and memory",
     "All figures", "Not measured here", "How it was measured",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def full_rows(speed_row):
-    """Rows with every field that a run can have."""
-
-    def full(variant, p50, **changes):
-        row = speed_row(variant, p50, **changes)
-        call = row["latency_ms"]["recommend"] | {"p999": 3 * p50}
-        call["histogram"] = {"edges_ms": [p50 / 2, p50, 2 * p50, 4 * p50], "counts": [40, 55, 5]}
-        curve = [{"rate": 100.0 * n, "p99": p50 * 2**n, "p50": p50, "dropped": 0} for n in (1, 2, 3)]
-        return row | {
-            "latency_ms": {"recommend": call, "graph": row["latency_ms"]["graph"]},
-            "per_second": {"1": 1000.0, "8": 2345.0, "256": 4567.0},
-            "cpu_ms_per_call": 0.777,
-            "energy_mj_per_call": 2.34,
-            "memory_bytes": {"peak": 61_200_000, "steady": 52_100_000},
-            "cold_start": {"ms": {"median": 181.0, "low": 170.0, "high": 190.0}, "peak_bytes": 63_400_000},
-            "session_ms": {"p50": 0.0421, "p90": 0.06, "p99": 0.0987},
-            "server": {"p99_bound_ms": 10.0, "max_rate": 876.0, "curve": curve},
-            "streams": [{"streams": n, "per_second": 900.0 * n, "p50": p50, "p99": p50} for n in (1, 2)],
-            "threads_scaling": [{"threads": n, "p50": p50 / n, "per_second": 1.0} for n in (1, 2)],
-            "soak": {
-                "seconds": 9,
-                "p50_ms": [p50] * 3,
-                "rss_bytes": [5e7] * 3,
-                "p50_drift": 0.01,
-                "memory_drift": 0.02,
-            },
-            "agreement": {"over": "torch fp32", "overlap@10": 0.9912, "wrong_items": False, "flag": None},
-            "noise": {"warning": None},
-            "limits": {
-                "cores": 1,
-                "memory_bytes": 512_000_000,
-                "profile": "edge",
-                "enforced_by": {"cores": "affinity"},
-            },
-        }
-
-    sizes = [
-        {"kind": "catalogue", "variant": variant, "n_items": n_items, "latency_ms": {"p50": n_items / 1e5}}
-        for variant in ("ONNX Runtime int8", "ONNX Runtime fp32")
-        for n_items in (1000, 10_000)
-    ]
-    absent = {"kind": "absent", "variant": "OpenVINO NPU", "reason": "no such device"}
-    return [full("torch fp32", 1.0), full("ONNX Runtime int8", 0.125, drop=0.004), *sizes, absent]
 
 
 def headings(page):
@@ -369,99 +319,3 @@ def test_rows_of_one_variant_are_told_apart(speed_row, tmp_path):
     text = Tree(page_of(rows, tmp_path)).text
     for name in ("ONNX Runtime int8, 1 thread", "ONNX Runtime int8, 2 threads", "ONNX Runtime int8, 2 threads (2)"):
         assert name in text
-
-
-def test_markdown_has_the_claim_the_figures_and_the_command(full_rows, tmp_path):
-    write_rows_report(tmp_path / "report.md", full_rows)
-    lines = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == f"**{summary(full_rows[:2])}**"
-    assert "|  | torch fp32 | ONNX Runtime int8 |" in lines
-    assert "| NDCG@10 | 0.1000 | 0.0996 (-0.40%) |" in lines
-    assert "| one request, p50, ms | 1.00 | 0.125 |" in lines
-    assert "- absent: OpenVINO NPU: no such device" in lines
-    assert lines[-2:] == ["lightrec bench student --data tiny", "```"]
-
-
-def test_csv_has_a_column_a_figure(full_rows, tmp_path):
-    write_rows_report(tmp_path / "report.csv", full_rows)
-    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [line["kind"] for line in lines] == ["speed", "speed", *["catalogue"] * 4, "absent"]
-    assert lines[1]["latency_ms.recommend.p50"] == "0.125"
-    assert lines[1]["server.max_rate"] == "876.0"
-    assert lines[2]["n_items"] == "1000" and lines[2]["size_bytes"] == ""
-
-
-@pytest.fixture
-def report(monkeypatch, capsys):
-    """Run ``lightrec report``; returns exit code and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["lightrec", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code or 0, capsys.readouterr().err
-
-    return run
-
-
-def test_stored_rows_make_the_same_report_and_the_picture(report, full_rows, tmp_path):
-    append_rows(tmp_path / "rows.jsonl", full_rows)
-    page = page_of(full_rows, tmp_path)
-    code, _ = report(tmp_path / "rows.jsonl", "--out", tmp_path / "again.html", "--pareto", tmp_path / "new" / "p.svg")
-    assert code == 0
-    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
-    assert "ONNX Runtime int8" in (tmp_path / "new" / "p.svg").read_text(encoding="utf-8")
-
-
-def test_wrong_input_is_one_sentence(report, full_rows, tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    append_rows(rows, full_rows)
-    (tmp_path / "absent.jsonl").write_text(json.dumps(full_rows[-1]) + "\n")
-    for arguments, sentence in [
-        ((rows,), "Nothing to write"),
-        ((rows, "--out", tmp_path / "report.pdf"), "end its name in .html, .md or .csv"),
-        ((rows, "--pareto", tmp_path / "p.png"), "end its name in .svg"),
-        ((tmp_path / "absent.jsonl", "--out", tmp_path / "x.md"), "no speed row"),
-        ((tmp_path / "absent.jsonl", "--pareto", tmp_path / "x.svg"), "No row has a latency and an NDCG@10"),
-    ]:
-        code, err = report(*arguments)
-        assert code == 2 and sentence in err and err.count("\n") == 1
-    assert not [path for path in tmp_path.iterdir() if path.suffix != ".jsonl"]
-
-
-def test_an_unknown_suffix_is_refused_before_measuring():
-    with pytest.raises(ConfigError, match=r"\.html, \.md or \.csv"):
-        write_rows_report("report.docx", [])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"kind": "speed"}',
-        '{"kind": "speed", "variant": 1, "latency_ms": null, "data": []}',
-        '{"kind": "speed", "latency_ms": NaN}',
-        "[" * 100_000,
-        '[{"kind": "speed"}]',
-        '{"kind": []}',
-        '{"kind": "quality", "metrics": {}}',
-    ],
-    ids=range(7),
-)
-def test_rows_that_bench_did_not_write_are_one_sentence(text, tmp_path, monkeypatch, capfd):
-    from lightrec.cli.app import main
-
-    file = tmp_path / "rows.jsonl"
-    file.write_text(text)
-    reports = [["report", file, "--out", tmp_path / f"r.{suffix}"] for suffix in ("html", "md")]
-    for words in (*reports, ["compare", file, file]):
-        monkeypatch.setattr("sys.argv", ["lightrec", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        err = capfd.readouterr().err
-        assert (
-            stop.value.code == 2
-            and err.startswith("Error: ")
-            and err.count("\n") == 1
-            and re.search(r"rows\.jsonl|r\.md|both files", err)
-        )
