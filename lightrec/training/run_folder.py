@@ -86,6 +86,7 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator
     inputs = {"settings": to_mapping(settings), "facts": facts}
     run = _look(path, inputs)
     if run.finished and not run.checkpoints.exists() and not _locks(path):
+        _remove_lock_of(path.resolve())
         yield run
         return
     with writing(path), _sole_writer(path):
@@ -148,8 +149,14 @@ def _remove_locks(path: Path) -> None:
     """Remove the locks of files that killed commands left in the run; one that is held stays."""
     if processes.is_main():
         for lock in _locks(path):
-            with contextlib.suppress(WriteError), locked(lock.with_name(lock.name[1 : -len(".lock")])):
-                pass
+            _remove_lock_of(lock.with_name(lock.name[1 : -len(".lock")]))
+
+
+def _remove_lock_of(path: Path) -> None:
+    """Remove the lock that a killed command left beside ``path``; one that is held, or may not be removed, stays."""
+    if processes.is_main() and path.with_name(f".{path.name}.lock").exists():
+        with contextlib.suppress(WriteError, OSError), locked(path):
+            pass
 
 
 def finish_run(

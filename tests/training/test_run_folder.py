@@ -150,9 +150,14 @@ DAMAGED = ["", "{", "[]", "null", '{"settings": 1, "facts": {}, "format_version"
 
 def test_locks_left_in_a_finished_run_are_removed_unless_they_are_held(tiny_dataset, run):
     (run / ".run.json.lock").touch()
+    beside = run.with_name(f".{run.name}.lock")
+    beside.touch()
     with locked(run / "evaluation.json"):  # by a command that writes beside the model
         train(tiny_dataset.path, run, TINY, Silent())
         assert [lock.name for lock in run.glob(".*.lock")] == [".evaluation.json.lock"]
+    beside.touch()
+    train(tiny_dataset.path, run, TINY, Silent())
+    assert not beside.exists()
 
 
 @pytest.mark.parametrize("text", DAMAGED)
