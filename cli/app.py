@@ -46,7 +46,7 @@ NOT_RESUMED = {
     *("items fit", "items add", "items remove", "items retitle"),
     *("package", "bench", "report", "compare", "recommend", "serve", "verify", "doctor"),
 }
-"""Commands that write at their end, or nothing; all others go on where they were stopped."""
+"""Commands that write only at the end, or nothing; all others resume where they were stopped."""
 
 
 class _Command(TyperCommand):
@@ -77,17 +77,17 @@ class _Commands(TyperGroup):
 
 
 class _Interruption(BaseException):
-    """Ctrl-C, which Typer would turn into an exit without a word, and into a usual end where commands are nested."""
+    """Ctrl-C, which Typer would turn into a silent exit, or into a normal return in a nested command."""
 
 
 def _shortened(word: re.Match[str]) -> str:
-    """The start of a word that nobody reads to its end."""
+    """Return the start of an overlong word."""
     return f"{word[0][:60]}..."
 
 
 @contextlib.contextmanager
 def _worded() -> Iterator[None]:
-    """Give a sentence to errors that Typer would print as they are, or pass over in silence."""
+    """Turn errors that Typer would print verbatim or ignore into sentences."""
     try:
         yield
     except BrokenPipeError:
@@ -154,7 +154,7 @@ def options(
     lightrec recommend bundles/sasrec --history 50,181
     ```
 
-    Every command has examples of its own: lightrec COMMAND --help.
+    For examples of each command: lightrec COMMAND --help.
     """
 
 
@@ -170,7 +170,7 @@ def main() -> None:
     except LightrecError as error:
         _refuse(str(error))
     except MemoryError:
-        _refuse("The memory does not suffice: close other programs, or ask for less.")
+        _refuse("There is not enough memory: close other programs, or ask for less.")
     except OSError as error:
         _refuse(_output_failure(error) or _disk_failure(error) or _sentence_of(error))
     except (KeyboardInterrupt, _Interruption):

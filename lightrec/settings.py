@@ -242,7 +242,7 @@ class DistillSettings(StudentSettings):
     teachers: tuple[str, ...] = setting(
         (), "Run folder of a teacher; repeat it for several.", flag="--teacher", metavar="RUN"
     )
-    """Run folders of the teachers; several speak with one voice."""
+    """Run folders of the teachers; the outputs of several are averaged."""
     teacher_scores: str | None = setting(
         None, "Scores of any other system: user, position, item, score.", metavar="FILE"
     )

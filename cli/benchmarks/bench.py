@@ -20,14 +20,14 @@ def bench(
     bundle: BundleArgument,
     data: Annotated[
         Path | None,
-        typer.Option(help="Prepared data set: its test users are asked about. Made-up histories if left out."),
+        typer.Option(help="Prepared data set with test users to recommend to; without it, histories are random."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Run that the bundle was exported from: its torch student is measured beside.")
+        Path | None, typer.Option(help="Run that the bundle was exported from: its torch student is measured too.")
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Run of its teacher: asked about the same test users, to tell the share of NDCG@10 kept."),
+        typer.Option(help="Run of its teacher, evaluated on the same test users: the share of NDCG@10 retained."),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -58,17 +58,20 @@ def bench(
         typer.Option(help="Time for each variant.  [default: 5; 10 with --full]", rich_help_panel=MEASURED),
     ] = None,
     p99_ms: Annotated[
-        float, typer.Option(help="What the server's 99th percentile may be.", rich_help_panel=MEASURED)
+        float, typer.Option(help="Limit of the server's 99th percentile latency.", rich_help_panel=MEASURED)
     ] = 10.0,
     scaling: Annotated[
-        bool, typer.Option("--scaling", help="With 1, 2, 4... threads as well.", rich_help_panel=MEASURED)
+        bool, typer.Option("--scaling", help="Also measure with 1, 2, 4... threads.", rich_help_panel=MEASURED)
     ] = False,
     catalogue_sizes: Annotated[
         str,
         typer.Option(help="Also time random bundles of these sizes: 1000,10000.", rich_help_panel=MEASURED),
     ] = "",
     compiled: Annotated[
-        bool, typer.Option("--compile", help="The torch student compiled as well: minutes.", rich_help_panel=MEASURED)
+        bool,
+        typer.Option(
+            "--compile", help="Also measure the compiled torch student (takes minutes).", rich_help_panel=MEASURED
+        ),
     ] = False,
     replay: Annotated[
         Path | None,
@@ -82,7 +85,7 @@ def bench(
         typer.Option("--sentences", help="A sentence encoder over the titles: a peer.", rich_help_panel=MEASURED),
     ] = False,
     browser: Annotated[
-        bool, typer.Option("--browser", help="In headless Chromium as well.", rich_help_panel=MEASURED)
+        bool, typer.Option("--browser", help="Also measure in headless Chromium.", rich_help_panel=MEASURED)
     ] = False,
     host: Annotated[
         str | None,
@@ -96,8 +99,8 @@ def bench(
         int | None,
         typer.Option(help="Compute threads of each runtime.  [default: --cores, or 1]", rich_help_panel=LIMITS),
     ] = None,
-    cores: Annotated[int | None, typer.Option(help="Cores that it may run on.", rich_help_panel=LIMITS)] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory that it may have: 512MB.", rich_help_panel=LIMITS)] = None,
+    cores: Annotated[int | None, typer.Option(help="Number of cores to run on.", rich_help_panel=LIMITS)] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory limit, such as 512MB.", rich_help_panel=LIMITS)] = None,
     profile: Annotated[str | None, typer.Option(help="edge: one core and 512MB.", rich_help_panel=LIMITS)] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="JSON lines file to add the rows to.", rich_help_panel=OUTPUT)

@@ -21,9 +21,9 @@ def compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="Rows of lightrec bench: of --out, or of --json.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="Rows to compare with them.")],
     tolerance: Annotated[
-        float, typer.Option(help="Relative change of time, throughput, size and memory that is let pass.")
+        float, typer.Option(help="Relative change of time, throughput, size and memory to tolerate.")
     ] = 0.05,
-    max_ndcg_drop: Annotated[float, typer.Option(help="Relative loss of NDCG@10 that is let pass.")] = 0.01,
+    max_ndcg_drop: Annotated[float, typer.Option(help="Relative loss of NDCG@10 to tolerate.")] = 0.01,
     as_json: JsonOption = False,
 ) -> None:
     """Show what changed from A to B beyond noise: latency, throughput, start, size, memory and NDCG@10 of each variant.

@@ -38,10 +38,10 @@ def export(
     ] = 0.01,
     data: Annotated[
         Path | None,
-        typer.Option(help="The data set of the run.  [default: where it was]", show_default=False),
+        typer.Option(help="The data set of the run.  [default: the path recorded in the run]", show_default=False),
     ] = None,
     titles: Annotated[bool, typer.Option("--titles/--no-titles", help="Put the items' titles into the bundle.")] = True,
-    k_limit: Annotated[int, typer.Option(help="Longest ranking that the bundle promises.", min=1)] = 100,
+    k_limit: Annotated[int, typer.Option(help="Longest ranking that the bundle can return.", min=1)] = 100,
     json: JsonOption = False,
 ) -> None:
     """Export a student as a bundle: model, item ids, titles and the proof that it still ranks as trained.

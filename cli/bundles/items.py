@@ -148,7 +148,7 @@ def remove_command(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[IDS]", help="Items to remove, separated by commas.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one id a line, besides IDS.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one id per line, in addition to IDS.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a bundle without some items, without training again.

@@ -25,9 +25,11 @@ class Place(StrEnum):
 
 def package(
     bundle: BundleArgument,
-    place: Annotated[Place, typer.Option("--for", help="Where it is to run.", show_default=False)],
+    place: Annotated[Place, typer.Option("--for", help="Where the bundle will run.", show_default=False)],
     out: OutOption,
-    precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Which of the bundle's models to use.  [default: the first]")
+    ] = None,
     onnxruntime_web: Annotated[
         Path | None,
         typer.Option(help="Folder dist/ of the npm package onnxruntime-web.  [default: fetched through npm, checked]"),

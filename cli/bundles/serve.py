@@ -19,30 +19,32 @@ ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]
 
 def serve(
     bundle: BundleArgument,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 listens on every interface.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.", min=0, max=65535)] = 8000,
     workers: Annotated[
         int | None,
-        typer.Option(help="Requests computed at one time.  [default: cores]", min=1, max=1024, show_default=False),
+        typer.Option(help="Requests computed at the same time.  [default: cores]", min=1, max=1024, show_default=False),
     ] = None,
     queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=0)] = 1000,
-    timeout: Annotated[float, typer.Option(help="Seconds until 504.", min=0.001, max=3600)] = 1.0,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request's body; more get 413.", min=1)] = 1_000_000,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a request gets 504.", min=0.001, max=3600)] = 1.0,
+    max_body: Annotated[
+        int, typer.Option(help="Largest request body in bytes; larger ones get 413.", min=1)
+    ] = 1_000_000,
     connections: Annotated[
-        int, typer.Option(help="Connections open at one time; then the longest idle one is closed.", min=1)
+        int, typer.Option(help="Connections open at the same time; beyond it, the longest idle one is closed.", min=1)
     ] = 1000,
     name: Annotated[
         str | None, typer.Option(help="Name under /v2/models.  [default: the folder's]", show_default=False)
     ] = None,
     block: Annotated[
-        Path | None, typer.Option(help="File of items that nobody is recommended, one id a line; read at each reload.")
+        Path | None, typer.Option(help="File of items never to recommend, one id per line; read again at each reload.")
     ] = None,
     allow_unknown_blocked: Annotated[
         bool, typer.Option("--allow-unknown-blocked", help="Skip ids of --block that the bundle does not know.")
     ] = False,
     cors_origin: Annotated[
         list[str] | None,
-        typer.Option(help="Origin whose pages may ask, such as https://shop.example; * for all. Repeatable."),
+        typer.Option(help="Origin whose pages may send requests, such as https://shop.example; * for all. Repeatable."),
     ] = None,
     verify: Annotated[
         bool | None,
@@ -53,7 +55,9 @@ def serve(
         ),
     ] = None,
     backend: Annotated[str | None, typer.Option(help="onnxruntime or openvino.", show_default="onnxruntime")] = None,
-    precision: Annotated[str | None, typer.Option(help="Which of the bundle's models.  [default: the first]")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Which of the bundle's models to use.  [default: the first]")
+    ] = None,
 ) -> None:
     """Serve a bundle over HTTP: /recommend, /recommend/batch, /health, /metrics, /docs, and /v2.
 

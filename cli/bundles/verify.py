@@ -18,7 +18,8 @@ STYLES = {"passed": "green", "failed": "bold red", "absent": "yellow"}
 def verify(
     bundle: BundleArgument,
     browser: Annotated[
-        bool, typer.Option("--browser", help="In headless Chromium as well, which takes some seconds a model.")
+        bool,
+        typer.Option("--browser", help="Also verify in headless Chromium, which takes a few seconds for each model."),
     ] = False,
     json: JsonOption = False,
 ) -> None:

@@ -20,13 +20,11 @@ SHOWN_HISTORY = 5
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for all that the demo makes.")] = Path("lightrec-demo"),
-    data: Annotated[
-        Path | None, typer.Option(help="A prepared data set of your own.  [default: MovieLens-100K, fetched]")
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(help="Seeds of the baseline and the distilled student, to compare them over.", min=1)
-    ] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that the demo writes.")] = Path(
+        "lightrec-demo"
+    ),
+    data: Annotated[Path | None, typer.Option(help="Prepared data set.  [default: MovieLens-100K, fetched]")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds for the baseline and the distilled student.", min=1)] = 1,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Train longer: half an hour on two cores, more with more seeds.")
     ] = False,

@@ -29,11 +29,13 @@ def reproduce(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Prepared data set.  [default: fetched, where lightrec data get can]", show_default=False),
+        typer.Option(help="Prepared data set.  [default: fetched, if lightrec data get can]", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for all that is made.  [default: reproduced/RECIPE]", show_default=False),
+        typer.Option(
+            "--out", help="Folder for everything that is written.  [default: reproduced/RECIPE]", show_default=False
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each student.  [default: the recipe's]", min=1)] = None,
     split: Annotated[

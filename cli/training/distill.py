@@ -24,8 +24,8 @@ def distill(
     """Distil one or several teachers into a small student: stage 2.
 
     The student learns the teachers' temperature-softened distribution over the whole catalogue and the true items
-    together, at every position. Several teachers speak with one voice, weighed by how well they do on validation.
-    What they say is computed once and kept in the first one's folder, so that distilling again needs no teacher.
+    together, at every position. The outputs of several teachers are averaged, weighted by their validation
+    quality. They are computed once and cached in the first teacher's folder, so that distilling again needs no teacher.
     Give the same command again after an interruption and it goes on.
 
     A teacher may be any other system: --teacher-scores takes a file (Parquet, CSV, JSON lines) with the columns user,

@@ -36,13 +36,15 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Compare with this run, bundle or baseline, case by case.")
     ] = None,
-    on: Annotated[Literal["test", "validation"], typer.Option(help="Which of the split's cases.")] = "test",
+    on: Annotated[Literal["test", "validation"], typer.Option(help="Which cases of the split to evaluate.")] = "test",
     split: Annotated[
         str | None, typer.Option(help="leave-one-out or temporal.  [default: the run's own, or leave-one-out]")
     ] = None,
-    quantile: Annotated[float | None, typer.Option(help="Where the temporal split cuts.  [default: 0.9]")] = None,
+    quantile: Annotated[
+        float | None, typer.Option(help="Where the temporal split cuts the time line.  [default: 0.9]")
+    ] = None,
     targets: Annotated[
-        Literal["last", "successive"], typer.Option(help="Ask for each user's last test event, or for every one.")
+        Literal["last", "successive"], typer.Option(help="Predict each user's last test event, or every one.")
     ] = "last",
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose a baseline's parameters on validation, among at most 15 settings.")
@@ -51,7 +53,7 @@ def evaluate(
         bool,
         typer.Option(
             "--cold-items",
-            help="Ask for the items that the run held out of training (--hold-out-items), by their texts alone.",
+            help="Predict the items that the run held out of training (--hold-out-items), from their texts alone.",
         ),
     ] = False,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank the items of the history too.")] = False,
@@ -59,12 +61,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Makes the bootstrap intervals repeatable.")] = 0,
     device: DeviceOption = None,
     as_json: JsonOption = False,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write the results to as well.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write the results to.")] = None,
 ) -> None:
     """Rank the whole catalogue for every user and report HR, NDCG, MRR and coverage with 95 % intervals.
 
     Seen items are left out, equal scores count against the model, and a target that was seen before is a miss.
-    Where a bundle takes part, all models rank 100 items and equal scores stand by lowest index.
+    If one of the models is a bundle, every model ranks 100 items, and equal scores are ordered by lowest index.
 
     **Examples**
 

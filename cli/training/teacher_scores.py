@@ -1,4 +1,4 @@
-"""``lightrec teacher-scores``: what a run says of the training positions, as a file."""
+"""``lightrec teacher-scores``: write a run's scores at the training positions to a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def teacher_scores(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a teacher or student.")],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared data set that it was trained on.")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.", show_default=False)],
-    top: Annotated[int, typer.Option("--top", help="Items at each position.")] = 100,
+    top: Annotated[int, typer.Option("--top", help="Number of items to write at each position.")] = 100,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write what a run says of every training position, for others to read or to distil from elsewhere.
+    """Write a run's scores at every training position, to inspect them or to distil from them elsewhere.
 
     The file has the columns user, position, item and score (a log-probability): the form in which any other system
     can become a teacher, see lightrec distill --help.
