@@ -1,7 +1,7 @@
-"""A place for caches on every machine: also where there is no home folder, or it may not be written.
+"""Choose the cache folder, also on machines without a home folder or with one that cannot be written.
 
-Caches are kept in the folder named by the environment variable ``LIGHTREC_CACHE``, by default ``~/.cache/lightrec``.
-Where that cannot be written, they are kept in a private folder among the temporary files.
+It is the folder in the environment variable ``LIGHTREC_CACHE``, by default ``~/.cache/lightrec``. If that cannot be
+written, it is a private folder among the temporary files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CACHE = "LIGHTREC_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder where downloads and whatever took long to compute are kept; made when first written to.
+    """Return the folder for downloads and for results that took long to compute; it need not exist yet.
 
     Raises:
         ConfigError: if neither the home folder nor the folder of temporary files can be written.
@@ -32,15 +32,15 @@ def cache_folder() -> Path:
 
 
 def cache_folders() -> list[Path]:
-    """Where something may have been kept: the cache folder, and that of a home that can only be read."""
+    """Return the folders to look in: the cache folder, and that of a read-only home folder."""
     first, own = cache_folder(), None if os.environ.get(CACHE) else _home_cache()
     return [first] if own is None or own == first else [first, own]
 
 
 def settle() -> None:
-    """Give the libraries a home and a user name where the system has none for this process.
+    """Set a home folder and a user name for the libraries if the system has none for this process.
 
-    To be called before they are imported: some fail without, and others write into a folder called ``~``.
+    Call this before importing them: without these some fail, and others write into a folder called ``~``.
     """
     home = _home()
     if home is None or not (home.is_dir() or _is_writable(home)):
@@ -53,7 +53,7 @@ def settle() -> None:
 
 @functools.cache
 def temporary_folder() -> Path:
-    """A folder among the temporary files that only this user can write; the same one at the next start.
+    """Return a folder among the temporary files that only this user can write; it is the same one at the next start.
 
     Raises:
         ConfigError: if no temporary file can be written anywhere.
@@ -69,7 +69,7 @@ def temporary_folder() -> Path:
 
 
 def _home() -> Path | None:
-    """The user's home folder; None where the system does not tell it."""
+    """Return the user's home folder; None if the system reports none."""
     try:
         home = Path.home()
     except (RuntimeError, KeyError):
@@ -83,7 +83,7 @@ def _home_cache() -> Path | None:
 
 
 def _has_name() -> bool:
-    """Whether the system knows the name of the user who runs this process."""
+    """Return whether the system has a name for the user who runs this process."""
     try:
         import pwd
     except ImportError:  # Windows
@@ -95,16 +95,16 @@ def _has_name() -> bool:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether ``folder`` can be written, or made."""
+    """Return whether ``folder`` can be written or created."""
     try:
-        there = next(place for place in (folder, *folder.parents) if place.exists())
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     except (OSError, StopIteration):
         return False
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def _is_private(folder: Path) -> bool:
-    """Make ``folder``; whether it is this user's own, so that nobody else can have put anything into it."""
+    """Create ``folder`` and return whether it belongs to this user alone, so that nobody else can write into it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     owned = not hasattr(os, "getuid") or (facts.st_uid == os.getuid() and not facts.st_mode & 0o022)

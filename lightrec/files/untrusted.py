@@ -1,4 +1,4 @@
-"""Read files that anybody may have written: within limits, and with one sentence for everything that is not right."""
+"""Read files from untrusted sources: within limits, and with one clear error for whatever is wrong."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lightrec.errors import BundleError
 MAX_JSON_BYTES = 64 * 2**20
 """No JSON file of a bundle is larger, except the lists of items and titles; see :func:`list_limit`."""
 MAX_JSON_DEPTH = 100
-"""Levels of lists and objects in one another."""
+"""The maximum nesting of lists and objects."""
 MAX_LIST_BYTES = 2**30
-"""No list of items or titles takes more bytes when it is unpacked, however many items there are."""
+"""The maximum size of an unpacked list of ids or titles, however many items there are."""
 MAX_BYTES_PER_STRING = 4096
-"""An item's id or title takes at most so many bytes, on average."""
+"""The maximum mean size of an id or title."""
 MAX_NPY_HEADER_BYTES = 4096
 """Bytes of text that describe the array of a .npy file; NumPy writes about 100."""
 
 
 def list_limit(n_items: int) -> int:
-    """The most bytes of JSON that a list of ``n_items`` strings may take."""
+    """Return the maximum size of the JSON of ``n_items`` strings."""
     return min(MAX_LIST_BYTES, 2**20 + MAX_BYTES_PER_STRING * n_items)
 
 
 def read_bytes(file: Path, limit: int = MAX_JSON_BYTES) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes; anything else is a :class:`BundleError`."""
+    """Read a regular file of at most ``limit`` bytes; anything else is a :class:`BundleError`."""
     try:
         if not file.is_file():  # neither a folder, nor a pipe or a device that never ends, nor a link to itself
             raise _unreadable(file)
@@ -46,7 +46,7 @@ def read_bytes(file: Path, limit: int = MAX_JSON_BYTES) -> bytes:
 
 
 def parse_json(content: bytes, file: Path, limit: int = MAX_JSON_BYTES) -> Any:
-    """The value of JSON that was read from ``file``, unpacked first if its name ends in .gz.
+    """Parse JSON that was read from ``file``; decompress it first if the name ends in .gz.
 
     Raises:
         BundleError: if it is not JSON (NaN and Infinity are not), or takes more than ``limit`` bytes.
@@ -75,7 +75,7 @@ def require_shallow(value: Any, file: Path) -> None:
 
 
 def read_array(file: Path, dtype: type[np.generic], mapped: bool = False) -> np.ndarray:
-    """The array ``[n]`` of numbers ``dtype`` in a .npy file.
+    """Read the array ``[n]`` of type ``dtype`` in a .npy file.
 
     The size of the file is compared with the header before anything is allocated.
 
@@ -101,17 +101,17 @@ def read_array(file: Path, dtype: type[np.generic], mapped: bool = False) -> np.
 
 
 def is_count(value: Any, low: int, high: int) -> bool:
-    """Whether a value of JSON is a whole number from ``low`` to ``high``; true and false are none."""
+    """Return whether a JSON value is a whole number from ``low`` to ``high``; true and false are not."""
     return type(value) is int and low <= value <= high
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a finite number that single precision can hold; true and false are none."""
+    """Return whether a JSON value is a finite number that fits float32; true and false are not."""
     return type(value) in (int, float) and abs(value) < 3.4e38 and math.isfinite(value)
 
 
 def is_indices(value: Any, n_items: int) -> bool:
-    """Whether a value of JSON is a list of item indices."""
+    """Return whether a JSON value is a list of item indices."""
     return isinstance(value, list) and all(is_count(item, 0, n_items - 1) for item in value)
 
 

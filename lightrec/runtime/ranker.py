@@ -35,6 +35,11 @@ class Ranker:
             reopen: opens the model again in a process that was forked after its runtime had started threads.
         """
         self.manifest = manifest
+        self.window = manifest.max_length
+        """The maximum number of items of a history that the model reads."""
+        self.model_file = backend.record.files[0]
+        """The name of the model's first file, for messages."""
+        self._n_items = manifest.n_items
         self._popularity = popularity
         self._backend = backend
         self._reopen = reopen
@@ -45,11 +50,6 @@ class Ranker:
         if self._backend.lost:
             self._backend = self._reopen()
         return self._backend
-
-    @property
-    def model_file(self) -> str:
-        """The name of the model's first file, for messages."""
-        return self._backend.record.files[0]
 
     @functools.cached_property
     def state_key(self) -> str:
@@ -85,7 +85,7 @@ class Ranker:
                 yield position, ranking
         # Histories of similar length share a run, since each run is padded to its longest. The longest come first, so
         # that threads end at about the same time.
-        for_graph.sort(key=lambda position: -min(len(requests[position].history), self.manifest.max_length))
+        for_graph.sort(key=lambda position: -min(len(requests[position].history), self.window))
         runs = list(self._runs(for_graph))
         inputs = (self.graph_inputs([requests[position] for position in positions], k) for positions in runs)
         # A single run may use all threads itself.
@@ -105,14 +105,14 @@ class Ranker:
         candidates = remaining_candidates(request)
         if not len(candidates):
             return NO_ITEMS, ()
-        recent = request.history[-self.manifest.max_length :]
+        recent = request.history[-self.window :]
         scores = self.backend.parts.score_candidates(state, recent, candidates)
         best = np.argsort(-scores, kind="stable")[:k]  # candidates are sorted: at equal scores the lower index is first
         return candidates[best], scores[best].tolist()
 
     def graph_inputs(self, requests: Sequence[Request], k: int) -> Inputs:
         """Return ``history``, ``length``, ``exclude`` and ``k`` as :meth:`Backend.run` takes them."""
-        window, n_items = self.manifest.max_length, self.manifest.n_items
+        window, n_items = self.window, self._n_items
         recent = [request.history[-window:] for request in requests]
         hidden = [items_to_exclude(request, window, n_items) for request in requests]
         length = np.array([len(history) for history in recent], dtype=np.int64)
@@ -125,7 +125,7 @@ class Ranker:
         parts = self.backend.parts
         if request.candidates is None or parts is None or not parts.ready("step", "candidates"):
             return None
-        state, _ = parts.step(request.history[-self.manifest.max_length :], parts.start())
+        state, _ = parts.step(request.history[-self.window :], parts.start())
         return self.rank_candidates(state, request, k)
 
     def _rank_by_popularity(self, request: Request, k: int) -> Ranking:
@@ -138,7 +138,7 @@ class Ranker:
         return items, (None,) * len(items)
 
     def _runs(self, positions: list[int]) -> Iterator[list[int]]:
-        size = max(1, min(MAX_USERS_PER_RUN, MAX_SCORES_PER_RUN // self.manifest.n_items))
+        size = max(1, min(MAX_USERS_PER_RUN, MAX_SCORES_PER_RUN // self._n_items))
         return (positions[start : start + size] for start in range(0, len(positions), size))
 
 

@@ -14,7 +14,7 @@ from lightrec.runtime.backends.base import Backend
 from lightrec.runtime.loaded_bundle import LoadedBundle, load_bundle
 from lightrec.runtime.recommendations import Recommendation, Recommendations, look_up_recommendations
 from lightrec.runtime.request_reader import RequestReader
-from lightrec.runtime.requests import NO_ITEMS, Ranking, Request
+from lightrec.runtime.requests import NO_ITEMS, Request
 from lightrec.runtime.session import Session
 
 __all__ = ["Recommendation", "Recommendations", "Recommender"]
@@ -252,17 +252,15 @@ class Recommender:
         return Session(self._bundle, self._reader, history, state)
 
     def _recommend(self, requests: Sequence[Request], k: int) -> list[Recommendations]:
+        look_up, file = look_up_recommendations, self.ranker.model_file
         if requests and requests[0].boosts:
             rankings = self.ranker.rank_boosted(requests, k)
-            return [self._look_up(*pair) for pair in zip(rankings, requests, strict=True)]
+            return [look_up(*pair, self._catalogue, file) for pair in zip(rankings, requests, strict=True)]
         found: list[Recommendations | None] = [None] * len(requests)
         # Ids and titles are looked up while other requests are still computed.
         for position, ranking in self.ranker.rank_as_completed(requests, k):
-            found[position] = self._look_up(ranking, requests[position])
+            found[position] = look_up(ranking, requests[position], self._catalogue, file)
         return found  # type: ignore[return-value]
-
-    def _look_up(self, ranking: Ranking, request: Request) -> Recommendations:
-        return look_up_recommendations(ranking, request, self._catalogue, self.ranker.model_file)
 
     def _index(self, item: object) -> int | None:
         return self._catalogue.find([item_id(item, "The call")])[0]

@@ -59,11 +59,13 @@ class RequestReader:
             DataError: if ``items`` is no list of ids; the message calls the list ``name``.
         """
         ids = id_list(items, name, ordered=name == "history")
+        if not ids:
+            return NO_ITEMS
         found = self._bundle.catalogue.find(ids)
         if None in found:
             unknown.update((item, None) for item, index in zip(ids, found, strict=True) if index is None)
             found = [index for index in found if index is not None]
-        return np.array(found, dtype=np.int64) if found else NO_ITEMS
+        return np.array(found, dtype=np.int64)
 
     def block(self, items: Iterable[Any], skip_unknown: bool) -> tuple[str, ...]:
         """Block ``items`` in place of those blocked before; see :meth:`Recommender.block`."""

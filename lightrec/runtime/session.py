@@ -112,7 +112,7 @@ class Session:
 
     def _state_after(self, history: np.ndarray) -> np.ndarray:
         """Return the encoder's state after the whole history; read only the items that it has not read."""
-        parts, window = self._ranker.backend.parts, self._ranker.manifest.max_length
+        parts, window = self._ranker.backend.parts, self._ranker.window
         assert parts is not None
         if self._state is not None and self._read == len(history):
             return self._state

@@ -1,4 +1,4 @@
-"""What the service is asked and answers, as JSON; the OpenAPI page is made from these classes."""
+"""Request and response bodies of the recommendation routes; the OpenAPI page is made from these classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes answer besides recommendations; the OpenAPI page is made from these classes."""
+"""Response bodies of the routes other than recommendations; the OpenAPI page is made from these classes."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from lightrec.verify.report import ModelCheck, Status
 
 
 def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: float) -> str | None:
-    """What is wrong with an answer to a golden case; None if it is right.
+    """Say what is wrong with an answer to a golden case; None if it is right.
 
     Args:
-        case: the question and the recorded answer.
+        case: the request and the recorded answer.
         items: the items answered, best first, without -1.
         scores: their scores.
         tolerance: scores may differ by so much, and items whose recorded scores are no further apart than that
@@ -32,7 +32,7 @@ def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: 
 
 
 def score_difference(case: GoldenCase, scores: np.ndarray) -> float:
-    """The largest difference of two scores at one rank, over the ranks that both answers have."""
+    """Return the maximum difference of the scores at the same rank, over the ranks that both answers have."""
     length = min(len(scores), len(case.scores))
     return float(np.abs(scores[:length] - np.array(case.scores[:length])).max(initial=0.0))
 

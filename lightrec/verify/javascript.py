@@ -17,12 +17,12 @@ from lightrec.verify.report import ModelCheck
 
 @dataclasses.dataclass(frozen=True)
 class JavaScriptRuntime:
-    """A place where lightrec.js runs."""
+    """A program that runs lightrec.js."""
 
     name: str
-    """What it is called where it is absent."""
+    """Its name in the report if it is not installed."""
     replay: Callable[[Path, str], tuple[str, list[tuple[list[int], list[float]]]]]
-    """Given the bundle and a precision, which runtime answered and how."""
+    """Replays the cases of a bundle's model of some precision; returns the package that ran it and the answers."""
     reads_packed: bool
     """Whether it reads the files of a large catalogue."""
 
@@ -52,7 +52,7 @@ def check_in_javascript(
 
 
 def _unread(runtime: JavaScriptRuntime, manifest: Manifest, model: ModelRecord) -> str | None:
-    """Why lightrec.js does not read such a bundle there; None if it does."""
+    """Say why lightrec.js cannot read the model; None if it can."""
     if len(model.files) > 1:
         return f"lightrec.js reads models of one file, not of {len(model.files)}: export in another precision"
     if PACKED_ITEMS[0] in manifest.files and not runtime.reads_packed:

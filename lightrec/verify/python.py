@@ -21,18 +21,18 @@ def replay(backend: Backend, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
 
 
 def replay_in_steps(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
-    """The answer of a session to which the history came item by item."""
+    """Return the items and scores after the history was read item by item, as a session reads it."""
     history = np.array(case.history, dtype=np.int64)
     past = parts.start()
-    for place in range(len(history)):
-        state, past = parts.step(history[place : place + 1], past)
+    for position in range(len(history)):
+        state, past = parts.step(history[position : position + 1], past)
     length, exclude = np.array([len(history)], dtype=np.int64), np.array([case.exclude or [-1]], dtype=np.int64)
     items, scores = parts.score(state, history[None], length, exclude, np.array([case.k], dtype=np.int64))
     return items[0], scores[0]
 
 
 def replay_candidates(parts: Parts, case: GoldenCase) -> tuple[np.ndarray, np.ndarray]:
-    """The recorded items with the scores that the graph for few candidates gives them, in their recorded order."""
+    """Return the recorded items, in their recorded order, with their scores by the graph for few candidates."""
     history, items = np.array(case.history, dtype=np.int64), np.array(case.items, dtype=np.int64)
     if not len(items):
         return items, np.empty(0, dtype=np.float32)

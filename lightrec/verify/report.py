@@ -14,7 +14,7 @@ Status = Literal["passed", "failed", "absent"]
 
 @dataclasses.dataclass(frozen=True)
 class ModelCheck:
-    """What came of replaying the golden cases through one model of the bundle."""
+    """The result of replaying the golden cases with one model of the bundle."""
 
     backend: str
     """The runtime."""
@@ -27,7 +27,7 @@ class ModelCheck:
     max_score_difference: float | None
     """Largest difference from a recorded score; None where nothing was replayed."""
     detail: str
-    """What is wrong, or how to get what is absent; empty where all is well."""
+    """What is wrong, or how to install what is missing; empty if the model passed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +37,9 @@ class VerifyReport:
     path: Path
     """The bundle."""
     manifest: Manifest
-    """What it says of itself."""
+    """The bundle's manifest."""
     tolerance: float
-    """Scores may differ from the golden ones by so much."""
+    """The maximum difference of a score from the recorded one."""
     models: tuple[ModelCheck, ...]
     """One per model of the bundle; in Node.js and in a browser, where they were asked for, one per ONNX model again."""
 

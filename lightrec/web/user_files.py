@@ -1,4 +1,4 @@
-"""What else lies in the folder of a web package, such as pages of the user's own: a new package leaves it there."""
+"""Keep a user's own files, such as pages, when a web package is written again into the same folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every runtime of a bundle's graph has in common."""
+"""The interface of a backend: a loaded model with one method that runs it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Inputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a model is to be run; each backend reads what concerns it."""
+    """Options for running a model; each backend reads those that it supports."""
 
     threads: int = 1
     """Compute threads on the CPU."""
     window: int = 0
-    """Most items of a history that the graph reads; 0 if not known."""
+    """The maximum number of items of a history that the graph reads; 0 if not known."""
     device: str | None = None
     """OpenVINO's device: "CPU", "GPU", "GPU.1", "NPU"; the CPU if None."""
     compute: str = "f32"
-    """The numbers that OpenVINO computes in: "f32", "bf16" or "f16"."""
+    """The number type that OpenVINO computes in: "f32", "bf16" or "f16"."""
     providers: Sequence[str] | None = None
     """ONNX Runtime's execution providers, the preferred first; the CPU's if None."""
     cache: Path | None = None
-    """Where OpenVINO keeps compiled models; nowhere if None."""
+    """The folder for OpenVINO's compiled models; they are not stored if None."""
 
 
 class Backend(ABC):
@@ -52,13 +52,13 @@ class Backend(ABC):
         self.record = record
         """The model that was opened."""
         self.parts: Parts | None = None
-        """The graphs beside it, for sessions and few candidates; None where the bundle has none for this runtime."""
+        """The graphs for sessions and few candidates; None if the bundle has none for this runtime."""
         self.lost = False
-        """Whether this process was forked after the model was opened, so that it must be opened anew."""
+        """True if this process was forked after the model was opened, so that it must be opened again."""
         _OPENED.add(self)
 
     def survive_fork(self) -> bool:
-        """Make this usable in a process that was forked after it was opened; False if it must be opened anew there."""
+        """Make the model usable in a forked process; return False if it must be opened again there."""
         return False
 
     @abstractmethod
@@ -78,18 +78,18 @@ class Backend(ABC):
             remains, and a row with fewer ends in item -1 with score minus infinity.
         """
 
-    def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """What :meth:`run` answers to each of ``asked``, in their order; some backends run several at a time."""
-        return (self.run(*inputs) for inputs in asked)
+    def run_many(self, inputs: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Run the graph for each of ``inputs``, in order; some backends run several at a time."""
+        return (self.run(*one) for one in inputs)
 
 
 _OPENED: weakref.WeakSet[Backend] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """In a forked process: models whose runtime had started threads are lost, for a fork takes no threads along.
+    """Mark the models of a forked process as lost if their runtime had started threads, which a fork does not copy.
 
-    They are never freed, as that would wait for their threads.
+    They are never freed, because that would wait for those threads.
     """
     for backend in list(_OPENED):
         if not backend.survive_fork():

@@ -1,4 +1,4 @@
-"""One sentence for what a runtime raises while it loads or runs a model, whatever class its errors have."""
+"""Turn what a runtime raises while it loads or runs a model into an error with one sentence."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_REASON_CHARACTERS = 300
 
 
 def cannot_load(backend: str, file: Path, error: Exception) -> BundleError:
-    """The error to raise where ``backend`` cannot load ``file``; an old version of the runtime is named."""
+    """Return the error for a ``file`` that ``backend`` cannot load; it names a runtime that is too old."""
     return BundleError(f"{backend} cannot load {file} ({reason(error)}): {_mend(backend)}.")
 
 
 def cannot_run(backend: str, file: Path, error: Exception) -> BundleError:
-    """The same where it cannot run the model that it has loaded."""
+    """Return the error for a loaded model that ``backend`` cannot run."""
     return BundleError(f"{backend} cannot run {file} ({reason(error)}): {_mend(backend)}.")
 
 
 def wrong_answer(file: Path, problem: str) -> BundleError:
-    """The error to raise where a model answers with something that the format does not allow."""
+    """Return the error for an answer that the format does not allow."""
     return BundleError(
         f"{file} answers with {problem}, which no model of a bundle does: copy or export the bundle again."
     )
@@ -40,14 +40,14 @@ def require_answer(items: np.ndarray, scores: np.ndarray, rows: int, k: int, fil
 
 
 def reason(error: Exception) -> str:
-    """A runtime's message on one line, without control characters."""
+    """Return the first line of a runtime's message, without control characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = "".join(letter if letter.isprintable() else " " for letter in (lines or [type(error).__name__])[0])
     return text if len(text) <= MAX_REASON_CHARACTERS else f"{text[:MAX_REASON_CHARACTERS]}..."
 
 
 def too_old(backend: str) -> str | None:
-    """Which version of the runtime is installed and which is needed; None if it is new enough, or not known."""
+    """Say which version is installed and which is needed; None if it is new enough or unknown."""
     needed = MIN_VERSIONS.get(backend)
     try:
         found = version(backend) if needed else ""

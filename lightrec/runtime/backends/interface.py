@@ -1,4 +1,4 @@
-"""Are the inputs and outputs of a graph those of the format? And may its file be opened at all?"""
+"""Check a graph before it is used: whether its file is safe to open, and whether its inputs and outputs are right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTEGERS, FLOATS = "tensor(int64)", "tensor(float)"
 REQUEST: Ports = {"history": (INTEGERS, 2), "length": (INTEGERS, 1), "exclude": (INTEGERS, 2), "k": (INTEGERS, 1)}
 RANKING: Ports = {"items": (INTEGERS, 2), "scores": (FLOATS, 2)}
 MAX_PAST_VALUES = 2**24
-"""Numbers that a student remembers of one item, at most."""
+"""The maximum number of values that a student stores for one item."""
 INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
 """Inputs and outputs of an inference graph."""
 
@@ -43,7 +43,7 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def require_interface(session: InferenceSession, file: Path, interface: tuple[Ports, Ports]) -> None:
-    """Refuse a graph whose inputs and outputs are not these, in names, types and dimensions.
+    """Refuse a graph whose inputs and outputs differ from ``interface`` in names, types or dimensions.
 
     Raises:
         BundleError: naming the first that is wrong.
@@ -62,7 +62,7 @@ def require_interface(session: InferenceSession, file: Path, interface: tuple[Po
 
 
 def require_part_interface(session: InferenceSession, file: Path, part: str) -> None:
-    """The same for a graph beside the model: "step", "score" or "candidates".
+    """Refuse a "step", "score" or "candidates" graph whose inputs or outputs are wrong.
 
     Raises:
         BundleError: naming the first that is wrong.
@@ -92,7 +92,7 @@ def _require_part_interface(session: InferenceSession, file: Path, part: str) ->
 
 
 def wrong_port(file: Path, side: str, name: str) -> BundleError:
-    """The error to raise where an "input" or "output" of a graph is not as the format has it."""
+    """Return the error for an "input" or "output" of a graph that the format does not allow."""
     return BundleError(f"{file} has another {side} {name!r} than the format: copy or export the bundle again.")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MAX_BYTES_LOADED_TWICE = 32 * 2**20
-"""Models of more bytes are not loaded a second time for batches."""
+"""A larger model is not loaded a second time for batches."""
 
 
 class OnnxRuntimeBackend(Backend):
@@ -60,13 +60,13 @@ class OnnxRuntimeBackend(Backend):
         self._several: Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None
         self._session = open_graph(file)
         require_interface(self._session, file, INTERFACE)
-        # One whose libraries are not there is left out without a word.
+        # ONNX Runtime silently drops a provider whose libraries are missing.
         missing = [name for name in providers if name not in self._session.get_providers()]
         if missing:
             raise ConfigError(f"ONNX Runtime cannot start its {missing[0]}: install the libraries that it needs.")
 
     def survive_fork(self) -> bool:
-        """See :meth:`Backend.survive_fork`: only without threads of its own, which a child does not have."""
+        """See :meth:`Backend.survive_fork`: possible only if the session has started no threads."""
         if self._threads > 1 or self._session.get_providers() != ["CPUExecutionProvider"]:
             return False
         self._opening = threading.Lock()
@@ -80,18 +80,18 @@ class OnnxRuntimeBackend(Backend):
         """See :meth:`Backend.run`."""
         return self._run(self._session, (history, length, exclude, k))
 
-    def run_many(self, asked: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """With several threads, as many runs at a time with one thread each, for which the model is loaded once more.
+    def run_many(self, inputs: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Run one input per thread, each with a single compute thread; this loads the model a second time.
 
-        The steps of a small model are too short to be shared out; a large one is not held twice. Nor is one whose file
-        has been replaced meanwhile.
+        The operators of a small model are too short to split between threads. A large model is not loaded twice, nor is
+        one whose file has been replaced since.
         """
         if self._threads == 1 or self._bytes > MAX_BYTES_LOADED_TWICE:
-            return super().run_many(asked)
+            return super().run_many(inputs)
         with self._opening:
             if self._several is None:
                 self._several = self._open_several()
-        return super().run_many(asked) if self._several is None else self._several(asked)
+        return super().run_many(inputs) if self._several is None else self._several(inputs)
 
     def _run(self, session: InferenceSession, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         try:

@@ -1,4 +1,4 @@
-"""The graphs beside the inference graph, through ONNX Runtime: one step, scoring apart from it, few candidates."""
+"""The graphs for sessions and few candidates: one step of the encoder, scoring its state, scoring some items."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
 
 Identity = tuple[int, int, int, int]
-"""Of a file: its number, its bytes, when it was written and when it was changed in any way."""
+"""A file's inode number, size, time of writing and time of any change."""
 
 Past = Mapping[str, np.ndarray]
-"""What the encoder remembers of the items that it has read: arrays by the name of the input that takes them."""
+"""The encoder's memory of the items that it has read: arrays by the name of the graph's input."""
 
 
 class Parts:
@@ -46,7 +46,7 @@ class Parts:
         self._graphs: dict[str, InferenceSession] = {}
 
     def survive_fork(self) -> None:
-        """Go on in a forked process, where no thread is left that could release the lock."""
+        """Replace the lock in a forked process, where no thread is left that could release it."""
         self._lock = threading.Lock()
 
     def ready(self, *parts: str) -> bool:
@@ -83,7 +83,7 @@ class Parts:
     def score(
         self, state: np.ndarray, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`lightrec.runtime.backends.base.Backend.run` answers, from states float32 ``[B, d]``."""
+        """Rank from states float32 ``[B, d]``; see :meth:`lightrec.runtime.backends.base.Backend.run`."""
         inputs = {"state": state, "history": history, "length": length, "exclude": exclude, "k": k}
         items, scores = self._run("score", ("items", "scores"), inputs)
         require_answer(items, scores, len(history), int(k[0]), self._files["score"])
@@ -130,9 +130,9 @@ class Parts:
 
 
 def identities(files: Iterable[Path]) -> dict[Path, Identity | None]:
-    """What tells each file from another that is put into its place, and from itself with other bytes; None if absent.
+    """Return what changes when a file is replaced or rewritten; None for a file that does not exist.
 
-    Nothing is read, so that a file that was only touched or given other rights is told apart as well.
+    The content is not read, so a file also counts as changed after ``touch`` or a change of its permissions.
     """
     return {file: _identity(file) for file in files}
 
@@ -140,7 +140,7 @@ def identities(files: Iterable[Path]) -> dict[Path, Identity | None]:
 def open_late(
     file: Path, known: Mapping[Path, Identity | None], open_graph: Callable[[Path], InferenceSession]
 ) -> InferenceSession | None:
-    """``file`` of a bundle that was loaded before; None if it, or what it reads, has been replaced or deleted since.
+    """Open a file of a bundle that was loaded earlier; None if it, or a file it reads, has been replaced since.
 
     Args:
         file: what to open.
@@ -169,5 +169,5 @@ def _identity(file: Path) -> Identity | None:
         found = file.stat()
     except OSError:
         return None
-    # A new file is given the inode of a deleted one, and a copy may keep its date; nobody sets the time of change.
+    # A new file can get the inode of a deleted one, and a copy can keep its date, but nothing sets the time of change.
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -1,6 +1,6 @@
-"""Connections: how many there are, and how long each may take for its parts.
+"""Limit the number of connections, and the time that each may take to send a request or read a response.
 
-uvicorn bounds neither, so that clients who send half a request, or take no answer, would keep everybody out.
+uvicorn limits neither, so clients that send half a request or do not read the response could lock out all others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many connections the limit of open files leaves room for."""
+"""Compute how many connections the limit of open files allows, and raise that limit if possible."""
 
 from __future__ import annotations
 

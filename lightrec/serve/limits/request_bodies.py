@@ -1,4 +1,4 @@
-"""What every request passes first: the limits of its body, and the clock."""
+"""Read each request's body within limits of size and time, before anything else happens."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What one request may ask for at most, and how the numbers in its headers are read.
+"""Limit what one request may ask for, and parse the numbers in its headers.
 
-Together with the bound on the body these keep one request from taking the memory or the time of thousands.
+Together with the limit on the body, this keeps one request from using the memory or time of thousands.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Threads that answer, and a queue in front of them in which nobody waits for long."""
+"""Run requests in worker threads, behind a queue in which no request waits for long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = 0.5
 
 
 class QueueFullError(Exception):
-    """There is no room for another request, or its turn did not come in time."""
+    """The queue is full, or the request waited too long in it."""
 
 
 class Workers:
