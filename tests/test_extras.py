@@ -72,7 +72,7 @@ def test_all_brings_every_extra_but_the_developers():
     ],
 )
 def test_importing_a_room_without_its_extra_says_which(monkeypatch, module, needs):
-    room = module.rpartition(".")[0]
+    room = ".".join(module.split(".")[:2])
     for name in [name for name in sys.modules if name.startswith(room)]:
         monkeypatch.delitem(sys.modules, name)
     hide(monkeypatch, needs)

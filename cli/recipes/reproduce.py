@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,7 +39,8 @@ def reproduce(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each student.  [default: the recipe's]", min=1)] = None,
     split: Annotated[
-        str | None, typer.Option(help="leave-one-out or temporal.  [default: the recipe's]", show_default=False)
+        Literal["leave-one-out", "temporal"] | None,
+        typer.Option(help="How the data is divided.  [default: the recipe's]", show_default=False),
     ] = None,
     device: DeviceOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and do nothing.")] = False,

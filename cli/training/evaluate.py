@@ -38,7 +38,8 @@ def evaluate(
     ] = None,
     on: Annotated[Literal["test", "validation"], typer.Option(help="Which cases of the split to evaluate.")] = "test",
     split: Annotated[
-        str | None, typer.Option(help="leave-one-out or temporal.  [default: the run's own, or leave-one-out]")
+        Literal["leave-one-out", "temporal"] | None,
+        typer.Option(help="How the data is divided.  [default: the run's split, or leave-one-out]"),
     ] = None,
     quantile: Annotated[
         float | None, typer.Option(help="Where the temporal split cuts the time line.  [default: 0.9]")
