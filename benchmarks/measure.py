@@ -106,7 +106,7 @@ def bench(
     if not any(row["kind"] == "speed" for row in rows):
         reason = next(f"{row['variant']}: {row['reason']}" for row in rows if row["kind"] == "absent")
         raise BundleError(f"Nothing in {bundle} runs here ({reason}).")
-    # The noise of the whole run stands in the rows of the variants.
+    # The rows of the variants hold the noise of the whole run.
     shared = {"noise": next(row["noise"] for row in rows if row["kind"] == "speed")}
     shared["elapsed_seconds"] = round(time.monotonic() - begin, 1)
     return [{**context, **row, **shared} for row in rows]  # a catalogue's row has a size and histories of its own
@@ -140,7 +140,7 @@ def measure_variants(
                 running.append(Running(variant, worker, scenarios.warm(worker, plan)))
             except ModelError as error:
                 failed.append(Absent(variant.name, str(error)).to_json())
-        progress(f"Timing {len(running)} variants in turns")
+        progress(f"Timing {len(running)} variants, interleaved")
         workers, timings = [one.worker for one in running], [one.timings for one in running]
         scenarios.rounds(workers, timings, plan, len(workload.histories), noise, EnergyMeter())
         failed += [Absent(one.label, one.failure).to_json() for one in workers if one.failure is not None]

@@ -36,7 +36,7 @@ class Plan:
     """Time of each variant for single-stream calls, batches and sessions together; multi-stream and server take about
     as much again."""
     rounds: int = 10
-    """Turns of every variant at every probe."""
+    """Time slices of every variant at every probe."""
     batches: tuple[int, ...] = BATCHES
     """Batch sizes beside 1."""
     streams: tuple[int, ...] = (1, 2, 4)
@@ -44,7 +44,7 @@ class Plan:
     p99_ms: float = 10.0
     """What the server's 99th percentile may be."""
     cold_starts: int = 5
-    """Fresh processes of each variant, after one that is not counted."""
+    """New processes of each variant, after one that is not counted."""
     scaling: bool = False
     """Measure with 1, 2, 4... threads as well, up to the usable cores."""
     catalogue_sizes: tuple[int, ...] = ()

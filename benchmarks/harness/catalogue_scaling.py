@@ -24,7 +24,7 @@ from lightrec.errors import ModelError
 from lightrec.extras import missing_modules
 
 ROUNDS = 10
-"""Turns of each size."""
+"""Time slices of each size."""
 MAX_EXPORT_SECONDS = 3600.0
 """After which the exporter of a random bundle is ended."""
 CASES = 500
@@ -60,7 +60,7 @@ def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Calla
                 running[size] = worker
             except ModelError as error:
                 failed[size] = str(error)
-        progress("Timing catalogues in turns")
+        progress("Timing catalogues, interleaved")
         entries = [(worker, "single") for worker in running.values()]
         timings = time_interleaved(entries, rounds=ROUNDS, seconds=seconds, stride=CASES // ROUNDS, tolerant=True)
         failed |= {size: worker.failure for size, worker in running.items() if worker.failure is not None}

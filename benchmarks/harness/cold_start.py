@@ -61,9 +61,7 @@ def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[
     return timings, [int(np.median(peak)) for peak in peaks]
 
 
-def start(
-    command: Sequence[str], limits: Limits | None = None, name: str = "A fresh process"
-) -> tuple[float, str, str]:
+def start(command: Sequence[str], limits: Limits | None = None, name: str = "A new process") -> tuple[float, str, str]:
     """Run a command to its end under ``limits``; ``name`` is for error messages.
 
     Returns:

@@ -24,7 +24,7 @@ LAYERS, HEADS = 2, 2
 """Of a peer's model, where the bundle does not tell those of its own."""
 
 COLD_ANSWERS = 100
-"""Histories that a fresh process answers before its memory is read."""
+"""Histories that a new process answers before its memory is read."""
 
 
 @dataclasses.dataclass(frozen=True)

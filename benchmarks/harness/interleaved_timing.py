@@ -36,7 +36,7 @@ def time_interleaved(
         rounds: number of rounds, R.
         seconds: length of a time slice.
         stride: how many inputs further every round begins.
-        tolerant: a contestant that fails has no more turns, and the others go on.
+        tolerant: whether the others go on when a worker fails.
 
     Returns:
         for each entry the nanoseconds of each call of each round.

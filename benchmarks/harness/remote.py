@@ -1,7 +1,7 @@
 """Measure a bundle on another machine, such as a board, over ssh and with the base package alone.
 
 The board needs Python with what ``pip install lightrec`` brings (NumPy, ONNX Runtime, Typer) and no torch; the lightrec
-that runs here is copied there, as the bundle is. Everything lies in a folder of its own, which is deleted at the end.
+that runs here is copied there, as the bundle is. All files are in one folder, which is deleted at the end.
 """
 
 from __future__ import annotations

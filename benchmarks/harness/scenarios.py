@@ -23,7 +23,7 @@ SHARES = (0.2, 0.5, 0.7, 0.85, 1.0)
 REFINEMENTS = 3
 """Further rates, between the highest that kept the bound and the lowest that did not."""
 STREAM_ROUNDS = 5
-"""Turns of every variant with every number of streams."""
+"""Time slices of every variant with every number of streams."""
 SLICES = 20
 """Parts of a soak."""
 MAX_COLD_SECONDS = 12.0
@@ -86,7 +86,7 @@ def rounds(
 ) -> None:
     """Time all probes of all variants into ``timings``; the order rotates by one from round to round.
 
-    One that fails has no more turns; the others go on.
+    A worker that fails is not timed again; the others go on.
 
     Args:
         running: V of them, warm.
@@ -94,7 +94,7 @@ def rounds(
         plan: how long.
         inputs: number of histories; each round goes on where the last began, plus its share of them.
         noise: samples between the rounds.
-        energy: read around the single-stream turns.
+        energy: read around the single-stream slices.
     """
     every = list(dict.fromkeys(name for own in timings for name in own.nanoseconds))
     for number in range(plan.rounds):
@@ -200,7 +200,7 @@ def cold(
     found = [Starts() for _ in commands]
     starts = plan.cold_starts + 1 if plan.asks_for("cold-start") else 1
     for number in range(starts):
-        progress(f"Fresh processes, {number + 1} of {starts}")
+        progress(f"New processes, {number + 1} of {starts}")
         for place in rotated(len(commands), number):
             command, own = commands[place], found[place]
             if command is None or own.failure or sum(own.milliseconds) > 1e3 * MAX_COLD_SECONDS:

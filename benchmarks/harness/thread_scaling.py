@@ -12,9 +12,9 @@ from lightrec.benchmarks.plan import Plan
 from lightrec.benchmarks.row_types import ThreadPoint
 
 ROUNDS = 5
-"""Turns of each."""
+"""Time slices of each."""
 BATCH = 32
-"""Whose throughput stands beside the latency."""
+"""Histories per call of the throughput that is reported with the latency."""
 
 
 def scaling(harness: Harness, one: Running, plan: Plan) -> list[ThreadPoint]:

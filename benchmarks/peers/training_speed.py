@@ -1,8 +1,8 @@
 """Time a training epoch of SASRec in lightrec, RecTools and RePlay, with equal size and threads.
 
 ``python -m lightrec.benchmarks.peers.training_speed prepared/ml-1m --rectools A/bin/python --replay B/bin/python --out
-rows.jsonl`` trains each for a few epochs with full-catalogue cross-entropy, in turns, and adds a row of kind
-``training-speed`` each. Only epochs are timed, no validation and no start; the first of each turn warms up and is not
+rows.jsonl`` trains each for a few epochs with full-catalogue cross-entropy, interleaved, and adds a row of kind
+``training-speed`` each. Only epochs are timed, no validation and no start; the first of each round warms up and is not
 counted. All see the same events: the last ``--max-length`` + 1 of each user, which are all that the others train on.
 With ``--precision fp32 bf16`` each library trains in both, the others by what Lightning calls ``bf16-mixed``.
 """
@@ -187,8 +187,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-heads", type=count, default=2)
     parser.add_argument("--max-length", type=count, default=50)
     parser.add_argument("--batch-size", type=count, default=128)
-    parser.add_argument("--epochs", type=count, default=3, help="epochs of each turn, at least 2: the first warms up")
-    parser.add_argument("--rounds", type=count, default=2, help="turns of each library")
+    parser.add_argument("--epochs", type=count, default=3, help="epochs of each round, at least 2: the first warms up")
+    parser.add_argument("--rounds", type=count, default=2, help="how often each library is timed")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=["fp32"], help="one or both")
     parser.add_argument("--threads", type=count, default=2)
     return parser

@@ -8,7 +8,7 @@ bundle of their own (ML-1M, 100k, 1m, 10m) get one with random weights; it is ke
 recipes have rows of their own, so that what is accurate is timed too: ``--bundle
 recipe-beauty=reproduced/beauty/bundles/neighbours``.
 
-Contestants stand in processes of their own and take short turns; a ratio is made round by round, and what is shown is
+Each worker has its own process and is timed in short interleaved slices; ratios are made round by round, and shown is
 the median with the 10th and 90th percentile over the rounds. All are asked about the same histories of real users,
 raw ids in and titles out.
 """
@@ -60,7 +60,7 @@ WORKERS = {"bundle": "run_bundle", "teacher": "run_teacher", "bandwidth": "read_
 """The modules of :mod:`lightrec.benchmarks.workers` that this interpreter runs."""
 
 PEERS = {"replay", "teacher"}
-"""Contestants that are told every id and title; a bundle holds its own."""
+"""Workers that receive every id and title; a bundle holds its own."""
 MAX_FOR_REPLAY = 1_000_000
 """RePlay keeps its table in single precision, twice while it compiles: beyond this it is not asked."""
 
@@ -216,7 +216,7 @@ def teacher(bench: Bench, row: str) -> list[NewRow]:
 
 
 def size(bench: Bench, row: str) -> list[NewRow]:
-    """Model, id map and manifest; the row holds what else lies in the bundle, by file."""
+    """Model, id map and manifest; the row lists the bundle's other files."""
     bundle = _needed(bench, row)
     manifest = read_manifest(bundle)
     files = {name: record.bytes for name, record in manifest.files.items()}
@@ -342,8 +342,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="run folder of a teacher fine-tuned on beauty's data")
     parser.add_argument("--replay", type=Path, help="interpreter that has replay-rec[torch], openvino and onnx")
     parser.add_argument("--scratch", type=Path, default=Path("bundles"), help="where random bundles are made and kept")
-    parser.add_argument("--rounds", type=count, default=15, help="turns of each contestant")
-    parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn")
+    parser.add_argument("--rounds", type=count, default=15, help="time slices of each worker")
+    parser.add_argument("--seconds", type=float, default=0.2, help="length of a time slice")
     parser.add_argument("--cases", type=count, default=1000, help="most histories to ask about")
     parser.add_argument(
         "--num-layers", type=count, default=2, help="of RePlay's model; width and length are the bundle's"

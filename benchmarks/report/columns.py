@@ -21,13 +21,13 @@ class Figure:
     label: str
     """With its unit."""
     path: tuple[str, ...]
-    """Where it stands in the row."""
+    """Its keys in the row."""
     write: Callable[[float], str]
     """How it is written."""
     best: Callable[[Sequence[float]], float] | None = min
     """Which of several is best; None where none is."""
     over: tuple[str, ...] = ()
-    """Where the name of the variant stands that it compares with, for which itself it says nothing."""
+    """Keys of the name of the reference variant, which has no value itself."""
 
     @property
     def full_label(self) -> str:

@@ -22,8 +22,8 @@ VOCABULARY, MAX_PIECES = 30_522, 256
 
 def main() -> None:
     """Build the encoder, then answer tasks."""
-    turns = _beside("worker_protocol")
-    channel = turns.own_channel()
+    protocol = _beside("worker_protocol")
+    channel = protocol.own_channel()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     histories, ids, titles = (
         json.loads(Path(request[name]).read_text(encoding="utf-8")) for name in ("histories", "item_ids", "titles")
@@ -53,9 +53,9 @@ def main() -> None:
 
     calls = {"single": (lambda history: answer([history]), histories)}
     for size in request["batches"]:
-        calls[f"batch {size}"] = (answer, turns.chunks(histories, size))
+        calls[f"batch {size}"] = (answer, protocol.chunks(histories, size))
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
-    turns.serve(channel, calls, {"versions": versions})
+    protocol.serve(channel, calls, {"versions": versions})
 
 
 def _encoder(texts: Sequence[str]) -> Callable[[list[str]], Any]:

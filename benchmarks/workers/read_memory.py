@@ -1,6 +1,6 @@
 """Measure this core's memory bandwidth: read a block of the item table's size once, in several plain ways.
 
-Which way is fastest depends on the processor; the least time counts as the floor under any exact answer that reads
+Which way is fastest depends on the processor; the shortest time is a lower bound for any exact answer that reads
 the whole table. See :mod:`lightrec.benchmarks.project.speed_table`.
 """
 

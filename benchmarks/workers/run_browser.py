@@ -1,6 +1,6 @@
 """Run a bundle in headless Chromium; the worker of :mod:`lightrec.benchmarks.variants.browser`.
 
-It serves the web package of the bundle on the loopback interface, opens it in Chromium, and hands each turn on to the
+It serves the web package of the bundle on the loopback interface, opens it in Chromium, and passes each task on to the
 page, which times its own calls: see browser_worker.js.
 """
 

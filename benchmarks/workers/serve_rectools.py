@@ -18,8 +18,8 @@ from typing import Any
 
 def main() -> None:
     """Build the model that the request file describes, then answer tasks."""
-    turns = _beside("worker_protocol")
-    channel = turns.own_channel()
+    protocol = _beside("worker_protocol")
+    channel = protocol.own_channel()
     warnings.simplefilter("ignore")
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     histories, ids, titles = (json.loads(Path(request[name]).read_text(encoding="utf-8")) for name in LISTS)
@@ -59,8 +59,8 @@ def main() -> None:
 
     calls = {"single": (lambda history: answer([history]), histories)}
     for size in request["batches"]:
-        calls[f"batch {size}"] = (answer, turns.chunks(histories, size))
-    turns.serve(channel, calls, {"versions": {"rectools": rectools.VERSION, "torch": torch.__version__}})
+        calls[f"batch {size}"] = (answer, protocol.chunks(histories, size))
+    protocol.serve(channel, calls, {"versions": {"rectools": rectools.VERSION, "torch": torch.__version__}})
 
 
 LISTS = ("histories", "item_ids", "titles")

@@ -20,8 +20,8 @@ from typing import Any
 
 def main() -> None:
     """Build and compile the model that the request file describes, then answer tasks."""
-    turns, shared = _beside("worker_protocol"), _beside("train_replay")
-    channel = turns.own_channel()
+    protocol, shared = _beside("worker_protocol"), _beside("train_replay")
+    channel = protocol.own_channel()
     warnings.simplefilter("ignore")
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO would report its use
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -70,9 +70,9 @@ def main() -> None:
     one = answering("one_query", None)
     calls = {"single": (lambda history: one([history]), histories)}
     for size in request["batches"]:
-        calls[f"batch {size}"] = (answering("batch", size), turns.chunks(histories, size))
+        calls[f"batch {size}"] = (answering("batch", size), protocol.chunks(histories, size))
     versions = {name: version(name) for name in ("replay-rec", "torch", "openvino", "onnx", "numpy")}
-    turns.serve(channel, calls, {"versions": versions})
+    protocol.serve(channel, calls, {"versions": versions})
 
 
 LISTS = ("histories", "item_ids", "titles")

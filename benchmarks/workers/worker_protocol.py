@@ -1,7 +1,7 @@
 """Run the worker's side of a benchmark: wait for tasks, time calls, and report the times.
 
 Nothing of lightrec is imported here: a worker that another environment's interpreter runs loads this file by its path,
-so that every contestant is timed by the same lines.
+so that every worker is timed by the same code.
 """
 
 from __future__ import annotations
