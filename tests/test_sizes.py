@@ -19,7 +19,7 @@ FULL_FOLDERS = {
     "tests/campaigns": "one file for each kind of attack, and the helpers that they share",
     "tests/web": "one file for each runtime and each tool that reads the JavaScript",
 }
-LONG_SUBJECTS = {"5e5c674", "fb617f8", "3f16245", "a1f4f5c"}
+LONG_SUBJECTS = {"5e5c674", "fb617f8", "3f16245", "a1f4f5c", "702a1ad"}
 """Commits that were made before this was tested."""
 
 FIRST_SHORT_SUBJECT = "ed1c952"
