@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 MAX_LINES, MAX_FILES, MAX_SUBJECT = 400, 15, 72
 LONG_FILES = {
     "lightrec/web/lightrec.js": "a page loads one file, without a bundler",
-    "tests/benchmarks/report/test_report.py": "not yet split",
     "tests/data/public/test_public_logs.py": "not yet split",
 }
 FULL_FOLDERS = {
