@@ -7,6 +7,10 @@ Use::
     recommender = Recommender.load("bundle")
     for item in recommender.recommend(["50", "181", "174"], k=10):
         print(item.id, item.score, item.title)
+
+The names in ``__all__`` are stable: within a major version their arguments and results only gain. The options of
+``lightrec``, the exit codes 0 and 2, the bundle format (which has its own version) and the exports of ``lightrec.js``
+are stable in the same way. All other modules are internal and may change in any release.
 """
 
 from __future__ import annotations
