@@ -62,13 +62,15 @@ def _show_results(layout: Layout, seeds: int, seconds: float) -> None:
     from lightrec.benchmarks.report.page import write_report
     from lightrec.benchmarks.report.quality_table import quality_table
     from lightrec.benchmarks.report.speed_table import speed_table
+    from lightrec.benchmarks.row_types import rows_of_kind
     from lightrec.benchmarks.rows import append_rows, read_rows
 
-    quality = _quality_rows(layout, seeds)
+    rows = _quality_rows(layout, seeds)
+    quality = rows_of_kind(rows, "quality")
     comparison = _compare(layout, seeds)
     layout.quality.unlink(missing_ok=True)
-    row = comparison_row(LABELS["student"], LABELS["sasrec"], comparison, quality[0])
-    append_rows(layout.quality, [*quality, row])
+    row = comparison_row(LABELS["student"], LABELS["sasrec"], comparison, rows[0])
+    append_rows(layout.quality, [*rows, row])
     speed = _latest(read_rows(layout.speed))
     dataset = quality[0]["data"]
     write_report(layout.report, [row for row in quality if row["seed"] == 0], speed, title=f"lightrec on {dataset}")

@@ -120,6 +120,7 @@ def _show_results(recipe: Recipe, layout: Layout, fetch: bool, device: str | Non
     from lightrec.benchmarks.recipes.reproduce_steps import commands
     from lightrec.benchmarks.recipes.reproduction import Reproduction
     from lightrec.benchmarks.report.quality_table import quality_table
+    from lightrec.benchmarks.row_types import rows_of_kind
     from lightrec.benchmarks.rows import append_rows
 
     known = commands(recipe, fetch, layout)
@@ -130,7 +131,7 @@ def _show_results(recipe: Recipe, layout: Layout, fetch: bool, device: str | Non
     append_rows(layout.results, rows)
     compared = _of_kind(rows, "comparison")
     console.rule(styled("[bold]What came out[/]"))
-    console.print(quality_table(_of_kind(rows, "quality")))
+    console.print(quality_table(rows_of_kind(rows, "quality")))
     if compared:
         console.print(comparison_lines(compared), markup=False, highlight=False, soft_wrap=True)
 
