@@ -139,7 +139,7 @@ def test_what_is_kept_is_trusted_only_as_it_came(server):
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize("digest", [None, hashlib.sha256(OLD).hexdigest()])
+@pytest.mark.parametrize("digest", [None, hashlib.sha256(OLD).hexdigest()], ids=["no digest", "its digest"])
 def test_a_page_in_place_of_the_file_is_named_as_such(server, digest):
     server.content, server.headers = b"<html>Please log in</html>", {"Content-Type": "text/html; charset=utf-8"}
     with pytest.raises(DownloadError, match=r"file\.gz answers with a web page"):
