@@ -123,3 +123,8 @@ def both_runtimes(tmp_path_factory):
 def own_bundle(both_runtimes, tmp_path):
     """A copy of it that a test may change."""
     return shutil.copytree(both_runtimes, tmp_path / "bundle")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: gzip writes the time into them, and parallel workers must see the same names."""
+    return argname if isinstance(val, bytes) else None
