@@ -12,6 +12,10 @@ from mini_bundle import write_bundle
 
 from lightrec.data.dataset import Dataset, write_dataset
 
+# rich fixes a console's width if COLUMNS is set when the console is made, so none is made during a test that sets it.
+os.environ.pop("COLUMNS", None)
+import lightrec.cli.options  # noqa: F401
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores already: more threads for miniature models would only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -149,5 +149,5 @@ def test_each_import_of_onnx_runtime_is_silenced():
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in SOURCES}
     loading = {name: text for name, text in texts.items() if re.search(r"^ *import onnxruntime", text, re.MULTILINE)}
     silent = {name for name, text in loading.items() if re.search(r"silence_onnxruntime\(\)|disable_telemetry", text)}
-    assert "lightrec/runtime/backends/registry.py" in loading
+    assert "lightrec/runtime/backends/onnxruntime_backend.py" in loading
     assert set(loading) - silent == set()
