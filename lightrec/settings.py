@@ -1,6 +1,6 @@
 """Settings of finetune, train and distill: every key with its default, its meaning and the help text of its option.
 
-The command line builds its options from these fields, so that this module imports the standard library alone.
+The command line builds its options from these fields, so this module imports only the standard library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def other_default(kind: type, name: str, default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What every training run has in common."""
+    """Settings that every training run has."""
 
     split: Literal["leave-one-out", "temporal"] = setting("leave-one-out", "How the data is divided.")
     """How the data is divided; validation and test targets are never trained on."""
@@ -42,49 +42,50 @@ class TrainingSettings:
     max_length: int = setting(50, "Most items of a history that the model reads.")
     """Most items of a history that the model reads, L."""
     epochs: int = setting(60, "Most passes over the data.")
-    """Most passes over the training sequences; early stopping may end sooner."""
+    """Most passes over the training sequences; early stopping may end training sooner."""
     batch_size: int = setting(128, "Windows of a history in one step, on all processes together.")
-    """Windows of a user's history in one step, on all processes together."""
+    """Number of windows of users' histories in one optimiser step, over all processes together."""
     gradient_accumulation: int = setting(1, "Parts in which a step is computed, to save memory.")
-    """Parts in which a step is computed: the same step in less memory. Not quite the same with ``instance_weighting =
-    "confidence"``, whose weights have mean one in each part."""
+    """Number of parts in which a step is computed: the same step in less memory. With ``instance_weighting =
+    "confidence"`` the step differs slightly, because its weights have mean one in each part."""
     precision: Literal["fp32", "bf16", "auto"] = setting(
         "fp32", "Precision of the layers; auto takes bf16 where the hardware has it."
     )
-    """``bf16`` computes the layers in bfloat16, which the hardware must have; weights stay float32. ``auto`` takes it
-    where the hardware has it."""
+    """``bf16`` computes the layers in bfloat16, which the hardware must support; weights stay float32. ``auto`` uses
+    bf16 where the hardware supports it."""
     learning_rate: float = setting(1e-3, "Highest learning rate.")
-    """Highest learning rate of AdamW; it warms up, then falls to zero along a cosine."""
+    """Highest learning rate of AdamW; the rate warms up to it, then falls to zero along a cosine."""
     warmup: float = 0.05
-    """Share of all steps in which the learning rate rises."""
+    """Share of all steps over which the learning rate rises."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     evaluate_every: int = 1
-    """Epochs between two validations, each of which is also a checkpoint to resume from."""
+    """Epochs between two validations; each validation also writes a checkpoint to resume from."""
     patience: int = setting(10, "Validations without progress before training stops; 0 never stops early.")
-    """Validations without a better NDCG@10 after which training stops; 0 never stops early."""
+    """Number of validations without a better NDCG@10 after which training stops; 0 never stops early."""
     validation_cases: int = 10_000
-    """Most validation cases to score at each validation, drawn once, the same for every seed; 0 takes all."""
+    """Most validation cases to score at each validation, drawn once and the same for every seed; 0 takes all."""
     mask_probability: float = 0.3
-    """Masked objective: the share of items hidden in a window."""
+    """For the masked objective: the share of items hidden in a window."""
     similarity: Literal["cosine", "dot"] = "cosine"
-    """How a state and an item vector make a score; see :class:`~lightrec.models.students.student.StudentConfig`."""
+    """How a state and an item vector give a score; see :class:`~lightrec.models.students.student.StudentConfig`."""
     logit_scale: float = 10.0
-    """Cosine alone: factor on the cosines, the inverse of the softmax temperature."""
+    """For cosine similarity only: factor on the cosines, the inverse of the softmax temperature."""
     average_epochs: float = 3.0
-    """Epochs over which the weights that are validated and kept are averaged (exponentially); 0 keeps the last."""
+    """Epochs over which the weights are averaged (exponentially) for validation and for the saved model; 0 uses the
+    last weights."""
     negatives: int = setting(0, "Items drawn for a sampled softmax; 0 takes all, up to 100,000.")
-    """Items drawn for a sampled softmax with logQ correction; 0 takes the whole catalogue up to 100,000 items, and
-    8,192 beyond."""
+    """Items drawn for a sampled softmax with logQ correction; 0 takes the whole catalogue if it has at most 100,000
+    items, and draws 8,192 items otherwise."""
     seed: int = setting(0, "Makes the run repeatable.")
-    """Makes the run repeatable."""
+    """Seed of all random choices, so that the run is repeatable."""
     device: str = setting("auto", "auto, cpu, cuda or mps.")
-    """``cpu``, ``cuda``, ``mps``, or ``auto`` for the best that is there."""
+    """``cpu``, ``cuda``, ``mps``, or ``auto`` for the best that is available."""
     report_to: str = setting("none", "Trackers known to transformers' Trainer: tensorboard, wandb, ...")
     """Trackers that transformers' Trainer knows (``tensorboard``, ``wandb``, ...), separated by commas."""
 
     def problems(self) -> list[str]:
-        """Mistakes that a type alone does not show."""
+        """Return the mistakes in the settings that a type check does not find, one sentence each."""
         least: dict[str, float] = {
             "max_length": 2,
             "epochs": 1,
@@ -117,10 +118,10 @@ class TrainingSettings:
         return mistakes
 
     def peak_rate(self, steps_per_epoch: int) -> float:
-        """The highest learning rate: the one that is given, or where it is 0 the one that fits the size of the data.
+        """Return the highest learning rate: the one that is set, or, if that is 0, one that fits the size of the data.
 
-        Under cosine the best rates found were such that an epoch moves the weights equally far whether it has 20
-        steps or 200; under dot product one rate served all (docs/log/2026-11.md).
+        With cosine similarity, the best rates found move the weights equally far in an epoch of 20 steps and in one
+        of 200; with the dot product, one rate was good for all data sets (docs/log/2026-11.md).
         """
         if self.learning_rate:
             return self.learning_rate
@@ -129,7 +130,7 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(TrainingSettings):
-    """Stage 1: a language model becomes the teacher."""
+    """Settings of stage 1, in which a language model is fine-tuned into a teacher."""
 
     base: str = setting(DEFAULT_LANGUAGE_MODEL, "Language model: a local path or a hub id.")
     """The language model: a local path or a hub id."""
@@ -139,12 +140,12 @@ class FinetuneSettings(TrainingSettings):
         flag="--from",
         metavar="RUN",
     )
-    """Run folder of a teacher of other data: its language model, head and text projection are the start."""
+    """Run folder of a teacher of other data; training starts from its language model, head and text projection."""
     lora: int = setting(0, "Rank of low-rank adapters; 0 trains the layers themselves.")
-    """Rank of low-rank adapters (LoRA) beside the language model's layers, which are then frozen; 0 trains the layers
-    themselves. Adapters bear a higher ``learning_rate``, such as 1e-3."""
+    """Rank of low-rank adapters (LoRA) added to the language model's layers, which are then frozen; 0 trains the layers
+    themselves. Adapters allow a higher ``learning_rate``, such as 1e-3."""
     item_input: Literal["ids", "text", "both"] = setting("both", "What an item's vector is made from.")
-    """Where an item's vector comes from: a learnt id embedding, the encoding of its text, or their sum."""
+    """What an item's vector is made from: a learnt id embedding, the encoding of its text, or their sum."""
     objective: Literal["causal", "masked"] = setting(
         "causal", "Predict the next item (causal) or hidden items (masked)."
     )
@@ -156,16 +157,16 @@ class FinetuneSettings(TrainingSettings):
     learning_rate: float = other_default(TrainingSettings, "learning_rate", 1e-4)
     """Highest learning rate of the language model's own layers; at 3e-4 MiniLM forgets more than it learns."""
     item_learning_rate: float = setting(5e-3, "Highest learning rate of item vectors, projection and head.")
-    """Highest learning rate of what is new: item vectors, projection and head."""
+    """Highest learning rate of the new parameters: item vectors, projection and head."""
     dropout: float = setting(0.2, "Dropout, in training only.")
     """Dropout on the item vectors."""
     language_model_dropout: float = 0.0
-    """Dropout inside the language model; without it a step on a CPU takes a quarter less time."""
+    """Dropout inside the language model; without dropout a step on a CPU takes a quarter less time."""
     patience: int = other_default(TrainingSettings, "patience", 3)
     """See :class:`TrainingSettings`."""
 
     def problems(self) -> list[str]:
-        """Mistakes that a type alone does not show."""
+        """Return the mistakes in the settings that a type check does not find, one sentence each."""
         mistakes = super().problems()
         if self.learning_rate == 0:
             mistakes.append("learning_rate = 0 must be above 0")
@@ -178,29 +179,29 @@ class FinetuneSettings(TrainingSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudentSettings(TrainingSettings):
-    """A student trained on the data alone: the baseline."""
+    """Settings of a student that is trained on the data alone, the baseline of distillation."""
 
     student: Literal["sasrec", "mini-bert", "gru4rec"] = setting("sasrec", "Architecture of the student.")
     """The student's architecture."""
     from_run: str | None = setting(
         None, "Continue from this student; new items are added to it.", flag="--from", metavar="RUN"
     )
-    """Run folder of a student to go on from; items are matched by their ids, new ones start as usual."""
+    """Run folder of a student to continue; items are matched by their ids, and new items start as usual."""
     hidden_size: int = setting(64, "Width of the item vectors, d.")
     """Width of the item vectors and layers, d."""
     num_layers: int = setting(2, "Layers of the student.")
-    """Transformer layers, or recurrent ones of gru4rec."""
+    """Number of transformer layers, or of recurrent layers in gru4rec."""
     num_heads: int = setting(2, "Attention heads.")
-    """Attention heads; gru4rec has none."""
+    """Number of attention heads; gru4rec has none."""
     intermediate_size: int | None = None
-    """Width inside the feed-forward blocks of sasrec and mini-bert; None takes four times ``hidden_size``. SASRec's
-    paper has ``hidden_size`` itself: fewer bytes, and less to compute."""
+    """Width inside the feed-forward blocks of sasrec and mini-bert; None takes four times ``hidden_size``. The SASRec
+    paper uses ``hidden_size`` itself: fewer bytes and less computation."""
     dropout: float = setting(0.5, "Dropout, in training only.")
     """Dropout in the student."""
     learning_rate: float = setting(0.0, "Highest learning rate; 0 chooses it by the size of the data.")
     """Highest learning rate of AdamW; 0 chooses it by the size of the data, see :meth:`peak_rate`."""
     hold_out_items: float = setting(0.0, "Share of the items kept out of training, for lightrec evaluate --cold-items.")
-    """Share of the items with a text that is kept out of training whole, to measure cold items; drawn by seed."""
+    """Share of the items with a text that are left out of training entirely, to measure cold items; drawn by seed."""
 
     init_items: Literal["none", "text", "teacher"] = setting(
         "none", "What the item table starts from: none is random, teacher is for distill only."
@@ -211,11 +212,12 @@ class StudentSettings(TrainingSettings):
     base: str = setting(DEFAULT_LANGUAGE_MODEL, "Language model that reads item texts: a local path or a hub id.")
     """The language model that reads item texts: a local path or a hub id."""
     neighbours: int = setting(0, "Item-item weights fitted for each item beside the layers, 3 bytes each; 0 for none.")
-    """Items that each item of a history votes for beside what the layers say, three bytes each, fitted after training
-    and kept where they help on validation; 0 for none. See :mod:`lightrec.training.items.item_item_weights`."""
+    """Item-item weights per item, which are added to the student's logits, three bytes each. They are fitted after
+    training and saved only if they help on validation; 0 for none. See
+    :mod:`lightrec.training.items.item_item_weights`."""
 
     def problems(self) -> list[str]:
-        """Mistakes that a type alone does not show."""
+        """Return the mistakes in the settings that a type check does not find, one sentence each."""
         mistakes = super().problems()
         if self.neighbours < 0:
             mistakes.append(f"neighbours = {self.neighbours} must be at least 0")
@@ -237,7 +239,7 @@ class StudentSettings(TrainingSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillSettings(StudentSettings):
-    """Stage 2: a student learns from teachers and from the data together."""
+    """Settings of stage 2, in which a student learns from teachers and from the data together."""
 
     teachers: tuple[str, ...] = setting(
         (), "Run folder of a teacher; repeat it for several.", flag="--teacher", metavar="RUN"
@@ -246,37 +248,40 @@ class DistillSettings(StudentSettings):
     teacher_scores: str | None = setting(
         None, "Scores of any other system: user, position, item, score.", metavar="FILE"
     )
-    """File of scores (user, position, item, score) that any other system gave: one more teacher where it has any."""
+    """File of scores (user, position, item, score) from any other system, used as one more teacher at the positions
+    that it contains."""
     teacher_weights: str = setting(
         "auto", "One number for each teacher (0.6,0.4), the one of --teacher-scores last, or auto."
     )
-    """One number a teacher, with commas between them, the file's last: what its log-probabilities are multiplied by
-    in the common voice. ``auto`` fits the runs' weights on validation cases, fits the scale of the file's scores on
-    training positions, and gives the file the say of one teacher among all."""
+    """One number per teacher, separated by commas, with that of the score file last: the factor on the teacher's
+    log-probabilities in the weighted sum of all teachers. ``auto`` fits the runs' weights on validation cases, fits the
+    scale of the file's scores on training positions, and gives the file the weight of one teacher among all."""
     temperature: float = setting(2.0, "Softens the distributions of teacher and student.")
-    """Softens teacher and student alike: logits are divided by it (Hinton et al., arXiv 1503.02531)."""
+    """Temperature by which the logits of teacher and student are divided (Hinton et al., arXiv 1503.02531)."""
     distill_weight: float = setting(0.5, "Share of the teachers in the loss, 0 to 1.")
-    """Share of the teachers in the loss; the true items have the rest."""
+    """Share of the teachers in the loss, 0 to 1; the true items have the rest."""
     anneal: float = setting(0.3, "Last share of training over which the distillation weight falls to 0.")
-    """Last share of the steps over which ``distill_weight`` falls to zero; 0 keeps it constant."""
+    """Share of the steps, at the end, over which ``distill_weight`` falls to zero; 0 keeps it constant."""
     instance_weighting: Literal["none", "confidence"] = setting(
         "none", "Weight instances equally, or by the teacher's confidence in the true item."
     )
-    """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec), scaled to mean one
-    over what one process computes at a time: with several processes or parts of a step, these differ a little."""
+    """``confidence`` weights an instance by the teacher's probability of the true item (DLLM2Rec). The weights are
+    scaled to mean one over what one process computes at a time, so they differ slightly with several processes or
+    several parts of a step."""
     init_items: Literal["none", "text", "teacher"] = other_default(StudentSettings, "init_items", "teacher")
     """See :class:`StudentSettings`."""
     neighbours: int = other_default(StudentSettings, "neighbours", 8)
     """See :class:`StudentSettings`."""
     mask_patterns: int = setting(8, "Masked student: fixed patterns of hidden items per window.")
-    """Masked teacher and student: how many fixed patterns of hidden items each window has."""
+    """For a masked teacher and student: the number of fixed patterns of hidden items per window."""
     cache_gib: float = 1.0
-    """Largest cache of full teacher outputs in GiB; beyond it the top items and the remaining mass are kept."""
+    """Largest cache of full teacher outputs in GiB; if they need more, only the top items and the remaining probability
+    mass are cached."""
     cache_items: int = 100
-    """How many top items are kept then."""
+    """Number of top items that are cached in that case."""
 
     def problems(self) -> list[str]:
-        """Mistakes that a type alone does not show."""
+        """Return the mistakes in the settings that a type check does not find, one sentence each."""
         mistakes = super().problems()
         mistakes += self._teacher_problems()
         if self.hold_out_items:
@@ -293,7 +298,7 @@ class DistillSettings(StudentSettings):
 
     @property
     def given_teacher_weights(self) -> tuple[float, ...] | None:
-        """The numbers in ``teacher_weights``; None for ``auto``."""
+        """The numbers in ``teacher_weights``; None if it is ``auto``."""
         return None if self.teacher_weights == "auto" else tuple(map(float, self.teacher_weights.split(",")))
 
     def _teacher_problems(self) -> list[str]:
@@ -339,4 +344,5 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """Named configurations. ``paper`` is that of arXiv 2409.14810 as far as it is known: a BERT over item ids, trained by
-masking, distilled into a Mini-BERT with temperature-softened targets and true labels. Flags and ``--config`` win."""
+masking, distilled into a Mini-BERT with temperature-softened targets and true labels. Flags and ``--config`` override
+a recipe."""

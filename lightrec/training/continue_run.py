@@ -1,7 +1,7 @@
-"""``train`` and ``distill`` ``--from RUN``: yesterday's student goes on with today's data.
+"""Continue an earlier student on new data: ``--from RUN`` of ``train`` and ``distill``.
 
-Items are matched by their own ids, so that today's data may hold more of them, and may even number them otherwise.
-(``lightrec data prepare --reuse-ids`` keeps the numbers, which whoever reads a bundle by index will want.)
+Items are matched by their ids, so the new data may contain more items and may index them differently.
+(``lightrec data prepare --reuse-ids`` preserves the indices for code that reads a bundle by item index.)
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from lightrec.settings import StudentSettings
 
 FLAGS = ("student", "hidden_size", "num_layers", "num_heads", "max_length", "split", "quantile")
 MUST_AGREE = (*FLAGS, "intermediate_size", "similarity", "logit_scale")
-"""Settings that decide the weights' shapes, what they mean, or what was held back from them."""
+"""Settings that decide the shapes of the weights, their meaning, or which data was held back from training."""
 
 
 def origin_facts(settings: StudentSettings) -> dict[str, Any]:
-    """What of the earlier run decides the result: its weights' SHA-256; nothing without ``--from``.
+    """Return what decides the result in the earlier run, the SHA-256 of its weights; nothing without ``--from``.
 
     Raises:
-        ModelError: if it is no finished student, or differs in what must agree; all differences are named at once.
+        ModelError: if the run is not a finished student, or differs in :data:`MUST_AGREE`; it names all differences.
     """
     if settings.from_run is None:
         return {}
@@ -46,10 +46,10 @@ def origin_facts(settings: StudentSettings) -> dict[str, Any]:
 
 
 def continue_student(student: Student, run: str, dataset: Dataset) -> None:
-    """Give ``student`` the weights of ``run``; items that are new to it keep the start they have.
+    """Copy the weights of ``run`` into ``student``; items that ``run`` does not know keep their initial vectors.
 
     Raises:
-        ModelError: if the run does not say which items it knows, or shares none with the data.
+        ModelError: if the item ids of the run cannot be found, or none of them is in the data.
     """
     old, _ = load_model(run)
     places = {item: place for place, item in enumerate(_item_ids(run))}
@@ -65,12 +65,12 @@ def continue_student(student: Student, run: str, dataset: Dataset) -> None:
 
 
 def _flag(key: str) -> str:
-    """As it is given: on the command line, or in the file for ``--config``."""
+    """Return the name of a setting as the user writes it: an option, or a key in the file for ``--config``."""
     return f"--{key.replace('_', '-')}" if key in FLAGS else key
 
 
 def _item_ids(run: str) -> list[str]:
-    """The run's item ids: its own list, or that of its data where an older lightrec wrote the run."""
+    """Return the item ids of a run: from its items.json, or from its data set if an older lightrec wrote the run."""
     own = Path(run) / "items.json"
     if own.is_file():
         return read_json(own)

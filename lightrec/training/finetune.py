@@ -32,9 +32,9 @@ from lightrec.training.teachers.carry_over import TEXT_AXES, Origin
 def finetune(
     data: str | Path, out: str | Path, settings: FinetuneSettings, reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Fine-tune a language model on a prepared data set and write a run folder; returns its record.
+    """Fine-tune a language model on a prepared data set, write a run folder and return its record.
 
-    The same call goes on after an interruption, and returns at once if the run is finished.
+    After an interruption the same call resumes the run; if the run is finished, it returns at once.
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
@@ -94,13 +94,13 @@ def _finetune(
 
 
 def _axes(texts: np.ndarray, base: LanguageModel, origin: Origin | None) -> np.ndarray:
-    """The axes on which text vectors are projected: the origin's, whose projection reads them, or their own."""
+    """Return the axes to project text vectors on: the origin's, which its projection expects, or those of ``texts``."""
     carried = None if origin is None else origin.text_axes()
     return whitening_axes(texts, input_width(base.model)) if carried is None else carried
 
 
 def _texts(base: LanguageModel, dataset: Dataset, settings: FinetuneSettings, reporter: Reporter) -> np.ndarray | None:
-    """The language model's encoding ``[N, H]`` of the item texts, or None where only ids are used."""
+    """Return the language model's encoding ``[N, H]`` of the item texts, or None if only ids are used."""
     if settings.item_input == "ids":
         return None
     if not any(dataset.item_texts):

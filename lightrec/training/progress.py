@@ -1,4 +1,4 @@
-"""How long work is shown: a bar with an estimate on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar with an estimate of the time left on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lightrec.training.loop import processes
 
 
 class Reporter(Protocol):
-    """What long work tells whoever watches."""
+    """Receiver of the progress of long work."""
 
     def start(self, what: str, total: int, done: int = 0) -> None:
-        """Work of ``total`` steps begins, ``done`` of them done before."""
+        """Begin work of ``total`` steps, ``done`` of which are already complete."""
 
     def advance(self, done: int) -> None:
-        """So many steps are done."""
+        """Report that ``done`` steps are complete."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Show a line of text."""
 
     def stop(self) -> None:
-        """The work has ended."""
+        """End the work."""
 
 
 class ProgressBar:
-    """A :class:`Reporter` on the terminal (standard error); of several processes only the main one's speaks."""
+    """A :class:`Reporter` that writes to standard error; of several processes only the main one writes."""
 
     def __init__(self, console: SafeConsole | None = None):
         self.console = console or SafeConsole(stderr=True, quiet=not processes.is_main())
@@ -71,7 +71,7 @@ class ProgressBar:
 
 
 class Silent:
-    """A :class:`Reporter` that says nothing."""
+    """A :class:`Reporter` that shows nothing."""
 
     def start(self, what: str, total: int, done: int = 0) -> None:
         """See :class:`Reporter`."""

@@ -1,13 +1,13 @@
-"""Run folders: begun with their settings, resumed with the same ones, finished with a record.
+"""Run folders: created with their settings, resumed with the same settings, finished with a record.
 
-RUN/settings.toml       the effective settings, written at the start; ``--config`` takes it
-RUN/settings.json       the same with what else decides the result; a resumed run is held against it
+RUN/settings.toml       the effective settings, written at the start; a file for ``--config``
+RUN/settings.json       the same and all else that decides the result; a resumed run must match it
 RUN/checkpoints/        to resume from; removed at the end
 RUN/config.json, model.safetensors    the model (save_pretrained)
-RUN/text_axes.safetensors             a teacher of texts: the axes that they were projected on, for finetune --from
-RUN/items.json          the items' own ids, by index
+RUN/text_axes.safetensors             for a teacher of texts: the axes they were projected on, for finetune --from
+RUN/items.json          the item ids, by index
 RUN/history.jsonl       one row per validation
-RUN/run.json            the record; a folder that holds it is finished
+RUN/run.json            the record; a folder that contains it is finished
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lightrec.training.loop import processes
 from lightrec.training.loop.checkpoints import SEAL
 
 FREE_TO_CHANGE = ("device", "report_to")
-"""Settings that a resumed run may have otherwise: where it computes and whom it tells."""
+"""Settings that may differ in a resumed run: its device and its trackers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +44,20 @@ class Run:
     path: Path
     """The folder."""
     finished: dict[str, Any] | None
-    """The record, if an earlier command with the same settings has finished."""
+    """The record if an earlier command with the same settings has finished, else None."""
     inputs: dict[str, Any]
-    """Settings and facts that decide the result."""
+    """The settings and facts that decide the result."""
 
     @property
     def checkpoints(self) -> Path:
-        """Where the trainer keeps what it resumes from."""
+        """The folder of the checkpoints that the trainer resumes from."""
         return self.path / "checkpoints"
 
     def begin(self) -> None:
-        """Make the folder and write the settings; called when training is about to start, so that a refusal before
-        leaves nothing behind. On several processes it waits until all have looked at the folder.
+        """Create the folder and write the settings.
+
+        This is called just before training starts, so that an earlier refusal leaves nothing behind. On several
+        processes it waits until all have read the folder.
         """
         processes.wait()
         if not processes.is_main():
@@ -67,19 +69,19 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator[Run]:
-    """Look at ``path``: a new run, one to resume, or one that is finished. Nothing is written yet.
+    """Open ``path`` as a new run, a run to resume or a finished run, without writing any of the run's files yet.
 
-    Until the end of the block no other command can write the run; what fails to be written below ``path`` is told in
-    one sentence.
+    Until the end of the block no other command can write the run, and a failure to write below ``path`` is reported
+    in one sentence.
 
     Args:
         settings: the effective settings (a dataclass).
-        facts: what else decides the result: the command, the data's checksum, the teachers' weights.
+        facts: all else that decides the result, such as the command, the data's checksum and the teachers' weights.
 
     Raises:
-        ConfigError: if the folder holds a run made with other settings, or something else.
-        ModelError: if its settings.json or run.json is damaged, or a file of a finished model.
-        WriteError: if another command is writing it, or it cannot be written.
+        ConfigError: if the folder contains a run with other settings, or is not a run.
+        ModelError: if settings.json, run.json or a file of a finished model is damaged.
+        WriteError: if another command is writing the run, or the folder cannot be written.
     """
     processes.join(resolve_device(settings.device))
     path = Path(path)
@@ -112,7 +114,7 @@ def _look(path: Path, inputs: dict[str, Any]) -> Run:
 
 
 def _is_unwritten(path: Path) -> bool:
-    """Whether a folder holds nothing but what a command leaves that is killed before it has written its settings."""
+    """Return whether a folder has only the leftovers of a command that was killed before it wrote its settings."""
     if not path.is_dir():
         return False
     return all(
@@ -125,7 +127,7 @@ def _is_unwritten(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _sole_writer(path: Path) -> Iterator[None]:
-    """Hold the run's lock in the main process; folders made for it vanish again if the run is never begun."""
+    """Hold the run's lock in the main process; remove the parent folders made for it if the run never begins."""
     if not processes.is_main():
         yield
         return
@@ -137,7 +139,7 @@ def _sole_writer(path: Path) -> Iterator[None]:
             yield
     finally:
         for folder in made:
-            with contextlib.suppress(OSError):  # it holds the run
+            with contextlib.suppress(OSError):  # the folder is not empty: it contains the run
                 folder.rmdir()
 
 
@@ -146,14 +148,14 @@ def _locks(path: Path) -> list[Path]:
 
 
 def _remove_locks(path: Path) -> None:
-    """Remove the locks of files that killed commands left in the run; one that is held stays."""
+    """Remove the lock files that killed commands left in the run, but not a lock that is held."""
     if processes.is_main():
         for lock in _locks(path):
             _remove_lock_of(lock.with_name(lock.name[1 : -len(".lock")]))
 
 
 def _remove_lock_of(path: Path) -> None:
-    """Remove the lock that a killed command left beside ``path``; one that is held, or may not be removed, stays."""
+    """Remove the lock file that a killed command left next to ``path``, unless it is held or cannot be removed."""
     if processes.is_main() and path.with_name(f".{path.name}.lock").exists():
         with contextlib.suppress(WriteError, OSError), locked(path):
             pass
@@ -169,12 +171,12 @@ def finish_run(
     history: list[dict[str, Any]],
     details: dict[str, Any],
 ) -> dict[str, Any]:
-    """Save the model, its item ids, history.jsonl and, last of all, run.json; remove the checkpoints.
+    """Save the model, its item ids, history.jsonl and, last, run.json; then remove the checkpoints.
 
-    The record holds the SHA-256 of the model's files, which are checked whenever the run is loaded.
+    The record contains the SHA-256 of the model's files, which are checked whenever the run is loaded.
 
     Returns:
-        The record. On several processes the main one writes, and the others wait for it.
+        The record. Of several processes the main one writes, and the others wait for it.
     """
     record = {
         "format_version": FORMAT_VERSION,

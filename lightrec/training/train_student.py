@@ -1,4 +1,4 @@
-"""Train a student: alone (the baseline), or on what teachers say (stage 2 of arXiv 2409.14810)."""
+"""Train a student on the data alone (the baseline) or distil teachers into it (stage 2 of arXiv 2409.14810)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from lightrec.training.teachers.source import Teachers
 def train(
     data: str | Path, out: str | Path, settings: StudentSettings, reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Train a student on the data alone and write a run folder; returns its record.
+    """Train a student on the data alone, write a run folder and return its record.
 
-    The same call goes on after an interruption, and returns at once if the run is finished.
+    After an interruption the same call resumes the run; if the run is finished, it returns at once.
     """
     reporter = reporter or ProgressBar()
     dataset = Dataset.open(data)
@@ -64,9 +64,9 @@ def _train(run: Run, dataset: Dataset, settings: StudentSettings, reporter: Repo
 def distill(
     data: str | Path, out: str | Path, settings: DistillSettings, reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Distil teachers into a student and write a run folder; returns its record.
+    """Distil teachers into a student, write a run folder and return its record.
 
-    What the teachers say together is computed once and kept in the first one's run folder; see
+    The combined teacher outputs are computed once and cached in the run folder of the first teacher; see
     :mod:`lightrec.training.teachers.source`.
     """
     reporter = reporter or ProgressBar()
@@ -116,7 +116,7 @@ def _distill(
 def _with_neighbours(
     task: NextItemTask, split: Split, settings: StudentSettings, best: dict[str, Any], reporter: Reporter
 ) -> dict[str, Any]:
-    """Fit neighbours where the settings ask for them: what the record says of them, and the validation with them."""
+    """Fit item-item weights if the settings request them; return their facts and the new validation for the record."""
     cases = validation_cases(split, settings)
     found = fit_neighbours(task.best_model, settings.neighbours, split, cases, reporter) if processes.is_main() else {}
     if not found:
@@ -125,13 +125,13 @@ def _with_neighbours(
 
 
 def training_split(dataset: Dataset, settings: StudentSettings) -> Split:
-    """The settings' split, without the items that they hold out."""
+    """Return the split that the settings name, without the items that they hold out."""
     split = make_split(dataset, settings.split, settings.quantile)
     return without_items(split, draw_items(dataset, settings.hold_out_items, settings.seed))
 
 
 def make_student(settings: StudentSettings, n_items: int) -> Student:
-    """A new student of the settings' kind and size, repeatable by its seed."""
+    """Return a new student of the architecture and size in the settings, initialised by their seed."""
     set_seed(settings.seed)
     config_class, model_class = STUDENTS[settings.student]
     return model_class(

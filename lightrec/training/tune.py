@@ -1,9 +1,9 @@
-"""Search a student's hyper-parameters, with optuna: few trials of one seed, each judged on validation alone.
+"""Search a student's hyper-parameters with optuna: few trials of one seed, judged on validation cases alone.
 
-OUT/settings.toml     what is the same in every trial; settings.json beside it is what a resumed search is held against
+OUT/settings.toml     settings that all trials share; a resumed search must match settings.json in the same folder
 OUT/trials.jsonl      one row per finished trial
-OUT/trial-NN/         the run folder of the best trial so far, and of the one that is training
-OUT/best.toml         the best trial's settings; ``--config`` takes it
+OUT/trial-NN/         the run folders of the best trial so far and of the trial in progress
+OUT/best.toml         the best trial's settings; a file for ``--config``
 """
 
 from __future__ import annotations
@@ -41,22 +41,24 @@ SPACE: dict[str, BaseDistribution] = {
     "weight_decay": FloatDistribution(1e-4, 0.3, log=True),
     "num_layers": IntDistribution(1, 3),
 }
-"""What is searched for every student, within which bounds."""
+"""The hyper-parameters searched for every student, with their bounds."""
 
 DISTILL_SPACE: dict[str, BaseDistribution] = {
     "temperature": FloatDistribution(1.0, 8.0, log=True),
     "distill_weight": FloatDistribution(0.1, 0.9, step=0.05),
 }
-"""What is searched besides when teachers are distilled."""
+"""The hyper-parameters searched in addition when teachers are distilled."""
 
 RANDOM_TRIALS = 5
-"""How many trials TPE draws at random before it models them, the first one aside."""
+"""Number of trials that TPE draws at random, after the first trial, before it models them."""
 
 
 def space_of(
     settings: StudentSettings, hidden_sizes: Collection[int] = (), fixed: Collection[str] = ()
 ) -> dict[str, BaseDistribution]:
-    """What to search: :data:`SPACE`, with teachers :data:`DISTILL_SPACE`, less ``fixed``, and ``hidden_sizes``.
+    """Return the search space: :data:`SPACE`, with teachers also :data:`DISTILL_SPACE`, less ``fixed``.
+
+    ``hidden_sizes`` are added as choices if there are any.
 
     Raises:
         ConfigError: if one of ``hidden_sizes`` does not go with the other settings.
@@ -80,29 +82,29 @@ def search(
 ) -> dict[str, Any]:
     """Train (with :class:`DistillSettings`: distil) ``trials`` students and keep the best on validation.
 
-    The first trial has ``settings`` themselves, so that a search never ends below them. Every trial has the same
-    seed and stops early. The same call goes on after an interruption, in the middle of a trial too, with the outcome
-    that it would have had; with more ``trials`` it adds to a finished search.
+    The first trial uses ``settings`` unchanged, so the result is never worse than theirs. Every trial has the same
+    seed and stops early. After an interruption, even within a trial, the same call resumes the search and ends with
+    the same outcome; a call with more ``trials`` extends a finished search.
 
     Args:
         data: a prepared data set.
         out: the folder to write.
-        settings: what all trials have in common, and where they start from.
+        settings: the settings that all trials share, and the values of the first trial.
         space: what to search, see :func:`space_of`.
         trials: how many students to train, at least 1.
         sampler: how the next trial is chosen.
-        reporter: told of every trial.
+        reporter: receives the progress and a line per trial.
 
     Returns:
-        ``best``, the row of the best trial; ``run``, its run folder; ``trials``, how many there are.
+        ``best``, the row of the best trial; ``run``, its run folder; ``trials``, the number of trials.
 
-    A trial whose training diverges counts as failed. Every other error ends the search and leaves all as it is, so
-    that the same call goes on once its cause is mended.
+    A trial whose training diverges counts as failed. Every other error ends the search and leaves its files, so that
+    the same call resumes it once the cause is fixed.
 
     Raises:
-        ConfigError: if ``out`` holds another search, or ``trials`` is below 1.
+        ConfigError: if ``out`` contains another search, or ``trials`` is below 1.
         ModelError: if trials.jsonl is damaged.
-        DivergedError: if the first trial diverges: its settings are at fault.
+        DivergedError: if the first trial diverges, because its settings are at fault.
     """
     if trials < 1:
         raise ConfigError(f"--trials is {trials}: at least 1 is needed.")
@@ -132,10 +134,10 @@ def _add_trials(
     sampler: Sampler,
     reporter: Reporter,
 ) -> None:
-    """Run the trials that are missing, and keep their rows in ``rows`` and on the disk."""
+    """Run the missing trials, and add their rows to ``rows`` and to trials.jsonl."""
     out = run.path
     settings = _with_rate(settings, Dataset.open(data))
-    if rows:  # a kill between the two files leaves best.toml older than trials.jsonl
+    if rows:  # a kill between the two writes leaves best.toml older than trials.jsonl
         _write_best(out, settings, rows)
     for number in range(len(rows), trials):
         parameters = _suggest(rows, space, settings, sampler)
@@ -158,7 +160,7 @@ def _write_best(out: Path, settings: StudentSettings, rows: list[dict[str, Any]]
 
 
 def _forget_if_refused(out: Path) -> None:
-    """Leave nothing behind of a search whose first trial was refused before it began."""
+    """Remove the folder of a search whose first trial was refused before it began."""
     settings = {"settings.json", "settings.toml"}
     if {entry.name for entry in out.iterdir()} == settings:
         for name in settings:
@@ -167,7 +169,7 @@ def _forget_if_refused(out: Path) -> None:
 
 
 def _with_rate(settings: StudentSettings, dataset: Dataset) -> StudentSettings:
-    """The settings with the learning rate that they would choose: a search starts from a number."""
+    """Return the settings with the learning rate that 0 would choose, since a search starts from a number."""
     windows = Windows.from_split(training_split(dataset, settings), settings.max_length)
     steps = math.ceil(len(windows) / settings.batch_size)
     return dataclasses.replace(settings, learning_rate=settings.peak_rate(max(1, steps)))
@@ -176,7 +178,7 @@ def _with_rate(settings: StudentSettings, dataset: Dataset) -> StudentSettings:
 def _suggest(
     rows: list[dict[str, Any]], space: dict[str, BaseDistribution], settings: StudentSettings, sampler: Sampler
 ) -> dict[str, Any]:
-    """The parameters of the next trial; they depend on the finished trials and the seed alone."""
+    """Return the parameters of the next trial, which depend on the finished trials and the seed alone."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = 100_003 * settings.seed + len(rows)
     samplers = {
@@ -195,14 +197,14 @@ def _suggest(
             start["hidden_size"] = start["hidden_size"] if start["hidden_size"] in sizes else sizes[0]
         return start
     chosen = study.ask(space).params
-    # Three digits are as many as a hyper-parameter deserves.
+    # Three significant digits are enough for a hyper-parameter.
     return {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in chosen.items()}
 
 
 def _run_trial(
     data: str | Path, out: Path, number: int, settings: StudentSettings, reporter: Reporter
 ) -> dict[str, Any]:
-    """Train one student in a folder of its own and say how it did."""
+    """Train one student in its trial folder and return its row: validation figures, epochs and seconds."""
     folder = _folder(out, number)
     if isinstance(settings, DistillSettings):
         record = distill(data, folder, settings, reporter)
@@ -219,12 +221,12 @@ def _run_trial(
 
 
 def _with(settings: StudentSettings, parameters: dict[str, Any]) -> StudentSettings:
-    """``settings`` with ``parameters`` in place of its own, checked."""
+    """Return ``settings`` with the values in ``parameters``, checked."""
     return from_mapping(type(settings), {**to_mapping(settings), **parameters}, "the search space")
 
 
 def _read(out: Path, space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """The rows of the trials that were finished before."""
+    """Return the rows of the finished trials in trials.jsonl."""
     file = out / "trials.jsonl"
     if not file.is_file():
         return []
@@ -246,7 +248,7 @@ def _read(out: Path, space: dict[str, BaseDistribution]) -> list[dict[str, Any]]
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line; an empty one if it is none."""
+    """Return the JSON object in a line; an empty one if the line is not a JSON object."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
