@@ -1,8 +1,8 @@
-"""Ranking metrics for one relevant item a case: HR, NDCG, MRR; catalogue coverage; overlap of two lists.
+"""Ranking metrics for one relevant item per case (HR, NDCG, MRR), catalogue coverage and overlap of two lists.
 
-A *rank* is the place of the true next item, 1 for the first. A miss (the item is not ranked at all) is the rank
-infinity, so that every formula below gives it zero without a special case. The functions return one value a case;
-the metric of a model is their mean.
+A *rank* is the position of the true next item, 1 for the first. A miss (the item is not ranked at all) has the rank
+infinity, for which every formula below gives zero without a special case. The functions of ranks return one value per
+case; the metric of a model is their mean.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def hit_rate(ranks: np.ndarray, k: int) -> np.ndarray:
-    """HR@k of each case: 1 if rank <= k, else 0. With one relevant item it equals recall@k.
+    """Return HR@k of each case: 1 if rank <= k, else 0. With one relevant item it equals recall@k.
 
     Args:
         ranks: ``[C]``, 1 and up; infinity for a miss.
@@ -27,10 +27,10 @@ def hit_rate(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
-    """NDCG@k of each case: 1 / log2(rank + 1) if rank <= k, else 0.
+    """Return NDCG@k of each case: 1 / log2(rank + 1) if rank <= k, else 0.
 
-    This is the normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) where one item is relevant,
-    so that the ideal gain is 1 / log2(2) = 1.
+    This is the normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) with one relevant item, so the
+    ideal gain is 1 / log2(2) = 1.
 
     Args:
         ranks: ``[C]``, 1 and up; infinity for a miss.
@@ -46,11 +46,11 @@ def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def reciprocal_rank(ranks: np.ndarray, k: int | None = None) -> np.ndarray:
-    """The reciprocal rank of each case, 1 / rank, or 0 beyond ``k``; its mean is MRR, or MRR@k.
+    """Return the reciprocal rank of each case, 1 / rank, or 0 beyond ``k``; its mean is MRR, or MRR@k.
 
     Args:
         ranks: ``[C]``, 1 and up; infinity for a miss.
-        k: where the list ends; None for the whole catalogue.
+        k: length of the list; None for the whole catalogue.
 
     Returns:
         float64 ``[C]``.
@@ -65,10 +65,10 @@ def reciprocal_rank(ranks: np.ndarray, k: int | None = None) -> np.ndarray:
 
 
 def coverage(lists: np.ndarray, n_items: int) -> float:
-    """Coverage@k: the share of the catalogue that occurs in at least one of the lists.
+    """Return coverage@k: the share of the catalogue that occurs in at least one of the lists.
 
     Args:
-        lists: integers ``[C, k]``, the items shown in each case; -1 stands for no item.
+        lists: integers ``[C, k]``, the items shown in each case; -1 for no item.
         n_items: number of items in the catalogue, N.
 
     >>> coverage(np.array([[0, 1], [0, 2], [0, -1]]), n_items=4)
@@ -79,11 +79,11 @@ def coverage(lists: np.ndarray, n_items: int) -> float:
 
 
 def overlap(wanted: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """The share of each list of ``wanted`` that is in the same list of ``shown``; 1 where nothing is wanted.
+    """Return the share of each row of ``wanted`` that is in the same row of ``shown``; 1 if the row wants no item.
 
     Args:
-        wanted: item indices ``[C, K]``, -1 for an empty place.
-        shown: item indices ``[C, J]``, -1 for an empty place.
+        wanted: item indices ``[C, K]``, -1 for no item.
+        shown: item indices ``[C, J]``, -1 for no item.
 
     Returns:
         float64 ``[C]``.

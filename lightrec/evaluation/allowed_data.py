@@ -1,4 +1,4 @@
-"""May this model be asked these questions? Only on its own data, and never about what it was trained on."""
+"""Checks that a model is evaluated only on its own data, and never on events that it was trained on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lightrec.errors import ConfigError, ModelError
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from, as far as it is recorded."""
+    """The recorded origin of a model."""
 
     name: str
-    """What the user calls it: a path, or a baseline's name."""
+    """The name that the user gave: a path, or a baseline's name."""
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """The run's run.json, or what a bundle keeps of it; empty for a baseline, which is fitted on the spot."""
+    """The run's run.json, or the part of it in a bundle; empty for a baseline, which is fitted when it is evaluated."""
 
     @property
     def checksum(self) -> str | None:
@@ -27,18 +27,18 @@ class Provenance:
 
     @property
     def split(self) -> tuple[SplitName, float] | None:
-        """The split of the training, its name and quantile; None if it is not recorded."""
+        """The name and quantile of the split that the model was trained on; None if it is not recorded."""
         split = self.record.get("split")
         return (split["name"], split.get("quantile", 0.9)) if split else None
 
 
 def check_data(source: Provenance, dataset: Dataset, item_ids: Sequence[str] | None = None) -> None:
-    """Refuse a model made for other data: :class:`ModelError`.
+    """Raise :class:`ModelError` if the model was made for other data.
 
     Args:
         source: the model.
-        dataset: what it is to be evaluated on.
-        item_ids: the items that the model knows, by index, if it carries them.
+        dataset: the data set to evaluate it on.
+        item_ids: the item ids of the model, by index, if it contains them.
     """
     if item_ids is not None and list(item_ids) != dataset.item_ids:
         raise ModelError(
@@ -54,10 +54,10 @@ def check_data(source: Provenance, dataset: Dataset, item_ids: Sequence[str] | N
 
 
 def choose_split(sources: Sequence[Provenance], name: str | None, quantile: float | None) -> tuple[SplitName, float]:
-    """The split to evaluate on: the one asked for, or else the models' own; leave-one-out if none is recorded.
+    """Return the split to evaluate on: the requested one, else the models' own, else leave-one-out.
 
     Raises:
-        ConfigError: if a model was trained on another split, whose training events hold some of the answers.
+        ConfigError: if a model was trained on another split, whose training events contain some of the targets.
     """
     recorded = next((source.split for source in sources if source.split is not None), ("leave-one-out", 0.9))
     name = name or recorded[0]
@@ -76,7 +76,7 @@ def choose_split(sources: Sequence[Provenance], name: str | None, quantile: floa
 
 
 def describe_split(name: str, quantile: float) -> str:
-    """``leave-one-out``, or ``temporal (quantile 0.9)``."""
+    """Return the split as text: ``leave-one-out``, or for example ``temporal (quantile 0.9)``."""
     return f"temporal (quantile {quantile:g})" if name == "temporal" else name
 
 

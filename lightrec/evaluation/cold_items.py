@@ -1,4 +1,4 @@
-"""How a model ranks items that it never saw in training: which cases ask for them, and what chance would give."""
+"""Evaluation of items that a model never saw in training: their cases, and the expected result of a random order."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lightrec.evaluation.protocol import Evaluation
 
 
 def held_out(sources: Sequence[Provenance], dataset: Dataset, wanted: bool) -> np.ndarray | None:
-    """The items that the models held out of training, bool ``[N]``; None if none is asked for.
+    """Return the items that the models held out of training, bool ``[N]``; None if they are not ``wanted``.
 
     Raises:
-        ConfigError: if items were held out and are not asked for, or the other way round, or the models differ.
+        ConfigError: if items were held out but are not wanted, or the reverse, or if the models differ.
     """
     trained = [source for source in sources if source.record]
     held = [held_out_items(dataset, source.record) for source in trained]
@@ -44,9 +44,9 @@ def held_out(sources: Sequence[Provenance], dataset: Dataset, wanted: bool) -> n
 
 
 def ask_for(split: Split, held: np.ndarray) -> Split:
-    """``split`` with the training events of the other items alone, and the cases whose target is in ``held``.
+    """Return ``split`` with only the cases whose target is in ``held``, and without training events of ``held``.
 
-    The histories stay whole: in use, too, they hold new items.
+    The histories stay complete, because histories in production contain new items too.
     """
     left = without_items(split, held)
     return dataclasses.replace(
@@ -57,9 +57,9 @@ def ask_for(split: Split, held: np.ndarray) -> Split:
 
 
 def by_chance(evaluation: Evaluation, n_items: int) -> dict[str, float]:
-    """The expected HR and NDCG of a random order of the items that remain for each case.
+    """Return the expected HR and NDCG of a random order of the items that remain for each case.
 
-    With R items left, each of the first k ranks has the target with probability 1 / R.
+    With R items left, the target is at each rank with probability 1 / R.
     """
     cases = evaluation.cases
     seen = [len(np.unique(cases.history(case))) for case in range(len(cases))] if evaluation.filter_seen else [0]

@@ -1,4 +1,4 @@
-"""Is one model better than another? Both answer the same cases, so each user is compared with themselves."""
+"""Comparison of two models on the same cases, paired by user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Comparison:
     """How much better ``a`` is than ``b`` on one metric."""
 
     metric: str
-    """Its name, as in :attr:`Evaluation.metrics`."""
+    """The name of the metric, as in :attr:`Evaluation.metrics`."""
     a: float
     """The mean of a, over cases and seeds."""
     b: float
@@ -28,14 +28,14 @@ class Comparison:
     relative: Interval | None
     """(a - b) / b; None where b is zero."""
     p_value: float
-    """Two-sided: how often resampling turns the sign of the difference, doubled. At least 2 / (resamples + 1)."""
+    """Two-sided: twice the share of resamples in which the difference changes sign; at least 2 / (resamples + 1)."""
     users: int
-    """Users that were resampled."""
+    """Number of users that were resampled."""
     seeds: tuple[int, int]
-    """Runs of a and of b."""
+    """Number of runs of a and of b."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """Return the fields, ready for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -47,21 +47,21 @@ def paired_comparison(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models on the same cases by a paired bootstrap over users, and over seeds where there are several.
+    """Compare two models on the same cases by a paired bootstrap over users, and over seeds if there are several.
 
     Each resample draws users with replacement, the same for both sides, and for each side as many runs as it has.
-    With one run a side, the result speaks of these two runs; with several it speaks of the two ways of training
-    (with few seeds a little too surely, as every bootstrap of a handful of values).
+    With one run per side, the result holds for these two runs; with several, it holds for the two ways of training.
+    With few seeds the intervals are a little too narrow, as in every bootstrap of a handful of values.
 
     Args:
         a: one evaluation, or one for each seed.
-        b: what it is compared with, likewise.
-        metric: for example ``ndcg@10``; any metric of the evaluations that is a mean over cases.
+        b: the evaluation or evaluations to compare with.
+        metric: any metric of the evaluations that is a mean over cases, for example ``ndcg@10``.
         resamples: number of bootstrap samples.
-        seed: makes them repeatable.
+        seed: makes the samples repeatable.
 
     Raises:
-        ConfigError: if the evaluations do not answer the same cases under the same rules, or lack the metric.
+        ConfigError: if the evaluations have different cases or rules, or lack the metric.
     """
     sides = [[side] if isinstance(side, Evaluation) else list(side) for side in (a, b)]
     _check(sides[0] + sides[1], metric)

@@ -1,8 +1,8 @@
-"""The evaluation: rank the full catalogue for each case, and report how high the true next items stand.
+"""The evaluation protocol: rank the full catalogue for each case, and report the ranks of the true next items.
 
-The protocol: every item of the catalogue is ranked (no sampled negatives); items of the history are left out
-(``filter_seen``); equal scores count against the model; a target that the seen filter hides is a miss, and the
-share of such targets is reported.
+Every item of the catalogue is ranked (no sampled negatives). Items of the history are left out (``filter_seen``).
+Equal scores count against the model. A target that the seen filter hides is a miss, and the share of such targets is
+reported.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ from lightrec.evaluation.ranking import Ties, best_items, hide, ranks_in_lists, 
 from lightrec.evaluation.slices import history_slices, popularity_slices
 
 RANK_LIMIT = 100
-"""How far a :class:`TopKRanker` is asked to rank, unless its own limit is lower: its MRR is MRR@100."""
+"""Number of items requested from a :class:`TopKRanker`, unless its own limit is lower: its MRR is MRR@100."""
 
 MOST_SCORES = 32_000_000
-"""Most scores held at once: large catalogues are evaluated in smaller batches."""
+"""Most scores in memory at once: large catalogues are evaluated in smaller batches."""
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that scores the whole catalogue: a torch model, a baseline."""
+    """A ranker that scores the whole catalogue, such as a torch model or a baseline."""
 
     n_items: int
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores float32 ``[B, N]`` of every item as the next one of B whole histories; nothing is masked."""
+        """Return the scores float32 ``[B, N]`` of every item as the next one of B whole histories, without masking."""
         ...
 
 
 @runtime_checkable
 class TopKRanker(Protocol):
-    """Anything that returns its best items only: an exported bundle.
+    """A ranker that returns only its best items, such as an exported bundle.
 
-    Equal scores stand by lowest index in ONNX Runtime; OpenVINO promises no order among them.
+    ONNX Runtime orders equal scores by lowest index; OpenVINO promises no order among them.
     """
 
     n_items: int
     k_limit: int
 
     def top_k(self, histories: Sequence[np.ndarray], k: int, filter_seen: bool) -> np.ndarray:
-        """The best ``k`` items of B histories, int64 ``[B, k]``, best first, -1 where there are fewer."""
+        """Return the best ``k`` items of B histories, int64 ``[B, k]``, best first, -1 where there are fewer."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """The metrics of some of the cases."""
+    """The metrics of a subset of the cases."""
 
     cases: int
-    """How many."""
+    """Number of cases."""
     metrics: dict[str, Interval]
     """As in :class:`Evaluation`, without coverage."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found, case by case and in the mean."""
+    """The results of an evaluation, for each case and on average."""
 
     cases: Cases
-    """The C questions that were asked."""
+    """The C cases that were evaluated."""
     ranks: np.ndarray
     """float64 ``[C]``: the rank of each target, infinity for a miss."""
     lists: np.ndarray
-    """int64 ``[C, K]``: the best items of each case, K the largest k asked for; -1 where there are fewer."""
+    """int64 ``[C, K]``: the best items of each case, K the largest of ``ks``; -1 where there are fewer."""
     hidden: np.ndarray
-    """bool ``[C]``: the target is in the history and was filtered: a miss."""
+    """bool ``[C]``: whether the target is in the history and was filtered, which makes it a miss."""
     ks: tuple[int, ...]
     """The list lengths of the metrics."""
     rank_limit: int | None
@@ -89,7 +89,7 @@ class Evaluation:
     """``popularity``: head, torso, tail, cold; ``history``: short, medium, long. Empty slices are left out."""
 
     def to_json(self) -> dict[str, Any]:
-        """The results without the single cases, ready for JSON."""
+        """Return the results without the individual cases, ready for JSON."""
         hidden = int(self.hidden.sum())
         return {
             "cases": len(self.cases),
@@ -123,27 +123,27 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Ask ``ranker`` for every case what comes next and measure where it ranks the truth.
+    """Rank the items for every case with ``ranker`` and measure the ranks of the true next items.
 
     Args:
         ranker: a :class:`Scorer` or a :class:`TopKRanker`.
-        cases: the questions, C of them.
-        train_popularity: int ``[N]``, training events of each item; they make the popularity slices.
+        cases: the C cases to evaluate.
+        train_popularity: int ``[N]``, training events of each item, which define the popularity slices.
         filter_seen: leave out the items of each history.
         ks: list lengths of HR, NDCG and coverage.
-        ties: ``pessimistic`` (default for a Scorer) or ``lowest-index`` (the only rule of a TopKRanker; use it
-            for the Scorer that such a one is compared with).
+        ties: ``pessimistic`` (default for a Scorer) or ``lowest-index`` (the only rule of a TopKRanker; use it for
+            a Scorer that is compared with a TopKRanker).
         rank_limit: ranks beyond it are misses; by default none for a Scorer, and for a TopKRanker
             :data:`RANK_LIMIT` or its own ``k_limit``, whichever is lower.
-        batch_size: histories that are scored at once.
-        bootstrap: resamples of the intervals; 0 leaves them out, as for early stopping.
+        batch_size: number of histories scored at once.
+        bootstrap: number of resamples for the intervals; 0 computes no intervals, as for early stopping.
         seed: makes the resamples repeatable.
-        progress: called with the cases done and C after every batch.
+        progress: called after every batch with the number of cases done and C.
 
     Raises:
         DataError: if there are no cases.
-        ConfigError: if ``ks``, ``ties`` or ``rank_limit`` ask for what the ranker cannot give.
-        ModelError: if the ranker is of another catalogue, or answers with NaN or in the wrong shape.
+        ConfigError: if the ranker does not support ``ks``, ``ties`` or ``rank_limit``.
+        ModelError: if the ranker has another catalogue, or returns NaN or the wrong shape.
     """
     ks = tuple(sorted(set(ks)))
     ties, rank_limit = _agree(ranker, ks, ties, rank_limit)
@@ -174,7 +174,7 @@ def evaluate(
         rank_limit=rank_limit,
         filter_seen=filter_seen,
         ties=ties,
-        # A list covers more of the catalogue the more users there are: resampling users says nothing about it.
+        # Coverage grows with the number of users, so resampling users gives no valid interval for it.
         metrics=summary(np.ones(len(cases), dtype=bool))
         | {f"coverage@{k}": Interval(metrics.coverage(lists[:, :k], ranker.n_items)) for k in ks},
         slices={
@@ -185,16 +185,16 @@ def evaluate(
 
 
 def shared_rules(rankers: Sequence[Scorer | TopKRanker]) -> tuple[Ties, int | None]:
-    """The tie rule and the rank limit under which all of ``rankers`` can be compared.
+    """Return the tie rule and the rank limit under which all of ``rankers`` can be compared.
 
-    Where there is a :class:`TopKRanker` everybody follows its rules; Scorers alone are ranked without a limit.
+    If there is a :class:`TopKRanker`, all follow its rules; Scorers alone are ranked without a limit.
     """
     limits = [min(RANK_LIMIT, ranker.k_limit, ranker.n_items) for ranker in rankers if not isinstance(ranker, Scorer)]
     return ("lowest-index", min(limits)) if limits else ("pessimistic", None)
 
 
 def case_metrics(ranks: np.ndarray, ks: Sequence[int], rank_limit: int | None) -> dict[str, np.ndarray]:
-    """The metrics of each case, float64 ``[C]``, by the names used in :attr:`Evaluation.metrics`."""
+    """Return the metrics of each case, float64 ``[C]``, by the names used in :attr:`Evaluation.metrics`."""
     mrr = "mrr" if rank_limit is None else f"mrr@{rank_limit}"
     return (
         {f"hr@{k}": metrics.hit_rate(ranks, k) for k in ks}
@@ -206,7 +206,7 @@ def case_metrics(ranks: np.ndarray, ks: Sequence[int], rank_limit: int | None) -
 def _ask(
     ranker: Scorer | TopKRanker, cases: Cases, k: int, rank_limit: int | None, ties: Ties, filter_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rank of each target, ``[B]``, and the best ``k`` items, ``[B, k]``, of some cases."""
+    """Return the rank of each target, ``[B]``, and the best ``k`` items, ``[B, k]``, of B cases."""
     histories = [cases.history(case) for case in range(len(cases))]
     if isinstance(ranker, Scorer):
         scores = _scores(ranker, histories)
@@ -244,7 +244,7 @@ def _lists(ranker: TopKRanker, histories: list[np.ndarray], k: int, filter_seen:
 def _agree(
     ranker: Scorer | TopKRanker, ks: tuple[int, ...], ties: Ties | None, rank_limit: int | None
 ) -> tuple[Ties, int | None]:
-    """The tie rule and the rank limit to use, or the reason why the ranker cannot follow."""
+    """Return the tie rule and the rank limit to use; raise ConfigError if the ranker does not support them."""
     if not ks or ks[0] < 1:
         raise ConfigError(f"k is {', '.join(map(str, ks)) or 'missing'}: ask for list lengths of 1 and more.")
     if isinstance(ranker, Scorer):

@@ -1,4 +1,4 @@
-"""From scores to places: the seen filter, the rank of the target under a tie rule, the best items."""
+"""From scores to ranks: the seen filter, the rank of the target under a tie rule, the best items."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal
 import numpy as np
 
 Ties = Literal["pessimistic", "lowest-index"]
-"""Who comes first among equal scores: everybody before the target, or the item with the lowest index."""
+"""The order of items with equal scores: the target last, or the item with the lowest index first."""
 
 
 def hide(scores: np.ndarray, histories: Sequence[np.ndarray]) -> None:
-    """Set the scores ``[B, N]`` of each row's own history to minus infinity, in place."""
+    """Set the scores ``[B, N]`` of the items in each row's history to minus infinity, in place."""
     rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
     scores[rows, np.concatenate(histories)] = -np.inf
 
 
 def target_ranks(scores: np.ndarray, targets: np.ndarray, ties: Ties = "pessimistic") -> np.ndarray:
-    """The rank of each row's target among all items of its row.
+    """Return the rank of each row's target among all items of its row.
 
-    ``pessimistic``: 1 + the number of other items with at least the target's score. ``lowest-index``: of equal
-    scores only those with a lower index count, which is how an exported graph orders its list. An item scored
-    minus infinity is never recommended: as the target it is a miss.
+    With ``pessimistic``, the rank is 1 + the number of other items with at least the target's score. With
+    ``lowest-index``, items with an equal score count only if their index is lower, which is the order of an exported
+    graph. An item scored minus infinity is never recommended: as the target it is a miss.
 
     Args:
         scores: float ``[B, N]`` without NaN; hidden items are minus infinity.
@@ -47,11 +47,11 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray, ties: Ties = "pessimis
 
 
 def best_items(scores: np.ndarray, k: int) -> np.ndarray:
-    """The ``k`` best items of each row, best first, equal scores by lowest index.
+    """Return the ``k`` best items of each row, best first, equal scores by lowest index.
 
     Args:
-        scores: float ``[B, N]`` without NaN; minus infinity is never returned.
-        k: how many; more than N gives N columns of items and then -1.
+        scores: float ``[B, N]`` without NaN; items at minus infinity are never returned.
+        k: number of items; if it exceeds N, the columns after the first N are -1.
 
     Returns:
         int64 ``[B, k]``, -1 where a row has fewer.
@@ -62,7 +62,7 @@ def best_items(scores: np.ndarray, k: int) -> np.ndarray:
     n_items = scores.shape[1]
     width = min(k, n_items)
     threshold = np.partition(scores, n_items - width, axis=1)[:, n_items - width, None]
-    # At least ``width`` candidates a row, by rising index; more only where scores equal the threshold.
+    # At least ``width`` candidates per row, by rising index; more only if several scores equal the threshold.
     rows, items = np.divmod(np.flatnonzero(scores >= threshold), n_items)
     values = scores[rows, items]
     order = np.lexsort((-values, rows))  # stable: equal scores keep their order
@@ -74,7 +74,7 @@ def best_items(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def ranks_in_lists(lists: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The place of each target in its list ``[B, k]``: float64 ``[B]``, infinity where it does not occur.
+    """Return the rank of each target in its list ``[B, k]``: float64 ``[B]``, infinity where it does not occur.
 
     >>> ranks_in_lists(np.array([[4, 2, 7], [1, 0, -1]]), np.array([7, 3]))
     array([ 3., inf])

@@ -1,4 +1,4 @@
-"""Groups of cases that are reported on their own: by the target's popularity and by the history's length."""
+"""Groups of cases that are reported separately: by the target's popularity and by the history's length."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lightrec.data.splits import Cases
 
 
 def popularity_slices(targets: np.ndarray, train_popularity: np.ndarray) -> dict[str, np.ndarray]:
-    """The cases whose target is popular, middling, rare or new.
+    """Return the cases whose target is popular, of medium popularity, rare or new.
 
     Items are ordered by their number of training events, ties by index. An item is ``head``, ``torso`` or ``tail``
-    if the items before it hold less than a third, less than two thirds or more of all events: each slice
-    receives about a third of the interactions. ``cold`` items have no training event.
+    if the items before it have less than a third, less than two thirds or more of all events, so each slice has
+    about a third of the interactions. ``cold`` items have no training event.
 
     Args:
         targets: int ``[C]``.
@@ -31,9 +31,9 @@ def popularity_slices(targets: np.ndarray, train_popularity: np.ndarray) -> dict
 
 
 def history_slices(cases: Cases) -> dict[str, np.ndarray]:
-    """The cases with a short, medium and long history: terciles of the number of events in it.
+    """Return the cases with a short, medium and long history: terciles of the number of events in it.
 
-    Equal lengths stay together, so the three are only about equal in size; a slice may be empty.
+    Cases of equal length stay in one slice, so the three are only about equal in size, and one may be empty.
     """
     lengths = cases.ends - cases.starts
     low, high = np.quantile(lengths, [1 / 3, 2 / 3], method="lower")
