@@ -1,4 +1,4 @@
-"""Baselines without gradient descent; every one is a Scorer and learns from the training events alone."""
+"""Baselines without gradient descent: Scorers that are fitted to the training events alone."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from lightrec.evaluation.protocol import Scorer
 
 
 class Baseline(Scorer, Protocol):
-    """A scorer that is fitted on the spot."""
+    """A scorer that is fitted when it is created."""
 
     parameters: dict[str, float]
-    """What it was fitted with, by the names of its class' arguments."""
+    """The parameters that it was fitted with, by the argument names of its class."""
 
 
 def make_baseline(name: str, dataset: Dataset, split: Split, **parameters: float) -> Baseline:
-    """The baseline ``name``, fitted to the training events of ``split``.
+    """Return the baseline ``name``, fitted to the training events of ``split``.
 
     Args:
         name: one of :data:`BASELINES`.
-        dataset: what ``split`` divides.
-        split: only its training events are looked at.
-        parameters: arguments of the baseline's class; the defaults otherwise.
+        dataset: the data set that ``split`` divides.
+        split: only its training events are used.
+        parameters: arguments of the baseline's class; missing ones take their defaults.
 
     Raises:
-        ConfigError: if the name is not known, or the catalogue is too large for the baseline.
-        DataError: for recent popularity on data whose times are only positions.
+        ConfigError: if the name is unknown, or the catalogue is too large for the baseline.
+        DataError: if the baseline is recent popularity and the times of the data are only positions.
     """
     if name not in BASELINES:
         raise ConfigError(f"There is no baseline {name!r}: choose one of {', '.join(BASELINES)}.")
@@ -48,7 +48,7 @@ def make_baseline(name: str, dataset: Dataset, split: Split, **parameters: float
 
 
 class Popularity:
-    """Every user is shown the items with the most training events."""
+    """Baseline that recommends the items with the most training events to every user."""
 
     def __init__(self, split: Split):
         self.n_items = split.n_items
@@ -56,17 +56,17 @@ class Popularity:
         self._scores = split.popularity().astype(np.float32)
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """The same scores for every history: float32 ``[B, N]``, a read-only view."""
+        """Return the same scores for every history: float32 ``[B, N]``, a read-only view."""
         return np.broadcast_to(self._scores, (len(histories), self.n_items))
 
 
 class RecentPopularity(Popularity):
-    """Every user is shown the items with the most events in the last stretch of the training time.
+    """Baseline that recommends the items with the most events in the last part of the training period to every user.
 
     Args:
-        split: its training events must carry times, not positions.
-        window: the stretch, as a share of the time between the first and the last training event.
-            Items level there are ordered by their events in the whole time.
+        split: its training events must have times, not positions.
+        window: length of that part, as a share of the time between the first and the last training event.
+            Items with equally many events there are ordered by their events in the whole period.
     """
 
     def __init__(self, split: Split, window: float = 0.2):
@@ -79,21 +79,21 @@ class RecentPopularity(Popularity):
 
 
 class ItemKnn:
-    """Items that share users with the items of the history (Sarwar et al., WWW 2001), recent ones counting more.
+    """Baseline of items that share users with the items of the history (item-kNN; Sarwar et al., WWW 2001).
 
-    The similarity of items i and j is the cosine of their columns in the binary user-item matrix, damped where
-    few users vouch for it: ``c_ij / (sqrt(n_i n_j) + shrinkage)``, with c_ij users who have both. An item's
-    score is the sum of its similarities to the items of the history, the last one weighted 1, the one before it
-    ``decay``, then ``decay ** 2``, and so on. Items without a neighbour in the history follow by popularity.
+    The similarity of items i and j is the cosine of their columns in the binary user-item matrix, damped if it rests
+    on few users: ``c_ij / (sqrt(n_i n_j) + shrinkage)``, where c_ij users have both. An item's score is the sum of its
+    similarities to the items of the history with recency weights: 1 for the last item, ``decay`` for the one before
+    it, then ``decay ** 2``, and so on. Items that are similar to no item of the history follow by popularity.
 
-    The defaults were chosen on the leave-one-out validation users of ML-100K, ML-1M and Amazon Beauty together: each
-    is within a tenth of its own best NDCG@10, and ``decay`` matters most (1 gives less than two thirds on ML-100K).
+    The defaults were chosen on the leave-one-out validation users of ML-100K, ML-1M and Amazon Beauty together: on
+    each, NDCG@10 is within a tenth of its best, and ``decay`` matters most (1 gives less than two thirds on ML-100K).
 
     Args:
         split: its training events are counted.
-        neighbours: how many of its most similar items each item votes for.
+        neighbours: number of most similar items whose weights are stored for each item.
         shrinkage: damping, in users.
-        decay: weight of each event relative to the next, at most 1; 1 forgets the order.
+        decay: weight of each event relative to the next, at most 1; 1 ignores the order.
     """
 
     def __init__(self, split: Split, neighbours: int = 100, shrinkage: float = 10.0, decay: float = 0.5):
@@ -103,9 +103,9 @@ class ItemKnn:
         self._fallback = popularity / (popularity.sum() + 1) - 1  # below every similarity
         width = min(neighbours, split.n_items)
         self.neighbours = np.empty((split.n_items, width), dtype=np.int64)
-        """int64 ``[N, neighbours]``: whom each item votes for, in no order."""
+        """int64 ``[N, neighbours]``: the most similar items of each item, in no order."""
         self.similarities = np.empty((split.n_items, width), dtype=np.float32)
-        """float32 ``[N, neighbours]``: its votes."""
+        """float32 ``[N, neighbours]``: their similarities."""
         users = users_of_items(split)
         for first, shared in co_occurrences(split):
             rows = slice(first, first + len(shared))
@@ -133,4 +133,4 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "ease": Ease,
     "slit": Slit,
 }
-"""The baselines by the name that :func:`make_baseline` takes."""
+"""The baselines by the names that :func:`make_baseline` accepts."""

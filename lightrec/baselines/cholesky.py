@@ -1,4 +1,4 @@
-"""Inverting and solving with large positive definite matrices, in the memory that they already have."""
+"""Inversion and solution of large positive definite systems in place."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import numpy as np
 
 
 def inverse_in_place(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a positive definite float32 ``matrix [N, N]``, C-contiguous, which it takes the place of.
+    """Return the inverse of a positive definite float32 ``matrix [N, N]``, C-contiguous, which it overwrites.
 
-    By Cholesky where torch is installed: a third of the time, and no second matrix. numpy alone holds three.
+    If torch is installed, this uses Cholesky, which takes a third of the time and no second matrix. numpy alone needs
+    three matrices.
     """
     if importlib.util.find_spec("torch") is None:
         matrix[:] = np.linalg.inv(matrix)
         return matrix
     import torch
 
-    # LAPACK reads columns: the transpose of a symmetric matrix is the same matrix, and is not copied.
+    # LAPACK reads columns: the transpose of a symmetric matrix is the same matrix and is not copied.
     columns = torch.from_numpy(matrix).T
     torch.linalg.cholesky(columns, out=columns)
     torch.cholesky_inverse(columns, out=columns)
@@ -25,9 +26,10 @@ def inverse_in_place(matrix: np.ndarray) -> np.ndarray:
 
 
 def solve_in_place(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """``matrix⁻¹ right`` for a positive definite float32 ``matrix [N, N]``, C-contiguous; ``right [N, M]`` becomes it.
+    """Return ``matrix⁻¹ right`` in ``right [N, M]``, for a positive definite float32 ``matrix [N, N]``, C-contiguous.
 
-    By Cholesky where torch is installed: half of the time, no third matrix, and ``matrix`` is spent.
+    If torch is installed, this uses Cholesky, which takes half of the time, needs no third matrix and overwrites
+    ``matrix``.
     """
     if importlib.util.find_spec("torch") is None:
         right[:] = np.linalg.solve(matrix, right)

@@ -11,23 +11,23 @@ from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
 
 MOST_ITEMS = 30_000
-"""Largest catalogue. One float32 ``[N, N]`` matrix is held (three without torch): 0.6 GB for 12,000 items, 3.6 GB for
-30,000; tuning holds a second. One inversion takes a core about a minute for 12,000 items (three without torch), and
-eight times as long for twice as many."""
+"""Largest catalogue. One float32 ``[N, N]`` matrix is in memory (three without torch): 0.6 GB for 12,000 items, 3.6 GB
+for 30,000; tuning needs a second. One inversion takes about a minute on one core for 12,000 items (three without
+torch), and eight times as long for twice as many."""
 
 
 class Ease(LinearScorer):
-    """Each item is predicted from the others by ridge regression; recent items of the history count more.
+    """Baseline that predicts each item from the others by ridge regression, with recency weights.
 
     With X the binary user-item matrix of the training events, ``B`` minimises ``||X - X B||² + regularization ||B||²``
     under ``diag(B) = 0``: ``B = I - P / diag(P)`` column by column, where ``P = (XᵀX + regularization I)⁻¹``. The
-    paper scores a set of items; for the next item, the history's events are weighted as in
-    :class:`~lightrec.baselines.baselines.ItemKnn`: the last one 1, the one before it ``decay``, then ``decay ** 2``.
+    paper scores a set of items. To predict the next item, the history's events have the recency weights of
+    :class:`~lightrec.baselines.baselines.ItemKnn`: 1 for the last, ``decay`` for the one before, then ``decay ** 2``.
 
     Args:
         split: its training events are counted.
         regularization: the ridge penalty, in users.
-        decay: weight of each event relative to the next, at most 1; 1 forgets the order, as in the paper.
+        decay: weight of each event relative to the next, at most 1; 1 ignores the order, as in the paper.
 
     Raises:
         ConfigError: if the catalogue has more than :data:`MOST_ITEMS` items.

@@ -1,4 +1,4 @@
-"""How much each event of a history counts in the closed-form baselines."""
+"""Recency weights of the events of a history in the closed-form baselines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 LEAST = 1e-7
-"""Events that weigh less than this, next to the last one's 1, are not looked at: single precision would lose them."""
+"""Events with a weight below this are ignored: next to the last one's weight of 1, single precision would lose them."""
 
 
 def recent(history: np.ndarray, decay: float) -> tuple[np.ndarray, np.ndarray]:
-    """The items of ``history`` that count, and their weights float32: 1 for the last, ``decay`` for the one before it.
+    """Return the items of ``history`` that count, and their float32 weights: 1 for the last, ``decay`` before it, etc.
 
     >>> recent(np.array([7, 8, 9]), 0.5)
     (array([7, 8, 9]), array([0.25, 0.5 , 1.  ], dtype=float32))
@@ -25,12 +25,12 @@ def recent(history: np.ndarray, decay: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class LinearScorer:
-    """A scorer whose answer is the history's rows of an item-item matrix, summed by :func:`recent`'s weights."""
+    """A scorer that sums the history's rows of an item-item matrix with the weights of :func:`recent`."""
 
     parameters: dict[str, float]
-    """Among them ``decay``."""
+    """Parameters of the scorer, among them ``decay``."""
     weights: np.ndarray
-    """float32 ``[N, N]``."""
+    """float32 ``[N, N]``: row i has the item-item weights of item i."""
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """See :meth:`lightrec.evaluation.protocol.Scorer.score`."""

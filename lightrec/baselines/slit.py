@@ -12,26 +12,26 @@ from lightrec.data.splits import Split
 from lightrec.errors import ConfigError
 
 MOST_ITEMS = 20_000
-"""Largest catalogue. Two float32 ``[N, N]`` matrices are held (four without torch): 3.2 GB for 20,000 items."""
+"""Largest catalogue. Two float32 ``[N, N]`` matrices are in memory (four without torch): 3.2 GB for 20,000 items."""
 LEAST_WEIGHT = 1e-3
-"""Events that weigh less than this are not looked back to."""
+"""Earlier events with a weight below this are ignored."""
 MOST_STEPS = 100
-"""Nor are those that lie more events back."""
+"""Events that are more than this many events earlier are ignored too."""
 
 
 class Slit(LinearScorer):
-    """The next item by ridge regression on the history, in which recent items count more and the order matters.
+    """Baseline that predicts the next item by ridge regression on the history, with recency weights.
 
     A training position t has the history ``x_t = sum_a decay^a e(item a + 1 events before)`` and the target ``y_t``,
     the item that follows. ``B`` minimises ``sum_t ||y_t - x_t B||² + regularization ||B||²``:
     ``B = (XᵀX + regularization I)⁻¹ XᵀY``, the transition half of the paper's SLIST with the next item alone as the
-    future. Where EASE asks which items share users, this asks which item follows which.
+    future. EASE models which items share users; SLIT models which item follows which.
 
     Args:
         split: its training events are counted.
         regularization: the ridge penalty, in positions.
-        fitting_decay: weight of each event relative to the next, at most 1, in the histories that it is fitted to.
-        decay: the same in the histories that are scored.
+        fitting_decay: weight of each event relative to the next, at most 1, in the histories for fitting.
+        decay: the same in the histories for scoring.
 
     Raises:
         ConfigError: if the catalogue has more than :data:`MOST_ITEMS` items.
@@ -49,15 +49,15 @@ class Slit(LinearScorer):
         gram, cross = _moments(split, fitting_decay)
         gram[np.diag_indices(n_items)] += regularization
         self.weights = solve_in_place(gram, cross)
-        """float32 ``[N, N]``: row i is what item i of a history says of the next item."""
+        """float32 ``[N, N]``: row i has the weights of item i of a history for each next item."""
 
 
 def _moments(split: Split, decay: float) -> tuple[np.ndarray, np.ndarray]:
-    """``XᵀX`` and ``XᵀY``, float32 ``[N, N]``, summed over all training positions without writing X down.
+    """Return ``XᵀX`` and ``XᵀY``, float32 ``[N, N]``, summed over all training positions without building X.
 
-    Two events of a user that lie s apart, the later one with n events behind it, are together in the histories of n
-    positions: they add ``decay^s (1 + decay² + ... + decay^(2 (n - 1)))`` to ``XᵀX``. In ``XᵀY`` the earlier one meets
-    the later as target once, with ``decay^(s - 1)``.
+    Consider two events of a user that are s events apart, with n events after the later one. They are together in the
+    histories of n positions and add ``decay^s (1 + decay² + ... + decay^(2 (n - 1)))`` to ``XᵀX``. To ``XᵀY`` they add
+    ``decay^(s - 1)``, once, with the later event as the target.
     """
     n_items = split.n_items
     behind = np.repeat(split.train_offsets[1:], np.diff(split.train_offsets)) - 1 - np.arange(len(split.train_items))
@@ -74,7 +74,7 @@ def _moments(split: Split, decay: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pairs(split: Split, decay: float) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """For each distance from 0 on: all pairs of a user's events that far apart, as places int64 ``[P]`` of both."""
+    """Yield each distance from 0 on, with all pairs of a user's events that far apart, as indices int64 ``[P]``."""
     users = np.repeat(np.arange(len(split.train_offsets) - 1), np.diff(split.train_offsets))
     for apart in range(MOST_STEPS + 1):
         earlier = np.flatnonzero(users[: len(users) - apart] == users[apart:])

@@ -1,4 +1,4 @@
-"""Tune a baseline on the validation cases, with no more trials than a student gets."""
+"""Tune a baseline on the validation cases, with no more trials than a student has."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ GRIDS: dict[str, dict[str, Sequence[float]]] = {
 """The values tried for each parameter, one parameter after the other."""
 
 MOST_SETTINGS = 15
-"""The budget: no grid above asks for more evaluations, nor does a search for a student's hyper-parameters."""
+"""The budget: neither a grid above nor a search for a student's hyper-parameters has more evaluations."""
 
 MOST_CASES = 5000
-"""Validation cases that are asked, drawn at random where there are more: as many as a student is validated on."""
+"""Most validation cases used, drawn at random if there are more."""
 
 
 def tune_baseline(
@@ -49,13 +49,13 @@ def tune_baseline(
 ) -> tuple[Baseline, list[dict[str, Any]]]:
     """Fit the baseline ``name`` with the parameters of :data:`GRIDS` that rank the validation targets best.
 
-    From the defaults, each parameter in turn takes its best value and keeps it (coordinate descent, one round); of
-    equal settings the first tried wins. Popularity has nothing to tune.
+    The search starts from the defaults and sets one parameter after the other to its best value (one round of
+    coordinate descent). Of equally good settings the first wins. Popularity has no parameter to tune.
 
     Args:
-        name, dataset, split: see :func:`~lightrec.baselines.baselines.make_baseline`; test cases are not looked at.
-        seed: draws the validation cases where there are more than :data:`MOST_CASES`.
-        progress: called with the settings tried and their number after each.
+        name, dataset, split: see :func:`~lightrec.baselines.baselines.make_baseline`; test cases are not used.
+        seed: draws the validation cases if there are more than :data:`MOST_CASES`.
+        progress: called after each setting with the number of settings tried and the total.
 
     Returns:
         The fitted baseline, and one row per setting tried: ``parameters`` and validation ``ndcg@10``.
@@ -88,7 +88,7 @@ def tune_baseline(
 
 
 def _refit(baseline: Baseline, parameters: dict[str, float], name: str, dataset: Dataset, split: Split) -> Baseline:
-    """A baseline with ``parameters``; where only the decay differs, one that shares what was fitted."""
+    """Return a baseline with ``parameters``; if only the decay differs, it shares the fitted matrices."""
     if {**baseline.parameters, "decay": None} == {**parameters, "decay": None}:
         baseline = copy.copy(baseline)
         baseline.parameters = parameters
