@@ -1,4 +1,4 @@
-"""Which windows share a step: batches of like length, the same for any number of processes and accumulated parts."""
+"""Batches of windows of similar length, the same for any number of processes and accumulated parts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from lightrec.errors import ConfigError, DataError
 from lightrec.training.loop import processes
 
 POOL = 50
-"""Batches' worth of windows that are sorted by length together: more would make batches too much alike."""
+"""Number of batches whose windows are sorted by length together; more would make batches too similar."""
 
 
 class Batches(Sampler):
-    """The batches of an epoch; each process gets its share of every one.
+    """The batches of an epoch, of which each process gets its share.
 
-    The W windows are shuffled, sorted by length within pools of :data:`POOL` batches, cut into ceil(W / batch_size)
-    batches whose sizes differ by one at most, and these are shuffled. A batch is one optimiser step: ``accumulation``
-    parts, of which each process takes every n-th window. All depends on the seed and the epoch alone.
+    The W windows are shuffled, sorted by length within pools of :data:`POOL` batches and cut into ceil(W / batch_size)
+    batches whose sizes differ by at most one. The batches are then shuffled. A batch is one optimiser step; it has
+    ``accumulation`` parts, of which each of n processes takes every n-th window. The order depends only on the seed and
+    the epoch.
 
     Args:
         lengths: int ``[W]``.
-        batch_size: windows in a step, on all processes together.
-        accumulation: parts in which a process computes its share.
+        batch_size: windows in a step, over all processes together.
+        accumulation: number of parts in which a process computes its share.
         seed: makes the order repeatable.
 
     Raises:
-        ConfigError: if the batch size cannot be divided by processes and parts.
+        ConfigError: if the batch size is not a multiple of processes x parts.
         DataError: if a batch has fewer windows than there are processes and parts.
     """
 
@@ -62,7 +63,7 @@ class Batches(Sampler):
                 yield part[self.share :: self.shares].tolist()
 
     def _order(self, random: np.random.Generator) -> np.ndarray:
-        """All windows, pool after pool, rising and falling in length by turns: neighbours are of like length."""
+        """Return all windows, pool by pool, in alternately rising and falling length, so that adjacent ones are similar."""
         shuffled = random.permutation(len(self.lengths))
         pools = np.split(shuffled, np.arange(self.pool, len(shuffled), self.pool))
         ordered = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools]
@@ -70,10 +71,10 @@ class Batches(Sampler):
 
 
 class BatchLoader(DataLoader):
-    """A DataLoader over :class:`Batches` that the trainer can tell the epoch."""
+    """A DataLoader over :class:`Batches` whose epoch the trainer can set."""
 
     batch_sampler: Batches
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Set the epoch; the trainer calls this before each epoch."""
         self.batch_sampler.epoch = epoch

@@ -1,7 +1,7 @@
-"""Checkpoints that are known to be whole: each is sealed with the SHA-256 of its files, written last.
+"""Checkpoints that can be verified: each is sealed with the SHA-256 of its files, which is written last.
 
-A run goes on from the newest checkpoint that is whole, together with the one that holds its best weights. Optimizer,
-scheduler and random state are files of torch, read by the trainer without running anything (``weights_only``).
+A run resumes from the newest intact checkpoint, provided that the one with its best weights is intact too. Optimizer,
+scheduler and random state are torch files, which the trainer reads without executing code (``weights_only``).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from lightrec.errors import ModelError
 from lightrec.files.atomic import read_json, read_object, sha256_file, sync_tree, write_json
 
 SEAL = "checksums.json"
-"""File of a checkpoint: the SHA-256 of all others."""
+"""File of a checkpoint that contains the SHA-256 of all its other files."""
 
 KEPT = 2
-"""How many of the newest checkpoints are kept, besides the best one."""
+"""Number of newest checkpoints that are not removed, in addition to the best one."""
 
 
 def seal(checkpoint: Path) -> None:
-    """Bring a checkpoint to the disk and write its seal."""
-    (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nobody reads
+    """Flush a checkpoint to the disk and write its seal."""
+    (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, which is not needed
     sync_tree(checkpoint)
     write_json(checkpoint / SEAL, {"files": {file.name: sha256_file(file) for file in sorted(checkpoint.iterdir())}})
 
 
 def flaw(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, to follow its name in a sentence; None if it is whole."""
+    """Return what is wrong with a checkpoint, as text that follows its name in a sentence; None if it is intact."""
     if not checkpoint.is_dir():
         return "is missing"
     if not (checkpoint / SEAL).is_file():
@@ -50,17 +50,17 @@ def flaw(checkpoint: Path) -> str | None:
 
 
 def best_of(checkpoint: Path) -> Path:
-    """The checkpoint with the best weights until ``checkpoint``, which is whole."""
+    """Return the path of the checkpoint with the best weights up to ``checkpoint``, which must be intact."""
     step = read_json(checkpoint / "trainer_state.json")["best_global_step"]
     return checkpoint.with_name(f"checkpoint-{step}")
 
 
 def newest_whole(folder: Path, note: Callable[[str], None]) -> Path | None:
-    """The checkpoint to go on from; those that cannot be gone on from are removed.
+    """Return the checkpoint to resume from, or None; remove newer ones that cannot be resumed from.
 
     Args:
-        folder: the run's checkpoints.
-        note: told once which checkpoints were skipped, and why.
+        folder: the folder of the run's checkpoints.
+        note: called once with the checkpoints that were skipped and the reasons, if there are any.
     """
     skipped: list[tuple[Path, str]] = []
     chosen = None
@@ -81,14 +81,14 @@ def newest_whole(folder: Path, note: Callable[[str], None]) -> Path | None:
 
 
 def prune(folder: Path, best: int | None) -> None:
-    """Remove all but the newest checkpoints and the one of step ``best``."""
+    """Remove all checkpoints except the newest :data:`KEPT` and the one of step ``best``."""
     for checkpoint in _checkpoints(folder)[:-KEPT]:
         if checkpoint.name != f"checkpoint-{best}":
             shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _remove(checkpoint: Path) -> None:
-    """Remove a damaged checkpoint, which may be a file or a link."""
+    """Remove a damaged checkpoint, which may be a folder, a file or a link."""
     if checkpoint.is_dir() and not checkpoint.is_symlink():
         shutil.rmtree(checkpoint)
     else:
@@ -96,6 +96,6 @@ def _remove(checkpoint: Path) -> None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints, whole or not, the oldest first."""
+    """Return all checkpoints, intact or not, the oldest first."""
     found = {path: re.fullmatch(r"checkpoint-(\d+)", path.name) for path in folder.glob("checkpoint-*")}
     return sorted((path for path, match in found.items() if match), key=lambda path: int(path.name[11:]))

@@ -1,8 +1,8 @@
-"""Losses over the whole catalogue: cross-entropy with the true items, and with what a teacher says.
+"""Losses over the whole catalogue: cross-entropy with the true items and with a teacher's distribution.
 
-The scores of a batch against every item are the largest thing in training: [R, N] numbers, far more than fit in a
-cache. They are never kept. Row by row in small chunks, scores become probabilities and at once gradients, and only
-the gradients of states and item vectors remain.
+The scores of a batch for every item are the largest array in training: [R, N] numbers, far more than fit in a cache.
+They are never stored as a whole. For one small chunk of rows at a time, scores are turned into probabilities and then
+into gradients, and only the gradients by states and item vectors remain.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
-"""Size of one chunk of scores: near a CPU's cache; large enough to fill a GPU."""
+"""Bytes of one chunk of scores: about a CPU's cache, or enough to fill a GPU."""
 
 
 class TeacherTargets(NamedTuple):
-    """What a teacher says at R positions.
+    """A teacher's outputs at R positions.
 
-    Either full logits (``items`` None): ``logits [R, N]``. Or the top K: ``logits [R, K]`` of ``items [R, K]``, and
-    ``rest [R]``, the log of the summed exponentials of all other logits, each divided by the temperature. A row
-    whose logits are all minus infinity has no teacher: it is learnt from the true item alone.
+    They are either full logits (``items`` None), ``logits [R, N]``, or the top K: ``logits [R, K]`` of ``items
+    [R, K]``, and ``rest [R]``, the log of the summed exponentials of all other logits, each divided by the temperature.
+    A row whose logits are all minus infinity has no teacher and is learnt from the true item alone.
     """
 
     logits: Tensor
@@ -29,17 +29,17 @@ class TeacherTargets(NamedTuple):
     rest: Tensor | None = None
 
     def rows(self, part: slice) -> TeacherTargets:
-        """The targets of the rows in ``part``."""
+        """Return the targets of the rows in ``part``."""
         return TeacherTargets(*(None if field is None else field[part] for field in self))  # type: ignore[arg-type]
 
 
 class Distillation(NamedTuple):
-    """How a teacher enters the loss; see :class:`~lightrec.settings.DistillSettings`."""
+    """The way a teacher enters the loss; see :class:`~lightrec.settings.DistillSettings`."""
 
     weight: float
     """The teacher's share, 0 to 1."""
     temperature: float = 1.0
-    """Softens teacher and student alike."""
+    """Temperature of both teacher and student."""
     by_confidence: bool = False
     """Weight each row by the teacher's probability of the true item, scaled to mean one over the batch (DLLM2Rec,
     arXiv 2405.00338)."""
@@ -55,25 +55,25 @@ def catalogue_loss(
     teacher: TeacherTargets | None = None,
     distillation: Distillation | None = None,
 ) -> Tensor:
-    """The mean over R rows of (1 - w) x cross-entropy with the true item + w x soft cross-entropy with the teacher.
+    """Return the row mean of (1 - w) x cross-entropy with the true item + w x soft cross-entropy with the teacher.
 
     The soft cross-entropy is taken between distributions softened by the temperature t, and multiplied by t squared,
-    which keeps the gradient's size independent of t (Hinton et al., arXiv 1503.02531, section 2). It differs from
+    so that the gradient's size does not depend on t (Hinton et al., arXiv 1503.02531, section 2). It differs from
     the Kullback-Leibler divergence by the teacher's entropy, which has no gradient. With top-K targets the items
-    outside the K count as one: their mass is compared, not their order.
+    outside the K count as one: their total mass is compared, not their order.
 
-    Under autocast, or with states of lower precision, the products are computed in that; probabilities, the loss and
-    the sums that become the gradients of ``table`` and ``bias`` stay in float32.
+    Under autocast, or with states of lower precision, the products are computed in that precision; probabilities, the
+    loss and the sums that become the gradients of ``table`` and ``bias`` stay in float32.
 
     Args:
         states: ``[R, d]``.
         table: item vectors ``[N, d]``; the scores are ``states @ table.T + bias``.
         targets: the true items, int64 ``[R]``.
         bias: ``[N]`` or None.
-        correction: ``[N]`` or None: added to the softened scores of student and teacher alike, where items stand for
-            others that were not drawn (:func:`sample_candidates`).
+        correction: ``[N]`` or None: added to the softened scores of both student and teacher, if the items are a sample
+            of the catalogue (:func:`sample_candidates`).
         teacher: targets for the same rows, or None.
-        distillation: how much they count; without it the teacher is ignored.
+        distillation: the teacher's weight and temperature; if None, the teacher is ignored.
     """
     if distillation is None or teacher is None or distillation.weight == 0:
         teacher, distillation = None, None
@@ -83,16 +83,16 @@ def catalogue_loss(
 def sample_candidates(
     n_items: int, negatives: int, targets: Tensor, teacher: TeacherTargets | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Candidates for a softmax over a part of a large catalogue, with their logQ correction.
+    """Return candidates for a softmax over a part of a large catalogue, with their logQ correction.
 
-    The true items of the batch (and a teacher's top items) are always there; ``negatives`` further items are drawn
+    The true items of the batch (and a teacher's top items) are always included; ``negatives`` further items are drawn
     uniformly without replacement and shared by all rows. Adding the correction to the scores makes the sum of
     exponentials over the candidates an unbiased estimate of that over the catalogue (Horvitz-Thompson; the logQ
     correction of Bengio and Senecal 2008).
 
     Returns:
         ``candidates`` int64 ``[C]``, ascending, and ``correction`` float ``[C]``: minus the logarithm of each one's
-        chance of being drawn.
+        probability of being drawn.
     """
     certain = (
         targets if teacher is None or teacher.items is None else torch.cat([targets, teacher.items.long().ravel()])
@@ -102,7 +102,7 @@ def sample_candidates(
     if negatives >= others:
         return torch.arange(n_items, device=targets.device), torch.zeros(n_items, device=targets.device)
     ranks = _draw_distinct(others, negatives, targets.device)
-    # The r-th item that is not certain: r plus the number of certain items at or before it.
+    # The r-th item that is not certain is r plus the number of certain items at or before it.
     gaps = certain - torch.arange(len(certain), device=targets.device)
     drawn = ranks + torch.searchsorted(gaps, ranks, right=True)
     candidates, order = torch.sort(torch.cat([certain, drawn]))
@@ -121,7 +121,7 @@ def sampled_catalogue_loss(
     teacher: TeacherTargets | None = None,
     distillation: Distillation | None = None,
 ) -> Tensor:
-    """:func:`catalogue_loss` over the candidates of :func:`sample_candidates` in place of the whole catalogue."""
+    """Return :func:`catalogue_loss` over the candidates of :func:`sample_candidates`, not over the whole catalogue."""
     candidates, correction = sample_candidates(len(table), negatives, targets, teacher)
     if teacher is not None:
         if teacher.items is None:
@@ -140,7 +140,7 @@ def sampled_catalogue_loss(
 
 
 class _CatalogueLoss(torch.autograd.Function):
-    """Loss and gradients in one pass over chunks of rows."""
+    """Autograd function that computes loss and gradients in one pass over chunks of rows."""
 
     @staticmethod
     def forward(ctx: Any, states, table, bias, correction, targets, teacher, distillation):  # type: ignore[override]
@@ -154,14 +154,14 @@ class _CatalogueLoss(torch.autograd.Function):
 
     @staticmethod
     def _all_rows(states, table, bias, correction, targets, teacher, distillation):
-        """The loss and its gradients by states, table and bias; products are computed in the states' type."""
+        """Return the loss and its gradients by states, table and bias; products are computed in the states' dtype."""
         rows, n_items = len(states), len(table)
         items = table.to(states.dtype)
         step = max(16, CHUNK_BYTES.get(states.device.type, 64 << 20) // (4 * n_items))
         hard, soft = _row_weights(targets, teacher, distillation)
         grad_states, grad_table = torch.empty_like(states), torch.zeros_like(table)
         grad_bias = None if bias is None else torch.zeros_like(bias)
-        # Memory of one chunk, used again by the next: to fetch it anew costs more than a product.
+        # All chunks reuse one buffer: a new allocation costs more than a product.
         buffer = states.new_empty(min(step, rows), n_items)
         wide = buffer if buffer.dtype == torch.float32 else buffer.new_empty(buffer.shape, dtype=torch.float32)
         total = states.new_zeros((), dtype=torch.float32)
@@ -209,7 +209,7 @@ def _product_type(states: Tensor) -> torch.dtype:
 def _row_weights(
     targets: Tensor, teacher: TeacherTargets | None, distillation: Distillation | None
 ) -> tuple[Tensor, Tensor]:
-    """Weights ``[R]`` of the true item and of the teacher; a row without a teacher has only the former."""
+    """Return the weights ``[R]`` of the true item and of the teacher; the latter is 0 in a row without a teacher."""
     hard = torch.ones(len(targets), device=targets.device)
     if teacher is None or distillation is None:
         return hard, torch.zeros_like(hard)
@@ -227,12 +227,13 @@ def _answered(teacher: TeacherTargets) -> Tensor:
 
 
 def _cross_entropy_and_gradient(scores: Tensor, targets: Tensor, correction: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of a chunk with the true items, summed, and its gradient ``[r, N]``, which takes the place of
-    the scores.
+    """Return the summed cross-entropy of a chunk with the true items, and its gradient ``[r, N]``.
+
+    The gradient overwrites the scores on a CPU.
     """
     if correction is not None:
         scores += correction
-    # On a CPU in place: a second chunk would push the first one out of the cache.
+    # In place on a CPU, where a second array would push the first one out of the cache.
     q = torch.softmax(scores, dim=1, out=scores if scores.device.type == "cpu" else None)
     places = torch.arange(len(targets), device=targets.device)
     loss = -_log(q[places, targets]).sum()
@@ -249,7 +250,7 @@ def _loss_and_gradient(
     soft: Tensor,
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """The weighted loss of a chunk with true items and teacher, summed, and its gradient ``[r, N]`` by the scores."""
+    """Return the summed weighted loss of a chunk with true items and teacher, and its gradient ``[r, N]`` by scores."""
     places = torch.arange(len(targets), device=targets.device)
     q = torch.softmax(scores if correction is None else scores + correction, dim=1)
     loss = -(hard * _log(q[places, targets])).sum()
@@ -274,11 +275,10 @@ def _loss_and_gradient(
 
 
 def _top_loss_and_pull(q: Tensor, teacher: TeacherTargets, weight: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Soft cross-entropy ``[r]`` with top-K targets, all other items counted as one, and its weighted gradient by
-    the softened scores ``[r, N]``.
+    """Return the soft cross-entropy ``[r]`` with top-K targets and its weighted gradient ``[r, N]``.
 
-    With P the teacher's mass on its top K, m the student's there and p the rest: the gradient is q (P - p m/(1-m)),
-    and on the K items q - p_k.
+    All other items count as one. The gradient is by the softened scores. With P the teacher's mass on its top K, m the
+    student's mass there and p the rest, it is q (P - p m/(1-m)), and q - p_k on the K items.
     """
     assert teacher.items is not None
     items = teacher.items.long()
@@ -293,7 +293,7 @@ def _top_loss_and_pull(q: Tensor, teacher: TeacherTargets, weight: Tensor, tempe
 
 
 def _teacher_probabilities(teacher: TeacherTargets, temperature: float, correction: Tensor | None = None) -> Tensor:
-    """Softened probabilities: ``[R, N]``, or ``[R, K + 1]`` with the rest last; zeros where there is no teacher."""
+    """Return softened probabilities: ``[R, N]``, or ``[R, K + 1]`` with the rest last; zeros in rows of no teacher."""
     logits = teacher.logits.float() / temperature
     if teacher.items is not None:
         assert teacher.rest is not None
@@ -304,7 +304,7 @@ def _teacher_probabilities(teacher: TeacherTargets, temperature: float, correcti
 
 
 def _confidence(teacher: TeacherTargets, targets: Tensor, temperature: float) -> Tensor:
-    """The teacher's softened probability ``[R]`` of the true item; 0 where it lies outside the top K."""
+    """Return the teacher's softened probability ``[R]`` of the true item; 0 if it is not in the top K."""
     p = _teacher_probabilities(teacher, temperature)
     if teacher.items is None:
         return p.gather(1, targets[:, None]).squeeze(1)
@@ -316,7 +316,7 @@ def _log(probability: Tensor) -> Tensor:
 
 
 def _draw_distinct(population: int, count: int, device: torch.device) -> Tensor:
-    """``count`` distinct integers below ``population``, uniformly; without a permutation of a large population."""
+    """Draw ``count`` distinct integers below ``population`` uniformly, without permuting a large population."""
     if population <= 16 * count:
         return torch.randperm(population, device=device)[:count]
     drawn = torch.unique(torch.randint(population, (count + count // 8 + 16,), device=device))

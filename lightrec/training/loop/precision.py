@@ -1,4 +1,4 @@
-"""Reduced precision: where it is worth asking for."""
+"""Choice of the precision that a device computes in."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lightrec.errors import ConfigError
 
 
 def resolve_precision(wanted: str, device: str) -> Literal["fp32", "bf16"]:
-    """The precision to compute in: ``auto`` is bf16 where the hardware has it, and else fp32.
+    """Return the precision to compute in: ``auto`` is bf16 if the hardware supports it, else fp32.
 
     Args:
         wanted: ``fp32``, ``bf16`` or ``auto``.
         device: such as ``cpu`` or ``cuda:0``.
 
     Raises:
-        ConfigError: if bf16 is wanted and ``device`` would only emulate it.
+        ConfigError: if bf16 is wanted and ``device`` does not support it in hardware.
     """
     if wanted == "fp32":
         return "fp32"
@@ -37,7 +37,7 @@ def _has_bf16(kind: str) -> bool:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor says so: x86 (avx512_bf16, amx_bf16) or Arm (bf16); only Linux tells."""
+    """Return whether /proc/cpuinfo lists bf16: avx512_bf16 or amx_bf16 on x86, bf16 on Arm; False except on Linux."""
     about = Path("/proc/cpuinfo")
     words = set(about.read_text(encoding="utf-8", errors="replace").split()) if about.is_file() else set()
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

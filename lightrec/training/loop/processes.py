@@ -1,6 +1,6 @@
-"""One run on several processes, as ``accelerate launch`` starts them; alone, all of this does nothing.
+"""Coordination of one run on several processes, as ``accelerate launch`` starts them; no effect on a single one.
 
-All processes read the data and train; the main one (rank 0) writes files and talks. They must share a file system.
+All processes read the data and train; the main one (rank 0) writes files and messages. They must share a file system.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ import torch
 from accelerate import PartialState
 
 PATIENCE = timedelta(hours=24)
-"""How long the others wait for the main process: teachers may take hours to ask."""
+"""How long the other processes wait for the main one, which may need hours to compute teacher outputs."""
 
 
 def join(device: str) -> None:
-    """Join the other processes, if there are any; called before anything is written.
+    """Join the other processes, if there are any; to be called before anything is written.
 
     Args:
-        device: where this run computes, as :func:`~lightrec.models.devices.resolve_device` names it: processes on
-            the CPU talk by gloo, others by what accelerate finds fit.
+        device: the device of this run, as :func:`~lightrec.models.devices.resolve_device` names it: processes on the
+            CPU communicate by gloo, others by the backend that accelerate chooses.
     """
     if count() > 1:
         PartialState(cpu=device == "cpu", timeout=PATIENCE)
 
 
 def count() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this process writes files and talks."""
+    """Return whether this process is the one that writes files and messages."""
     return rank() == 0
 
 
 def wait() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this call."""
     if count() > 1:
         PartialState().wait_for_everyone()
 
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
-    """Let the main process through first, and the others when it has left: they find its files."""
+    """Run the block in the main process first and then in the others, which find its files."""
     if not is_main():
         wait()
     yield
@@ -60,10 +60,10 @@ def main_first() -> Iterator[None]:
 
 
 def total(values: list[float], device: torch.device) -> list[float]:
-    """The sums over all processes, the same everywhere."""
+    """Return the sums of ``values`` over all processes, the same in each process."""
     if count() == 1:
         return values
-    # mps knows no float64; it also knows no second process.
+    # mps has no float64, but it is never used with several processes.
     summed = torch.tensor(values, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(summed)
     return summed.tolist()

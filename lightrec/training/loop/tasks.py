@@ -1,4 +1,4 @@
-"""Tasks: a model together with what it is asked during training; the module that the trainer optimises."""
+"""Training tasks: a model together with its training objective, as the module that the trainer optimises."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightrec.training.loop.losses import Distillation, TeacherTargets, catalogu
 
 
 class NextItemTask(nn.Module):
-    """Cross-entropy over the catalogue, with teachers where there are any, for causal and masked models alike.
+    """Cross-entropy over the catalogue for causal and masked models, with or without teachers.
 
     Args:
         model: a student or a teacher.
-        mask_probability: masked objective without fixed masks: the share of items to hide.
+        mask_probability: share of items to hide, for a masked objective without fixed masks.
         negatives: items drawn for a sampled softmax; 0 takes the whole catalogue.
-        average_steps: steps over which weights are averaged exponentially; 0 averages nothing.
+        average_steps: steps over which weights are averaged exponentially; 0 turns averaging off.
         temperature, distill_weight, anneal, instance_weighting: see
             :class:`~lightrec.settings.DistillSettings`.
     """
@@ -48,7 +48,7 @@ class NextItemTask(nn.Module):
         self.anneal = anneal
         self.instance_weighting = instance_weighting
         self.progress = 0.0
-        """Share of all steps done, 0 to 1; the trainer keeps it."""
+        """Share of all steps that are done, 0 to 1; the trainer updates it."""
 
     def forward(
         self,
@@ -57,12 +57,12 @@ class NextItemTask(nn.Module):
         masked: Tensor | None = None,
         teacher: dict[str, Tensor] | None = None,
     ) -> dict[str, Any]:
-        """The loss of one batch of windows: the mean over ``positions``, their number.
+        """Return the ``loss`` of one batch of windows, a mean over positions, and the number of ``positions``.
 
         Args:
             items: int64 ``[B, T]``, right-padded.
             length: int64 ``[B]``.
-            masked: bool ``[B, T]``, what to hide; drawn afresh if None (masked objective).
+            masked: bool ``[B, T]``, the items to hide; drawn anew if None (masked objective).
             teacher: the fields of :class:`~lightrec.training.loop.losses.TeacherTargets`.
         """
         model: Any = self.model
@@ -79,16 +79,16 @@ class NextItemTask(nn.Module):
 
     @property
     def best_model(self) -> Any:
-        """The model to validate and keep: the averaged one, where there is one."""
+        """The model to validate and save: the averaged one if there is one."""
         return self.model if self.averaged is None else self.averaged.module
 
     def average(self) -> None:
-        """Take the model's weights into the average; the trainer calls it after every step."""
+        """Add the model's weights to the average; the trainer calls this after every step."""
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
     def ask(self, batch: dict[str, Any]) -> int:
-        """How many positions a batch will ask about; a masked objective's masks are drawn now if it has none."""
+        """Return the number of target positions in a batch; a masked objective first draws masks if it has none."""
         if self.model.objective == "causal":
             return int(batch["length"].sum()) - len(batch["length"])
         if "masked" not in batch:
@@ -107,13 +107,13 @@ class NextItemTask(nn.Module):
 
     @property
     def current_distill_weight(self) -> float:
-        """The teachers' share now: constant, then falling linearly to zero over the last ``anneal`` of the steps."""
+        """The teachers' current share: constant, then falling linearly to zero over the last ``anneal`` of the run."""
         if self.anneal == 0:
             return self.distill_weight
         return self.distill_weight * min(1.0, max(0.0, (1 - self.progress) / self.anneal))
 
     def _draw_masks(self, items: Tensor, length: Tensor) -> Tensor:
-        """Fresh masks bool ``[B, T]``: for every fourth window the last item alone, as when a prefix is scored."""
+        """Draw masks bool ``[B, T]``; a quarter of the windows hide only the last item, as when a prefix is scored."""
         steps = torch.arange(items.shape[1], device=items.device)[None, :]
         last = steps == (length - 1)[:, None]
         drawn = (torch.rand(items.shape, device=items.device) < self.mask_probability) & (steps < length[:, None])
@@ -122,7 +122,7 @@ class NextItemTask(nn.Module):
 
 
 def _average_of(model: nn.Module, steps: float) -> AveragedModel:
-    """An exponential average over about ``steps`` steps, shorter at first so that the random start is forgotten."""
+    """Return an exponential average over about ``steps`` steps, and over fewer at first to forget the random start."""
 
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         torch._foreach_lerp_(list(averaged), list(current), max(1 / steps, 9 / (10 + float(count))))
@@ -132,7 +132,7 @@ def _average_of(model: nn.Module, steps: float) -> AveragedModel:
 
 
 def common_options(settings: TrainingSettings, n_windows: int, n_items: int) -> dict[str, Any]:
-    """The arguments of :class:`NextItemTask` that every training command has."""
+    """Return the arguments of :class:`NextItemTask` that all training commands share."""
     return {
         "mask_probability": settings.mask_probability,
         "negatives": settings.negatives or (8192 if n_items > 100_000 else 0),

@@ -1,13 +1,13 @@
-"""The training loop: transformers' Trainer, validated by the project's own evaluation.
+"""The training loop: transformers' Trainer with validation by :mod:`lightrec.evaluation.protocol`.
 
-What Trainer brings: mixed devices, several processes, gradient clipping, checkpoints with the state of every random
-generator, resuming, trackers. What is added: validation by full ranking, batches of windows of like length, one
-learning rate for the language model and another for what is new, and the progress that a task's annealing needs.
+Trainer provides different devices, several processes, gradient clipping, checkpoints with the state of every random
+generator, resuming and trackers. This module adds validation by full ranking, batches of windows of similar length, one
+learning rate for the language model and another for new parameters, and the progress that a task's annealing needs.
 
-Started by ``accelerate launch`` on several processes, a run takes the same steps as on one: the batch size is that of
-all together, and the loss is the mean over all positions of a step, however they are divided among processes and
-accumulated parts. Without dropout the loss curve is the same; with dropout each process and part draws its own, so
-that runs differ as those of two seeds do. The same holds for masks drawn afresh and for sampled negatives.
+On several processes, started by ``accelerate launch``, a run takes the same steps as on one: the batch size is that of
+all processes together, and the loss is the mean over all positions of a step, regardless of how they are divided among
+processes and accumulated parts. Without dropout the loss curve is the same. With dropout, each process and part draws
+its own, so that runs differ as runs of two seeds do; so do masks drawn anew and sampled negatives.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lightrec.training.run_folder import Run
 METRIC = "ndcg@10"
 
 NAMED_OTHERWISE = {"comet_ml": "comet", "azure_ml": "azureml"}
-"""Trackers whose packages transformers asks for by another name."""
+"""Trackers whose package check in transformers has another name."""
 
 
 class SequenceTrainer(Trainer):
@@ -65,7 +65,7 @@ class SequenceTrainer(Trainer):
         settings: TrainingSettings,
         **kwargs: Any,
     ):
-        # Trainer wants an evaluation set; evaluate() below asks the validation cases instead.
+        # Trainer requires an evaluation set; evaluate() below uses the validation cases instead.
         super().__init__(*args, model=task, train_dataset=windows, eval_dataset=windows, **kwargs)
         self.task = task
         self.split = split
@@ -74,28 +74,28 @@ class SequenceTrainer(Trainer):
         self.validation = validation_cases(split, settings)
 
     def get_train_dataloader(self) -> BatchLoader:
-        """Each process reads its own share; accelerate would divide the batches once more."""
+        """Return the loader of this process's share of the batches; accelerate's loader would divide them once more."""
         return BatchLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], float]:
-        """The parts of one step, and how many positions they ask about on all processes."""
+        """Return the parts of one step and the number of their target positions on all processes."""
         parts = list(itertools.islice(epoch_iterator, num_batches))
         return parts, processes.total([sum(self.task.ask(part) for part in parts)], device)[0]
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """A part's share of the mean over all positions of the step; processes are averaged over, hence the factor."""
+        """Return a part's share of the step's mean over positions, times the processes, over which Trainer averages."""
         outputs = model(**inputs)
         loss = outputs["loss"] * (processes.count() * outputs["positions"] / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """NDCG@10 and HR@10 on the validation cases, under the names that Trainer looks for.
+        """Return NDCG@10 and HR@10 on the validation cases, under the names that Trainer expects.
 
-        Each process asks about its share of the cases, and all learn the same result.
+        Each process evaluates its share of the cases, and all return the same result.
         """
         names = (METRIC, "hr@10")
         mine = self.validation.take(np.arange(processes.rank(), len(self.validation), processes.count()))
@@ -115,7 +115,7 @@ class SequenceTrainer(Trainer):
         return [found.metrics[name].value for name in names]
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Seal the checkpoint when all processes have written their part of it, and only then remove older ones."""
+        """Seal the checkpoint once all processes have written their part of it, and only then remove older ones."""
         super()._save_checkpoint(*args, **kwargs)
         processes.wait()
         if processes.is_main():
@@ -123,7 +123,7 @@ class SequenceTrainer(Trainer):
             prune(Path(str(self.args.output_dir)), self.state.best_global_step)
 
     def _load_best_model(self) -> None:
-        """The best weights, or an error: Trainer itself would only warn and keep the last ones."""
+        """Load the best weights or raise ModelError, where Trainer itself would only warn and keep the last weights."""
         best = checkpoint_of(self.args, self.state.best_global_step)
         if found := flaw(best):
             raise ModelError(
@@ -134,7 +134,7 @@ class SequenceTrainer(Trainer):
         super()._load_best_model()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW in groups: norms, biases and item tables without decay; the language model at its own rate."""
+        """Return AdamW in groups: no decay for norms, biases and item tables; the language model has a separate rate."""
         if self.optimizer is None:
             rate_of_layers = self.args.learning_rate
             new_rate = getattr(self.settings, "item_learning_rate", rate_of_layers)
@@ -153,19 +153,19 @@ class SequenceTrainer(Trainer):
 
 
 def checkpoint_of(arguments: TrainingArguments, step: int | None) -> Path:
-    """The folder of the checkpoint that was saved after so many steps."""
+    """Return the folder of the checkpoint that was saved after ``step`` steps."""
     return Path(str(arguments.output_dir)) / f"checkpoint-{step}"
 
 
 class _Progress(TrainerCallback):
-    """Tell the task how far training is, and the reporter what happened."""
+    """Callback that updates the task's progress and weight average, and reports to the user."""
 
     def __init__(self, task: NextItemTask, reporter: Reporter):
         self.task = task
         self.reporter = reporter
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.best_global_step:  # the recorded path is of the place where the run lay before
+        if state.best_global_step:  # the recorded path may be wrong: the run folder may have moved
             state.best_model_checkpoint = str(checkpoint_of(args, state.best_global_step))
         self.reporter.start("Training", state.max_steps, state.global_step)
 
@@ -196,18 +196,18 @@ def fit(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Train ``task`` and leave it with the weights of its best validation.
 
-    Goes on from the newest whole checkpoint in the run folder if there is one; the outcome is the same as without the
-    interruption.
+    Training resumes from the newest intact checkpoint in the run folder if there is one; the outcome is the same as
+    without the interruption.
 
     Returns:
-        One row per validation (epoch, loss, ndcg@10, hr@10), and facts for the record: the best validation, the
-        epochs trained, the seconds this process took.
+        One row per validation (epoch, loss, ndcg@10, hr@10), and facts for the record, such as the best validation,
+        the epochs trained and the seconds this process took.
 
     Raises:
         DataError: if there is nothing to train or validate on.
-        ConfigError: if bf16 is asked for where the hardware has none, or a tracker is unknown or not installed.
+        ConfigError: if bf16 is requested and the hardware lacks it, or a tracker is unknown or not installed.
         DivergedError: if training diverges.
-        ModelError: if the best weights were damaged meanwhile.
+        ModelError: if the best weights were damaged during the run.
     """
     windows = collator.windows
     if not len(windows) or not len(split.validation):
@@ -250,13 +250,13 @@ def fit(
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-    # Several GPUs are used by launching several processes: a batch's teacher rows cannot be scattered by its windows.
+    # One GPU per process; Trainer's own way to use several cannot scatter a batch's teacher rows by its windows.
     arguments._n_gpu = min(1, arguments.n_gpu)
     reporter = reporter or ProgressBar()
     callbacks: list[TrainerCallback] = [_Progress(task, reporter)]
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
-    run.begin()  # before the trainer makes a folder of its own in it
+    run.begin()  # before the trainer creates its folder in the run folder
     trainer = SequenceTrainer(
         task=task,
         args=arguments,
@@ -292,7 +292,7 @@ def fit(
 
 
 def _check_trackers(names: str) -> None:
-    """Refuse trackers that Trainer does not know, or whose package is missing, before anything is written."""
+    """Raise ConfigError for trackers that Trainer does not know or whose package is missing."""
     if names in ("none", "all"):
         return
     for name in names.split(","):
@@ -305,17 +305,17 @@ def _check_trackers(names: str) -> None:
 
 
 def validation_cases(split: Split, settings: TrainingSettings) -> Cases:
-    """The cases of ``split`` that a run is validated on, as many as its settings allow."""
+    """Return the validation cases of ``split`` that a run uses, at most as many as its settings allow."""
     cases = split.validation
     if not settings.validation_cases or len(cases) <= settings.validation_cases:
         return cases
-    # The same cases for every seed: runs are chosen between by this figure.
+    # The same cases for every seed, because this figure is used to choose between runs.
     chosen = np.random.default_rng(0).choice(len(cases), settings.validation_cases, replace=False)
     return cases.take(np.sort(chosen))
 
 
 def _validations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per validation, each with the training loss last logged before it."""
+    """Return one row per validation, each with the last training loss logged before it."""
     rows, loss = [], math.nan
     for entry in log:
         loss = entry.get("loss", loss)

@@ -1,4 +1,4 @@
-"""Training windows: users' sequences cut into pieces, padded into batches."""
+"""Training windows: users' sequences cut into pieces and padded into batches."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lightrec.data.splits import Split
 class Windows(TorchDataset):
     """W pieces of at most L + 1 items; window w is ``items[starts[w]:ends[w]]``.
 
-    Every event of a user but the first is, in exactly one window, an item with at least one item before it: a
-    target. Windows of a user overlap by one item, and the last one ends where the user's sequence ends.
+    Every event of a user but the first is a target, an item with at least one item before it, in exactly one window.
+    Windows of a user overlap by one item, and the last one ends at the end of the user's sequence.
     """
 
     items: np.ndarray
     """int32 ``[M]``: the training events."""
     starts: np.ndarray
-    """int64 ``[W]``."""
+    """int64 ``[W]``: first item of each window, as an index into ``items``."""
     ends: np.ndarray
-    """int64 ``[W]``."""
+    """int64 ``[W]``: the index after the last item of each window."""
 
     @classmethod
     def from_split(cls, split: Split, max_length: int) -> Windows:
@@ -42,7 +42,7 @@ class Windows(TorchDataset):
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 ``[W]``: items in each window, at least 2."""
+        """int64 ``[W]``: number of items in each window, at least 2."""
         return self.ends - self.starts
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class Windows(TorchDataset):
         return window
 
     def batch(self, chosen: Sequence[int] | np.ndarray, padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The windows ``chosen`` as ``items [B, T]``, right-padded with ``padding``, and ``length [B]``."""
+        """Return the windows ``chosen`` as ``items [B, T]``, right-padded with ``padding``, and ``length [B]``."""
         chosen = np.asarray(chosen)
         lengths = self.lengths[chosen]
         steps = np.arange(lengths.max())
@@ -63,11 +63,11 @@ class Windows(TorchDataset):
 
 
 class Collator:
-    """Turn window numbers into a batch for a task.
+    """Builder of batches for a task from window numbers.
 
     Args:
-        windows: where the items are.
-        padding: the index that stands for no item, N.
+        windows: the windows that the numbers refer to.
+        padding: the item index of padding, N.
         teacher: a source of targets, or None (see :mod:`lightrec.training.teachers.output_cache`).
         patterns: fixed masks to draw from, bool ``[W, P, L + 1]``, or None to leave masking to the task.
     """
@@ -79,12 +79,12 @@ class Collator:
         self.patterns = patterns
 
     def __call__(self, chosen: list[int]) -> dict[str, Any]:
-        """The batch: ``items [B, T]``, ``length [B]``, and with a teacher ``masked [B, T]`` and its targets."""
+        """Return ``items [B, T]`` and ``length [B]``, with patterns ``masked [B, T]``, with a teacher its targets."""
         items, length = self.windows.batch(chosen, self.padding)
         batch: dict[str, Any] = {"items": items, "length": length}
         pattern = None
         if self.patterns is not None:
-            # torch's generator, because the trainer saves and restores its state.
+            # Drawn by torch, because the trainer saves and restores the state of torch's generator.
             pattern = torch.randint(self.patterns.shape[1], (len(chosen),)).numpy()
             batch["masked"] = torch.from_numpy(self.patterns[chosen, pattern][:, : items.shape[1]])
         if self.teacher is not None:
@@ -95,10 +95,10 @@ class Collator:
 
 
 def mask_patterns(windows: Windows, count: int, probability: float, seed: int) -> np.ndarray:
-    """``count`` fixed masks for each window: bool ``[W, count, longest window]``.
+    """Draw ``count`` fixed masks for each window: bool ``[W, count, longest window]``.
 
-    The first hides the last item alone, as when a prefix is scored. In the others each item but the first is
-    hidden with ``probability``, and at least one is.
+    The first mask hides only the last item, as when a prefix is scored. In the others each item but the first is
+    hidden with ``probability``, and at least one item is hidden.
     """
     random = np.random.default_rng(seed)
     lengths = windows.lengths
