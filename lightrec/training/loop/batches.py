@@ -63,7 +63,7 @@ class Batches(Sampler):
                 yield part[self.share :: self.shares].tolist()
 
     def _order(self, random: np.random.Generator) -> np.ndarray:
-        """Return all windows, pool by pool, in alternately rising and falling length, so that adjacent ones are similar."""
+        """Return all windows, pool by pool, lengths alternately rising and falling, so adjacent ones are similar."""
         shuffled = random.permutation(len(self.lengths))
         pools = np.split(shuffled, np.arange(self.pool, len(shuffled), self.pool))
         ordered = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools]

@@ -293,7 +293,7 @@ def _top_loss_and_pull(q: Tensor, teacher: TeacherTargets, weight: Tensor, tempe
 
 
 def _teacher_probabilities(teacher: TeacherTargets, temperature: float, correction: Tensor | None = None) -> Tensor:
-    """Return softened probabilities: ``[R, N]``, or ``[R, K + 1]`` with the rest last; zeros in rows of no teacher."""
+    """Return softened probabilities: ``[R, N]``, or ``[R, K + 1]`` with the rest last; zeros without a teacher."""
     logits = teacher.logits.float() / temperature
     if teacher.items is not None:
         assert teacher.rest is not None

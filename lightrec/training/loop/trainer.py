@@ -134,7 +134,7 @@ class SequenceTrainer(Trainer):
         super()._load_best_model()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return AdamW in groups: no decay for norms, biases and item tables; the language model has a separate rate."""
+        """Return AdamW in groups: no decay for norms, biases, item tables; a separate rate for the language model."""
         if self.optimizer is None:
             rate_of_layers = self.args.learning_rate
             new_rate = getattr(self.settings, "item_learning_rate", rate_of_layers)
