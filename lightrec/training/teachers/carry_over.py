@@ -1,4 +1,4 @@
-"""Carry a teacher from one domain to another: what a new teacher may start from."""
+"""Transfer of a teacher to other data: the earlier teacher that a new one starts from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightrec.models.teachers.teacher import Teacher
 from lightrec.settings import DEFAULT_LANGUAGE_MODEL, FinetuneSettings
 
 TEXT_AXES = "text_axes.safetensors"
-"""File of a teacher's run: the axes that its item texts were projected on."""
+"""File of a teacher's run with the axes that its item texts were projected on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Origin:
 
     @classmethod
     def open(cls, run: str, settings: FinetuneSettings, dataset: Dataset) -> Origin:
-        """Look at a run, and refuse it with a sentence if a teacher with ``settings`` cannot start from it."""
+        """Open a run; raise :class:`ModelError` if a teacher with ``settings`` cannot start from it."""
         record = read_run(run)
         if record["kind"] != "teacher":
             raise ModelError(f"{run} given to --from is a {record['kind']}: give the run of a lightrec finetune.")
@@ -60,18 +60,18 @@ class Origin:
         return cls(Path(run), record, sha256_file(Path(run) / "model.safetensors"))
 
     def teacher(self) -> Teacher:
-        """The teacher itself."""
+        """Load and return the teacher."""
         model = load_model(self.path)[0]
         assert isinstance(model, Teacher)
         return model
 
     def text_axes(self) -> np.ndarray | None:
-        """The axes ``[H, E]`` that its text projection reads; None if it reads no texts."""
+        """Return the axes ``[H, E]`` that its text projection expects; None if it reads no texts."""
         file = self.path / TEXT_AXES
         return load_file(file)["axes"].astype(np.float64) if file.is_file() else None
 
     def to_json(self) -> dict[str, Any]:
-        """What the new run's record says of it."""
+        """Return its description for the new run's record."""
         return {
             "run": str(self.path),
             "weights": self.weights,

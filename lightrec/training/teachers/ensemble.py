@@ -1,7 +1,7 @@
-"""Several teachers speak with one voice: a log-linear pool whose weights are fitted on validation cases.
+"""Ensemble of several teachers: a log-linear pool whose weights are fitted on validation cases.
 
 The pool's logits are the weighted sum of its members' log-probabilities (a product of experts). The weights are at
-least 0 and need not sum to 1, so that they also say how sharp the pool is.
+least 0 and need not sum to 1, so they also set how sharp the pool's distribution is.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from lightrec.evaluation.ranking import hide, target_ranks
 from lightrec.training.teachers.output_cache import OutputsPlan, Voice
 
 MOST_SCORES = 100_000_000
-"""Most scores of all members together that a fit holds (two bytes each); beyond it, cases are drawn."""
+"""Most scores of all members together that a fit has in memory (two bytes each); if there are more, cases are drawn."""
 
 BATCH = 256
-"""Cases that are scored at once."""
+"""Number of cases scored at once."""
 
 
 class Pool:
-    """The :class:`~lightrec.training.teachers.output_cache.Voice` of several voices together.
+    """A :class:`~lightrec.training.teachers.output_cache.Voice` that pools several teachers.
 
     Args:
         voices: the members.
-        weights: one each.
+        weights: one per member.
     """
 
     def __init__(self, voices: Sequence[Voice], weights: Sequence[float]):
@@ -47,11 +47,11 @@ class Pool:
 
 
 class EnsembleScorer:
-    """The :class:`~lightrec.evaluation.protocol.Scorer` of several scorers together.
+    """A :class:`~lightrec.evaluation.protocol.Scorer` that pools several scorers.
 
     Args:
-        scorers: the members; their scores are taken as logits.
-        weights: one each.
+        scorers: the members, whose scores are used as logits.
+        weights: one per member.
     """
 
     def __init__(self, scorers: Sequence[Scorer], weights: Sequence[float]):
@@ -60,38 +60,38 @@ class EnsembleScorer:
         self.n_items = self.scorers[0].n_items
 
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """The pool's scores float32 ``[B, N]`` of every item as the next one; nothing is masked."""
+        """Return the pool's scores float32 ``[B, N]`` of every item as the next one, without masking."""
         return pool([_tensor(scorer, histories) for scorer in self.scorers], self.weights).numpy()
 
 
 def pool(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """The weighted sum of the log-probabilities behind each of ``logits [R, N]``."""
+    """Return the weighted sum of the log-probabilities (log-softmax) of each of ``logits [R, N]``."""
     parts = (weight * F.log_softmax(one.float(), dim=-1) for one, weight in zip(logits, weights, strict=True))
     return torch.stack(list(parts)).sum(dim=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class PoolFit:
-    """Weights, and what they are worth on cases that they were not fitted to."""
+    """The weights of a pool, and their results on cases that they were not fitted to."""
 
     weights: tuple[float, ...]
-    """One for each member, rounded to three places."""
+    """One per member; fitted weights are rounded to three decimals."""
     fitted_cases: int
-    """Validation cases that the weights were fitted to."""
+    """Number of validation cases that the weights were fitted to."""
     checked_cases: int
-    """The other validation cases, which ``ensemble`` and ``members`` are measured on."""
+    """Number of other validation cases, on which ``ensemble`` and ``members`` are measured."""
     ensemble: float
     """NDCG@10 of the pool."""
     members: tuple[float, ...]
     """NDCG@10 of each member alone."""
 
     def to_json(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Return the fields, ready for JSON."""
         return dataclasses.asdict(self) | {"weights": list(self.weights), "members": list(self.members)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> PoolFit:
-        """The fit that :meth:`to_json` wrote."""
+        """Return the fit from the output of :meth:`to_json`."""
         return cls(**values | {"weights": tuple(values["weights"]), "members": tuple(values["members"])})
 
 
@@ -102,19 +102,19 @@ def fit_pool(
     weights: Sequence[float] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PoolFit:
-    """Fit the weights of a pool: the largest likelihood of the true next items, seen items left out.
+    """Fit the weights of a pool by maximum likelihood of the true next items, with seen items left out.
 
-    The problem is convex. Every other case serves the fit and the rest the check. Cases whose target is in the
-    history are left out, as no one could find it. The outcome does not depend on any seed.
+    The problem is convex. Every other case is used for the fit and the rest for the check. Cases whose target is in
+    the history are left out, because no ranker could find it. The outcome does not depend on any seed.
 
     Args:
         scorers: the members.
         cases: validation cases.
-        weights: given weights are only checked.
+        weights: if given, these weights are only checked, not fitted.
         on_progress: called with (cases done, all cases) while the members score.
 
     Raises:
-        ModelError: if fewer than two cases are left.
+        ModelError: if fewer than two cases remain.
     """
     cases = cases.take(np.array([cases.targets[case] not in cases.history(case) for case in range(len(cases))]))
     if len(cases) < 2:
@@ -142,7 +142,7 @@ def fit_pool(
 def _log_probabilities(
     scorers: Sequence[Scorer], cases: Cases, on_progress: Callable[[int, int], None] | None
 ) -> Tensor:
-    """float16 ``[members, C, N]``; items of a case's history have the lowest value there is."""
+    """Return log-probabilities float16 ``[members, C, N]``; items of a case's history have the lowest value."""
     result = torch.empty((len(scorers), len(cases), scorers[0].n_items), dtype=torch.float16)
     for first in range(0, len(cases), BATCH):
         part = slice(first, min(first + BATCH, len(cases)))
@@ -157,7 +157,7 @@ def _log_probabilities(
 
 
 def _most_likely(scored: Tensor, targets: Tensor) -> Tensor:
-    """The weights ``[members]`` that make the targets most likely, by L-BFGS on their logarithms."""
+    """Return the weights ``[members]`` that make the targets most likely, by L-BFGS on their logarithms."""
     logarithms = torch.full((len(scored),), -float(np.log(len(scored))), requires_grad=True)
     optimizer = torch.optim.LBFGS([logarithms], max_iter=25, tolerance_change=1e-6, line_search_fn="strong_wolfe")
 
@@ -184,7 +184,7 @@ def _ndcg(scored: Tensor, targets: Tensor, weights: Sequence[float] | np.ndarray
 
 
 def _parts(scored: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The cases in batches, float32 ``[members, batch, N]``."""
+    """Yield the cases in batches, float32 ``[members, batch, N]``."""
     for first in range(0, scored.shape[1], BATCH):
         part = slice(first, first + BATCH)
         yield part, scored[:, part].float()

@@ -1,10 +1,11 @@
-"""What teachers say about every training position: computed once, kept memory-mapped, read in batches.
+"""Cache of teacher outputs at every training position: computed once, memory-mapped, read in batches.
 
-Several teachers speak with one :class:`Voice`, so that a step reads one set of targets however many they are. The
-outputs lie in a folder ``<key>``, among those of the first teacher's run; the key names the weights, the data, the
-split, the windows and the form. A computation that was stopped goes on where it was. Layout of a folder::
+Several teachers are combined into one :class:`Voice`, so that a step reads one set of targets for any number of
+teachers. The outputs are in a folder ``<key>`` in the outputs folder of the first teacher's run; the key is a hash of
+the weights, the data, the split, the windows and the form. An interrupted computation resumes where it stopped. Layout
+of a folder::
 
-    index.json    form, rows, catalogue size, temperature, batches done, and in the end SHA-256 of the others
+    index.json    form, rows, catalogue size, temperature, batches done, and at the end SHA-256 of the others
     logits.npy    float16 [R, N] (form "full") or [R, K] (form "top")
     items.npy     int32 [R, K]   (form "top")
     rest.npy      float32 [R]    (form "top"): log of the summed exponentials of the other logits / temperature
@@ -33,39 +34,39 @@ from lightrec.training.loop.windows import Windows
 from lightrec.training.teachers.output_files import OutputFiles
 
 MOST_SCORES = 100_000_000
-"""Most scores that a batch of windows may ask for: windows of a large catalogue are asked about in smaller batches."""
+"""Most scores that a batch of windows may need: windows of a large catalogue are processed in smaller batches."""
 
 CHUNK = 8_000_000
-"""Most scores held at once for each teacher."""
+"""Most scores in memory at once for each teacher."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputsPlan:
-    """What is asked of the teachers, and where each answer stands.
+    """The positions whose teacher outputs are needed, and the row of each in the arrays.
 
-    A causal teacher answers for every target of a window from the items before it. A masked teacher of a causal
-    student does the same with one pass per target (the prefix and a mask), or its answers would know the future.
-    A masked teacher of a masked student sees what the student sees: the window under each fixed pattern.
+    A causal teacher predicts every target of a window from the items before it. A masked teacher of a causal student
+    does the same with one pass per target (the prefix and a mask), because its outputs must not depend on later items.
+    A masked teacher of a masked student reads the same input as the student: the window under each fixed pattern.
     """
 
     windows: Windows
     by_pattern: bool
-    """Whether rows belong to the fixed patterns; otherwise to the targets of each window, in order."""
+    """Whether rows are for the hidden items of the fixed patterns; else for the targets of each window, in order."""
     patterns: np.ndarray | None
-    """bool ``[W, P, T]`` for a masked student."""
+    """bool ``[W, P, T]`` for a masked student, else None."""
     row_offsets: np.ndarray
-    """int64: first row of each window (or ``[W, P]``: of each window's pattern)."""
+    """int64: first row of each window ``[W]``, or of each pattern of each window ``[W, P]``."""
     n_rows: int
-    """R."""
+    """Number of rows, R."""
 
     @classmethod
     def make(cls, windows: Windows, teacher_objective: str, patterns: np.ndarray | None) -> OutputsPlan:
         """Lay out the rows for teachers and a student.
 
         Args:
-            windows: the student's.
-            teacher_objective: ``masked`` if that is every teacher's, else ``causal``.
-            patterns: None for a causal student.
+            windows: the student's windows.
+            teacher_objective: ``masked`` if all teachers are masked, else ``causal``.
+            patterns: fixed masks of a masked student; None for a causal student.
         """
         by_pattern = teacher_objective == "masked" and patterns is not None
         counts = patterns.sum(axis=2).ravel() if by_pattern and patterns is not None else windows.lengths - 1
@@ -74,7 +75,7 @@ class OutputsPlan:
         return cls(windows, by_pattern, patterns, offsets[:-1].reshape(shape), int(offsets[-1]))
 
     def rows(self, chosen: np.ndarray, pattern: np.ndarray | None) -> np.ndarray:
-        """The rows for a batch's asked positions, window after window, in order."""
+        """Return the rows of a batch's target positions, window after window, in order."""
         parts = []
         for window, drawn, steps in self._asked(chosen, pattern):
             if self.by_pattern:
@@ -84,13 +85,13 @@ class OutputsPlan:
         return np.concatenate(parts)
 
     def events(self, chosen: np.ndarray, pattern: np.ndarray | None) -> np.ndarray:
-        """Which training event (a place in ``windows.items``) each of these rows asks for."""
+        """Return the training event, an index into ``windows.items``, that is the target of each of these rows."""
         return np.concatenate(
             [self.windows.starts[window] + steps for window, _, steps in self._asked(chosen, pattern)]
         )
 
     def _asked(self, chosen: np.ndarray, pattern: np.ndarray | None) -> Iterator[tuple[int, int | None, np.ndarray]]:
-        """Each window, its pattern, and the steps within it that are asked for."""
+        """Yield each window, its pattern, and the steps of its targets."""
         for place, window in enumerate(chosen):
             if pattern is None:
                 yield window, None, np.arange(1, self.windows.lengths[window])
@@ -100,19 +101,19 @@ class OutputsPlan:
 
 
 class Voice(Protocol):
-    """Whoever can be asked about the rows of a plan."""
+    """A teacher, or several combined, that gives logits for the rows of a plan."""
 
     def answer(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Callable[[slice], Tensor]:
-        """Listen to the windows ``chosen``; the result gives logits ``[r, N]`` of any part of ``plan.rows(...)``."""
+        """Read the windows ``chosen``; return a function to the logits ``[r, N]`` of a part of ``plan.rows(...)``."""
         ...
 
 
 class ModelVoice:
-    """A :class:`Voice` over a teacher, or a student that teaches.
+    """The :class:`Voice` of a teacher model, or of a student used as a teacher.
 
     Args:
-        model: put into evaluation mode.
-        device: where to compute.
+        model: the model, which is put into evaluation mode.
+        device: the device to compute on.
     """
 
     def __init__(self, model: Teacher | Student, device: str = "cpu"):
@@ -125,7 +126,7 @@ class ModelVoice:
         return lambda part: self.model.logits(states[part])
 
     def _states(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Tensor:
-        """The state ``[r, E]`` of each row."""
+        """Return the state ``[r, E]`` of each row."""
         items, length = plan.windows.batch(chosen, padding=self.model.config.n_items)
         items, length = items.to(self.device), length.to(self.device)
         if pattern is not None:
@@ -135,13 +136,13 @@ class ModelVoice:
         asked = torch.arange(items.shape[1] - 1, device=self.device)[None, :] < (length - 1)[:, None]
         if self.model.objective == "causal":
             return self.model.states(items[:, :-1])[asked]
-        # One target a pass: the items before step t, and a mask at t.
+        # One target per pass: the items before step t, and a mask at t.
         steps = [self.model.last_state(items[:, :t], (length - 1).clamp(max=t)) for t in range(1, items.shape[1])]
         return torch.stack(steps, dim=1)[asked]
 
 
 class TeacherOutputs:
-    """Answers on disk; see the module. Open one with :func:`prepare_outputs`."""
+    """Cached teacher outputs on disk; see the module. Open them with :func:`prepare_outputs`."""
 
     def __init__(self, folder: Path, plan: OutputsPlan):
         self.plan = plan
@@ -151,7 +152,7 @@ class TeacherOutputs:
         self.rest = None if is_full else np.load(folder / "rest.npy", mmap_mode="r", allow_pickle=False)
 
     def targets(self, chosen: np.ndarray, pattern: np.ndarray | None) -> TeacherTargets:
-        """The answers for a batch of windows under ``pattern [B]`` (None for a causal student)."""
+        """Return the targets for a batch of windows under ``pattern [B]`` (None for a causal student)."""
         rows = self.plan.rows(chosen, pattern)
 
         def read(array: np.ndarray) -> Tensor:
@@ -174,15 +175,16 @@ def prepare_outputs(
     context: dict[str, Any],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TeacherOutputs:
-    """Compute the outputs of teachers, or go on, or find them done; what another command computes is waited for.
+    """Compute teacher outputs, or resume or reuse earlier ones; wait if another command is computing them.
 
     Args:
-        outputs: where the folders ``<key>`` lie.
-        open_voice: called only if something is left to compute.
-        plan: what to ask.
+        outputs: the folder of the folders ``<key>``.
+        open_voice: opens the teachers; called only if something remains to be computed.
+        plan: the rows to compute.
         n_items: size of the catalogue, N.
-        temperature: the student's; the remaining mass of form "top" depends on it.
-        max_bytes: full logits are kept if they fit in here, the ``top`` best otherwise.
+        temperature: the temperature of distillation, on which the remaining mass of form "top" depends.
+        max_bytes: full logits are cached if they fit into this size, else only the ``top`` best.
+        top: number of best items in form "top", K.
         context: further facts that the outputs depend on (teachers' weights, data checksum, split, seed of the
             patterns).
         on_progress: called with (batches done, all batches).
@@ -214,7 +216,7 @@ def _compute(
     temperature: float,
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Ask about the batches that are missing; another command may have done it in the meantime."""
+    """Compute the missing batches, unless another command has done so in the meantime."""
     done = files.batches_done(len(batches))
     if done == len(batches):
         return
@@ -222,7 +224,7 @@ def _compute(
     voice = open_voice()
     for number in range(done, len(batches)):
         _fill(arrays, plan, batches[number], voice, n_items, temperature)
-        # Flushing after every batch would cost more than computing some again after a kill.
+        # Flushing after every batch would cost more than recomputing some batches after a kill.
         if number % 16 == 15 or number == len(batches) - 1:
             files.keep(arrays, number + 1, len(batches))
         if on_progress:
@@ -230,7 +232,7 @@ def _compute(
 
 
 def question_batches(plan: OutputsPlan, n_items: int) -> Iterator[np.ndarray]:
-    """Windows of like length together, in a fixed order."""
+    """Yield batches of windows of similar length, in a fixed order."""
     longest = int(plan.windows.lengths.max(initial=1))
     size = max(1, min(128, MOST_SCORES // (longest * n_items)))
     order = np.argsort(plan.windows.lengths, kind="stable")
@@ -247,7 +249,7 @@ def _fill(
     n_items: int,
     temperature: float,
 ) -> None:
-    """Ask about the windows ``chosen`` and write the answers at their rows."""
+    """Compute the outputs of the windows ``chosen`` and write them to their rows."""
     patterns = range(plan.patterns.shape[1]) if plan.by_pattern and plan.patterns is not None else (None,)
     step = max(1, CHUNK // n_items)
     for number in patterns:

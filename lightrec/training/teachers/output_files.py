@@ -1,7 +1,7 @@
-"""The folder where teachers' answers are kept: as far as they are computed, and whether they are whole.
+"""Files of cached teacher outputs, with a record of how much is computed and checksums of the result.
 
-``index.json`` is written after the arrays have reached the disk, and holds their SHA-256 once all is computed. What is
-damaged, or was made for something else, is computed again.
+``index.json`` is written after the arrays have been flushed to the disk, and contains their SHA-256 once all outputs
+are computed. Outputs that are damaged, or were computed from other inputs, are computed again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class OutputFiles:
     """The arrays of one computation.
 
     Args:
-        folder: where they lie.
-        facts: what they depend on, among it ``form``, ``rows``, ``n_items`` and, of form "top", ``top``.
+        folder: the folder of the arrays.
+        facts: what they depend on, including ``form``, ``rows``, ``n_items`` and, for form "top", ``top``.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any]):
@@ -39,7 +39,7 @@ class OutputFiles:
             self.shapes["rest"] = ((rows,), np.float32)
 
     def batches_done(self, batches: int) -> int:
-        """How many of ``batches`` are computed and can be relied on."""
+        """Return how many of ``batches`` are computed and valid."""
         try:
             index = read_object(self.folder / INDEX, {"batches_done": int, "files": dict}, ModelError)
             self._open("r")
@@ -52,10 +52,10 @@ class OutputFiles:
         return done
 
     def open(self, new: bool) -> dict[str, np.memmap]:
-        """The arrays, to be written; new ones have their space on the disk from the start.
+        """Return the arrays for writing; the disk space of new ones is reserved at once.
 
         Raises:
-            OSError: if the disk is too small.
+            OSError: if the disk has too little space.
         """
         if not new:
             return self._open("r+")
@@ -70,7 +70,7 @@ class OutputFiles:
         return arrays
 
     def keep(self, arrays: dict[str, np.memmap], done: int, batches: int) -> None:
-        """Bring the arrays to the disk, and say how far they are."""
+        """Flush the arrays to the disk and record how many batches are done."""
         for array in arrays.values():
             array.flush()
         files = {f"{name}.npy": sha256_file(self.folder / f"{name}.npy") for name in arrays} if done == batches else {}
@@ -83,7 +83,7 @@ class OutputFiles:
         shape, kind = self.shapes[name]
         file = self.folder / f"{name}.npy"
         array = open_memmap(file, mode="w+", dtype=kind, shape=shape)
-        # A mapped file with holes would end the process without a word once the disk is full.
+        # With a sparse mapped file, a full disk would kill the process without an error message.
         if hasattr(os, "posix_fallocate"):
             with file.open("r+b") as opened:
                 os.posix_fallocate(opened.fileno(), 0, max(1, file.stat().st_size))
@@ -98,7 +98,7 @@ class OutputFiles:
         return arrays
 
     def _are_whole(self, files: dict[str, str]) -> bool:
-        """Whether the arrays are those that were written; an older lightrec wrote no checksums."""
+        """Return whether the arrays match their checksums; True for an older lightrec's arrays, which have none."""
         return all(
             sha256_file(self.folder / f"{name}.npy") == files.get(f"{name}.npy") for name in self.shapes if files
         )

@@ -1,8 +1,9 @@
-"""A teacher in a file: what a production model, a language model or any other system says of training positions.
+"""A teacher in a file: scores at training positions from a production model, a language model or any other system.
 
-A list of scores becomes a distribution over the whole catalogue: the listed items share theirs by the softmax of
-their scores, all others share the rest evenly. How much the rest has is measured: the share of positions whose true
-item is not in its list. The scores' scale is unknown too, and fitted so that the true items become most likely.
+A list of scores is turned into a distribution over the whole catalogue. The listed items divide their part by the
+softmax of their scores; all other items share the rest equally. The size of the rest is measured as the share of
+positions whose true item is not in the list. The scale of the scores is fitted so that the true items become most
+likely.
 """
 
 from __future__ import annotations
@@ -24,37 +25,37 @@ from lightrec.files.atomic import sha256_file
 from lightrec.training.teachers.output_cache import OutputsPlan, Voice
 
 MOST_FITTED = 5_000_000
-"""Most scores that the scale is fitted to; of longer files the positions are drawn evenly."""
+"""Most scores that the scale is fitted to; in longer files it uses evenly spaced positions."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TeacherScores:
-    """Lists of items at training events, each with its share of the probability."""
+    """Lists of items at training events, each item with its share of the probability."""
 
     facts: dict[str, Any]
-    """For the record: path, SHA-256, positions with a list, rows ignored, scale and rest."""
+    """Facts for the run's record: path, SHA-256, positions with a list, rows ignored, scale and rest."""
     starts: np.ndarray
-    """int64 ``[M + 1]``: the list of training event e is ``items[starts[e]:starts[e + 1]]``, perhaps empty."""
+    """int64 ``[M + 1]``: the list of training event e is ``items[starts[e]:starts[e + 1]]``, which may be empty."""
     items: np.ndarray
-    """int64 ``[S]``."""
+    """int64 ``[S]``: the listed items."""
     logs: np.ndarray
     """float32 ``[S]``: the logarithm of each listed item's share of its list."""
     rest: float
-    """The share of all items outside a list together."""
+    """The share of all items outside a list, together."""
     n_items: int
     """Size of the catalogue, N."""
 
     @classmethod
     def read(cls, path: str | Path, dataset: Dataset, split: Split, *, scale: float | None = None) -> TeacherScores:
-        """Read a file; positions that are not trained on (held out, or a user's first) are ignored and counted.
+        """Read a file; ignore and count positions that are not trained on (held out, or a user's first).
 
         Args:
             path: see :mod:`lightrec.data.scores`.
             split: its training events must be the beginnings of the users' sequences.
-            scale: what scores are multiplied by; fitted if None.
+            scale: factor on the scores; fitted if None.
 
         Raises:
-            DataError: if the file is wrong, or holds no training position.
+            DataError: if the file is invalid, or contains no training position.
         """
         scores = read_scores(path, dataset)
         trained = (scores.positions >= 1) & (scores.positions < np.diff(split.train_offsets)[scores.users])
@@ -81,7 +82,7 @@ class TeacherScores:
         return cls(facts, starts, lists.items, lists.log_shares(scale).astype(np.float32), rest, dataset.n_items)
 
     def log_probabilities(self, events: np.ndarray) -> Tensor:
-        """The distribution ``[E, N]`` at each training event; minus infinity throughout where there is no list."""
+        """Return log-probabilities ``[E, N]`` at each training event; all minus infinity if the event has no list."""
         sizes = self.starts[events + 1] - self.starts[events]
         others = self.n_items - sizes
         share = np.where(others > 0, self.rest, 0.0)
@@ -98,15 +99,15 @@ class TeacherScores:
 
 
 class ScoresVoice:
-    """The :class:`~lightrec.training.teachers.output_cache.Voice` of a file, alone or beside others.
+    """The :class:`~lightrec.training.teachers.output_cache.Voice` of a score file, alone or with other teachers.
 
-    Where the file has no list, the others speak alone; without others, nobody does (minus infinity throughout).
+    At positions without a list, the other teachers are used alone; without others, all logits are minus infinity.
 
     Args:
         scores: the file.
-        weight: of the file's log-probabilities.
-        others: another voice, or None.
-        others_weight: of its logits, where the file has a list.
+        weight: factor on the file's log-probabilities.
+        others: the voice of the other teachers, or None.
+        others_weight: factor on its logits at positions where the file has a list.
     """
 
     def __init__(self, scores: TeacherScores, weight: float, others: Voice | None = None, others_weight: float = 1.0):
@@ -132,7 +133,7 @@ class ScoresVoice:
 
 
 class _Lists:
-    """Scores in lists, one after the other; ``first`` is where each non-empty list begins."""
+    """Lists of scores, one after the other; ``first`` has the index where each non-empty list begins."""
 
     def __init__(self, starts: np.ndarray, events: np.ndarray, items: np.ndarray, scores: np.ndarray):
         self.first = np.unique(starts[:-1][np.diff(starts) > 0])
@@ -141,12 +142,12 @@ class _Lists:
         self.scores = scores - np.maximum.reduceat(scores, self.first)[self.number]
 
     def log_shares(self, scale: float) -> np.ndarray:
-        """The logarithm of each item's share of its list: softmax of scale x score."""
+        """Return the logarithm of each item's share of its list, the softmax of scale x score."""
         scaled = scale * self.scores
         return scaled - np.log(np.add.reduceat(np.exp(scaled), self.first))[self.number]
 
     def fit_scale(self, found: np.ndarray) -> float:
-        """The scale that makes the true items (``found``) most likely among the listed; 1 if none is listed."""
+        """Return the scale that makes the true items (``found``) most likely in their lists; 1 if none is listed."""
         if not found.any():
             return 1.0
         drawn = np.unique(self.number[found])
@@ -161,7 +162,7 @@ class _Lists:
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            # Beyond these bounds a softmax is even, or sure, to the last digit.
+            # Beyond these bounds a softmax is uniform or one-hot to the last digit.
             scaled = scores / unit * logarithm.clamp(-7, 7).exp()
             sums = torch.zeros(len(drawn), dtype=torch.float64).index_add(0, segments, scaled.exp())
             value = (sums.log().sum() - scaled[true].sum()) / len(drawn)

@@ -1,4 +1,4 @@
-"""The teachers of a student: opened, held against the data, weighed, and asked with one voice."""
+"""The teachers of a student: opened, checked against the data, weighted and combined into one source of targets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lightrec.training.teachers.read_score_file import ScoresVoice, TeacherScore
 
 @dataclasses.dataclass(frozen=True)
 class Teachers:
-    """The teachers that the settings name; make one with :meth:`open`."""
+    """The teachers that the settings name; created by :meth:`open`."""
 
     settings: DistillSettings
     dataset: Dataset
@@ -53,20 +53,20 @@ class Teachers:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What decides a run's result besides the settings."""
+        """Return the facts besides the settings that decide a run's result."""
         scores = self.settings.teacher_scores
         return {"teachers": list(self.weights)} | ({"teacher_scores": sha256_file(Path(scores))} if scores else {})
 
     def outputs(
         self, split: Split, windows: Windows, patterns: np.ndarray | None, reporter: Reporter
     ) -> tuple[TeacherOutputs, dict[str, Any]]:
-        """What all teachers together say about the windows, computed now or before; and how, for the record.
+        """Return the combined teacher outputs for the windows, computed or cached, and their details for the record.
 
         Args:
-            split: the student's.
-            windows: the student's.
+            split: the student's split.
+            windows: the student's windows.
             patterns: fixed masks of a masked student, or None.
-            reporter: shows the waiting.
+            reporter: shows the progress.
         """
         settings = self.settings
         masked = self.records and all(record["objective"] == "masked" for record in self.records)
@@ -89,7 +89,7 @@ class Teachers:
         return outputs, self._for_the_record(models, file)
 
     def _pool(self, split: Split, given: tuple[float, ...] | None, reporter: Reporter) -> PoolFit | None:
-        """The runs' weights and what they are worth, kept among the first run's outputs; None for a single run."""
+        """Return the runs' weights and their results, cached in the first run's outputs; None for under two runs."""
         runs = self.settings.teachers
         if len(runs) < 2:
             return None
@@ -97,7 +97,7 @@ class Teachers:
         facts = {"data": self.dataset.checksum, "split": self._split(), "teachers": self.weights, "weights": wanted}
         kept = self._outputs_folder() / f"pool-{_key(facts)}.json"
         if kept.is_file():
-            # What is damaged is fitted again.
+            # If the file is damaged, the weights are fitted again.
             with contextlib.suppress(ModelError, TypeError, ValueError):
                 return PoolFit.from_json(read_object(kept, {"weights": list, "members": list}, ModelError))
         device = resolve_device(self.settings.device)
@@ -133,19 +133,19 @@ class Teachers:
         return ScoresVoice(file, self._file_weight(), runs, self._runs_weight())
 
     def _file_weight(self) -> float:
-        """A file's weight: as given, or that of one teacher among all."""
+        """Return the score file's weight: as given, or that of one teacher among all."""
         given = self.settings.given_teacher_weights
         return given[-1] if given else 1 / (len(self.settings.teachers) + 1)
 
     def _runs_weight(self) -> float:
-        """What the runs' logits are multiplied by where a file has a list."""
+        """Return the factor on the runs' logits at positions where the score file has a list."""
         given, count = self.settings.given_teacher_weights, len(self.settings.teachers)
         if given is None:
             return count / (count + 1)
         return given[0] if count == 1 else 1.0
 
     def _context(self, plan: OutputsPlan, models: PoolFit | None, file: TeacherScores | None) -> dict[str, Any]:
-        """What the outputs depend on."""
+        """Return the facts that the outputs depend on."""
         settings = self.settings
         context: dict[str, Any] = {
             "data": self.dataset.checksum,
@@ -162,7 +162,7 @@ class Teachers:
         return context
 
     def _split(self) -> list[Any]:
-        """The split's name and quantile, and what it holds out."""
+        """Return the split's name and quantile, and, if items are held out, their share and seed."""
         settings = self.settings
         held = [settings.hold_out_items, settings.seed] if settings.hold_out_items else []
         return [settings.split, settings.quantile, *held]
@@ -185,7 +185,7 @@ class Teachers:
 
 
 class _Bar:
-    """Progress of one piece of work; it is shown only once there is some."""
+    """Progress callback for one piece of work; the bar starts at the first call."""
 
     def __init__(self, reporter: Reporter, what: str):
         self.reporter = reporter
@@ -200,7 +200,7 @@ class _Bar:
 
 
 def load_teacher(run: str) -> Teacher | Student:
-    """The model of a teacher's run."""
+    """Load the model of a teacher's run."""
     return load_model(run)[0]
 
 
@@ -209,7 +209,7 @@ def _key(facts: dict[str, Any]) -> str:
 
 
 def _record(run: str, dataset: Dataset, settings: DistillSettings) -> dict[str, Any]:
-    """The record of a teacher, refused unless it was trained on this data and split and reads as far."""
+    """Return a teacher's record; raise ModelError if its data or split differs or it reads shorter histories."""
     record = read_run(run)
     if record["dataset"]["checksum"] != dataset.checksum:
         raise ModelError(

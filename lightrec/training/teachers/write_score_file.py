@@ -1,4 +1,4 @@
-"""Write what a run says of the training positions as a file that ``lightrec distill --teacher-scores`` takes."""
+"""Writer of a run's scores at training positions, as a file for ``lightrec distill --teacher-scores``."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def write_teacher_scores(
     Args:
         run: folder of a finished run.
         data: the prepared data set that it was trained on.
-        out: the Parquet file; columns user, position, item, score.
-        top: items at each position.
+        out: the Parquet file to write, with columns user, position, item and score.
+        top: number of items at each position.
 
     Returns:
         ``path``, ``positions`` and ``rows``.
