@@ -1,4 +1,4 @@
-"""Fine-tune a teacher, distil it into a student, train a student alone."""
+"""Training: fine-tune a teacher, distil it into a student, or train a student alone."""
 
 from lightrec.extras import require_extra
 

@@ -1,1 +1,1 @@
-"""Give items their first vectors, vectors from text, and item-item weights."""
+"""Item data of a student: initial vectors, vectors from text and item-item weights."""

@@ -1,4 +1,4 @@
-"""What a student's item table starts from: item texts, or a teacher's item vectors."""
+"""Initial values of a student's item table, from item texts or from a teacher's item vectors."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def start_items(
     device: str,
     reporter: Reporter,
 ) -> None:
-    """Give the student's item table the start that ``settings.init_items`` names, at the usual initial size.
+    """Initialise the student's item table as ``settings.init_items`` says, at the usual initial scale.
 
-    Vectors are centred, reduced to the student's width by PCA and whitened; an item without text keeps its random
-    start.
+    Vectors are centred, reduced to the student's width by PCA and whitened. An item without text keeps its random
+    initial vector.
 
     Raises:
-        DataError: if no item has a text and texts are asked for.
+        DataError: if ``init_items`` is ``text`` and no item has a text.
     """
     if settings.init_items == "none" or (settings.init_items == "teacher" and not teachers):
         return  # a file of scores has no item vectors
@@ -46,14 +46,14 @@ def start_items(
 
 
 def teacher_vectors(run: str) -> np.ndarray:
-    """The item vectors ``[N, E]`` of a finished run."""
+    """Return the item vectors ``[N, E]`` of a finished run."""
     model, _ = load_model(run)
     with torch.inference_mode():
         return model.item_table.float().numpy()
 
 
 def text_vectors(base: str, dataset: Dataset, device: str, reporter: Reporter) -> np.ndarray:
-    """A language model's encoding ``[N, H]`` of the item texts, with progress."""
+    """Return a language model's encoding ``[N, H]`` of the item texts, with progress shown."""
     if not any(dataset.item_texts):
         raise DataError(
             f"{dataset.name} has no item texts, so there is nothing to read for the item table: prepare the data with "

@@ -1,4 +1,4 @@
-"""Which items vote for which, and how much that counts: fitted to a trained student, chosen on validation cases."""
+"""Item-item weights for a trained student: fitted to the training events, chosen on validation cases."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from lightrec.models.students.student import Student
 from lightrec.training.progress import Reporter
 
 PENALTIES = (30.0, 300.0)
-"""Ridge penalties of EASE that are tried: sparse data want the lower one."""
+"""Ridge penalties of EASE to try; the lower one suits sparse data."""
 MANY_ITEMS = 10_000
-"""Above this the lower penalty alone is tried: such data are sparse, and an inversion takes minutes."""
+"""Above this number of items only the lower penalty is tried: such data are sparse, and an inversion takes minutes."""
 DECAYS = (0.5, 0.7, 0.8, 0.9, 0.97)
-"""Weights of an event relative to the next that are tried."""
+"""Weights of an event relative to the next to try."""
 WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-"""Factors on the votes, in logits, that are tried."""
+"""Factors on the item-item weights to try, in logits."""
 MOST_SCORES = 4_000_000
-"""Scores held at once."""
+"""Most scores in memory at once."""
 LARGEST = 400_000
-"""Catalogues with more items have no neighbours: their table is read in integers, piece by piece."""
+"""Largest catalogue with item-item weights; the tables of larger ones are read in integers, piece by piece."""
 SHORTLIST = 8
-"""How many times as many entries of a row are kept of each matrix as will vote, for matrices to be added up."""
+"""Each matrix retains so many times more entries per row than are stored in the end, so that matrices can be added."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An item-item matrix, cut to some of the largest entries of each row."""
+    """An item-item matrix, reduced to some of the largest entries of each row."""
 
     name: str
-    """The baseline that it comes from."""
+    """The name of the baseline that it comes from."""
     penalty: float | None
-    """EASE's or SLIT's ridge penalty."""
+    """The ridge penalty of EASE or SLIT; None for item-kNN."""
     items: np.ndarray
-    """int ``[N, M]``, the neighbours of each item."""
+    """int ``[N, M]``: the column of each entry, an item index."""
     votes: np.ndarray
-    """float32 ``[N, M]``."""
+    """float32 ``[N, M]``: the value of each entry, an item-item weight."""
 
     @classmethod
     def of(cls, name: str, penalty: float | None, matrix: np.ndarray, width: int) -> Source:
-        """The ``width`` largest entries of each row of ``matrix [N, N]``."""
-        # Some rows at a time, and copied, since a view would keep them: all places would take twice the matrix.
+        """Return a source with the ``width`` largest entries of each row of ``matrix [N, N]``."""
+        # In parts, because all indices together take twice the matrix's memory; copied, because a view would retain them.
         parts = np.array_split(matrix, -(-matrix.size // MOST_SCORES))
         items = np.concatenate([np.argpartition(-rows, width - 1, axis=1)[:, :width].copy() for rows in parts])
         return cls(name, penalty, items, np.take_along_axis(matrix, items, axis=1))
 
     def cut(self, width: int) -> Source:
-        """The ``width`` largest entries of each row, or as many as there are."""
+        """Return the ``width`` largest entries of each row, or all if there are fewer."""
         if width >= self.items.shape[1]:
             return self
         best = np.argpartition(-self.votes, width - 1, axis=1)[:, :width]
@@ -68,7 +68,7 @@ class Source:
         return Source(self.name, self.penalty, *parts)
 
     def __add__(self, other: Source) -> Source:
-        """Both matrices' entries, those for the same item added up."""
+        """Return the sum of both matrices; entries for the same item are added."""
         items = np.concatenate([self.items, other.items], axis=1)
         votes = np.concatenate([self.votes, other.votes], axis=1)
         order = np.argsort(items, axis=1, kind="stable")
@@ -79,7 +79,7 @@ class Source:
         return Source(f"{self.name}+{other.name}", self.penalty, items, votes)
 
     def times(self, factor: float) -> Source:
-        """The same matrix with its entries multiplied by ``factor``."""
+        """Return the same matrix with its entries multiplied by ``factor``."""
         return dataclasses.replace(self, votes=self.votes * np.float32(factor))
 
 
@@ -95,23 +95,23 @@ class _Choice:
 def fit_neighbours(
     student: Student, width: int, split: Split, cases: Cases, reporter: Reporter
 ) -> dict[str, float | str | None]:
-    """Give a trained ``student`` neighbours, if they rank the validation targets better than it does alone.
+    """Add item-item weights to a trained ``student``, if they rank the validation targets better than it does alone.
 
-    They come from EASE (Steck, arXiv 1905.03375), which knows what goes together; from SLIT (Choi et al., arXiv
-    2103.16104), which knows what follows; or from both matrices added up, each by the factor that served it best.
-    Where the catalogue is too large for these, item-kNN takes their place. The ``width`` largest entries of each row
-    are kept. The student's own weights do not change.
+    They come from EASE (Steck, arXiv 1905.03375), which models items that go together; from SLIT (Choi et al., arXiv
+    2103.16104), which models items that follow each other; or from the sum of both matrices, each times its best
+    factor. If the catalogue is too large for these, item-kNN is used instead. The ``width`` largest entries of each
+    row are stored. The student's other weights do not change.
 
     Args:
-        student: without neighbours so far.
-        width: neighbours of each item, M.
+        student: a student without item-item weights.
+        width: number of weights per item, M.
         split: its training events are counted.
-        cases: validation cases to choose the matrix, the decay and the weight on.
-        reporter: is told how far the work is.
+        cases: validation cases on which the matrix, the decay and the weight are chosen.
+        reporter: receives the progress.
 
     Returns:
-        what was chosen, and the student's ``ndcg@10`` and ``hr@10`` on the cases with it (empty if nothing helps or
-        the catalogue exceeds :data:`LARGEST`).
+        The choice, and the student's ``ndcg@10`` and ``hr@10`` on the cases with it; empty if no choice helps, if
+        ``width`` is 0, or if the catalogue exceeds :data:`LARGEST`.
     """
     if not width or split.n_items > LARGEST:
         return {}
@@ -133,7 +133,7 @@ def fit_neighbours(
         mixed = first.source.times(first.weight)
         for choice in others:
             mixed = mixed + choice.source.times(choice.weight)
-        # In the units of the first, so that the same factors are worth trying.
+        # In the units of the first matrix, so that the same factors suit the sum.
         try_out(mixed.times(1 / first.weight))
     reporter.stop()
     best = max(choices.values(), key=lambda choice: choice.ndcg)
@@ -156,7 +156,7 @@ def fit_neighbours(
 
 
 def _sources(split: Split, width: int) -> list[Callable[[], Source]]:
-    """What makes each matrix that is to be tried; of a name, the better one is kept."""
+    """Return functions that make the matrices to try; of several with one name the best is used."""
 
     def knn() -> Source:
         found = ItemKnn(split, neighbours=width)
@@ -177,7 +177,7 @@ def _sources(split: Split, width: int) -> list[Callable[[], Source]]:
 
 
 class _Asked:
-    """A student's answers to the cases, alone and with neighbours beside it."""
+    """Results of a student on the cases, alone and with item-item weights."""
 
     def __init__(self, student: Student, cases: Cases):
         self.scorer = ModelScorer(student, student.device)
@@ -186,7 +186,7 @@ class _Asked:
         self.ndcg = float(np.mean(np.concatenate([self._gains(base, rows)[0] for rows, base in self._batches()])))
 
     def try_out(self, source: Source) -> list[_Choice]:
-        """Every decay and weight."""
+        """Return the results of every decay and weight with ``source``."""
         settings = list(itertools.product(DECAYS, WEIGHTS))
         sums = np.zeros((len(settings), 2))
         for rows, base in self._batches():
@@ -200,7 +200,7 @@ class _Asked:
         ]
 
     def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Some cases at a time, and the student's scores float32 ``[B, N]`` without the items of the histories."""
+        """Yield B cases at a time with the student's scores float32 ``[B, N]``, in which seen items are hidden."""
         size = max(1, MOST_SCORES // self.n_items)
         for start in range(0, len(self.cases), size):
             rows = np.arange(start, min(start + size, len(self.cases)))
@@ -210,7 +210,7 @@ class _Asked:
             yield rows, scores
 
     def _votes(self, source: Source, decay: float, rows: np.ndarray) -> np.ndarray:
-        """The votes float32 ``[B, N]`` of the cases' histories."""
+        """Return the summed item-item weights float32 ``[B, N]`` of the cases' histories."""
         voters = Neighbours.of(source.items, source.votes, decay ** np.arange(self.length))
         history, length = pad_histories(self._histories(rows), self.length, self.n_items)
         return voters(torch.zeros(len(rows), self.n_items), history, length).numpy()

@@ -1,4 +1,4 @@
-"""Fit the projection that gives an item it never saw a vector in a trained student's item table."""
+"""Fit of the projection from item texts to a trained student's item vectors, for items that it never saw."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lightrec.models.teachers.language_model import LanguageModel, load_language
 from lightrec.training.items.text_vectors import encode_texts, fingerprint
 
 FOLDS = 20
-"""The items are divided so often; each fold plays the new items once, so that one item in twenty is new."""
+"""Number of folds of the items; each fold serves as the new items once, so that one item in twenty is new."""
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
 """Ridge penalties to choose from, relative to the mean variance of the text vectors."""
 
 SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)
-"""Lengths to choose from: regression shrinks, and a shorter vector scores lower than a trained one."""
+"""Factors on the projected vectors to choose from: regression shrinks vectors, and shorter ones score too low."""
 
 MOST_SCORES = 20_000_000
-"""Validation cases are drawn so that at most so many scores are held (80 MB)."""
+"""Most scores in memory (80 MB); if validation cases have more, some are drawn."""
 
 
 def fit_text_projection(
@@ -48,24 +48,24 @@ def fit_text_projection(
 ) -> TextProjection:
     """Fit a projection to the item table of a finished student and write it into the run folder.
 
-    The map is a ridge regression of the item vectors on the text vectors, in which an item counts as often as it was
-    trained on. It learns from items with a text and a training event; items held out of training have none.
+    The map is a ridge regression of the item vectors on the text vectors, weighted by each item's number of training
+    events. It is fitted to items with a text and a training event; items held out of training have no such event.
 
-    Penalty and length are chosen by cross-fitting: a twentieth of the items at a time gets the vectors of a map fitted
-    to the others, and the validation cases are asked again. Of the pairs that cost the other targets at most
-    ``max_warm_drop`` of their NDCG@10, the one that ranks the replaced targets best is taken.
+    Penalty and scale are chosen by cross-fitting: a twentieth of the items at a time gets vectors from a map fitted to
+    the others, and the validation cases are ranked again. Of the pairs that cost the other targets at most
+    ``max_warm_drop`` of their NDCG@10, the one that ranks the replaced targets best is chosen.
 
     Args:
         run: folder of ``lightrec train`` or ``lightrec distill``.
         dataset: the data that the run was trained on.
         base: the language model that reads the texts.
-        max_warm_drop: how much NDCG@10 the trained items may lose to the new ones, relative.
-        device: where to encode the texts.
-        seed: of the folds and of the validation cases.
+        max_warm_drop: largest relative loss of NDCG@10 of trained items due to new ones.
+        device: the device that encodes the texts.
+        seed: draws the folds and the validation cases.
 
     Raises:
-        ModelError: if the run is not a student's.
-        DataError: if too few items can be learnt from.
+        ModelError: if the run is not of a student.
+        DataError: if fewer than :data:`FOLDS` items have a text and a training event.
     """
     model, record = load_model(run)
     if not isinstance(model, Student):
@@ -102,16 +102,16 @@ def fit_text_projection(
 def ridge(
     inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted ridge regression with a free intercept.
+    """Solve a weighted ridge regression with an unpenalised intercept.
 
-    Minimises the weighted mean of ``|target - W input - b|**2`` plus ``penalty * v * |W|**2``, where v is the mean
-    variance of an input: a penalty means the same for every language model.
+    The solution minimises the weighted mean of ``|target - W input - b|**2`` plus ``penalty * v * |W|**2``, where v is
+    the mean variance of an input, so that a penalty has the same effect for every language model.
 
     Args:
         inputs: ``[n, H]``.
         targets: ``[n, d]``.
         weights: ``[n]``, positive.
-        penalty: 0 is least squares.
+        penalty: the ridge penalty; 0 gives least squares.
 
     Returns:
         W float64 ``[d, H]`` and b ``[d]``.
@@ -129,7 +129,7 @@ def ridge(
 
 
 def cross_fit(texts: np.ndarray, table: np.ndarray, counts: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
-    """The item table ``[N, d]`` with each row of a fold projected by a map fitted to the other folds; -1 is no fold."""
+    """Return the item table ``[N, d]`` with each row in a fold (-1: none) projected by a map fitted to other folds."""
     projected = table.copy()
     for number in range(fold.max() + 1):
         others, own = (fold >= 0) & (fold != number), fold == number
@@ -140,7 +140,7 @@ def cross_fit(texts: np.ndarray, table: np.ndarray, counts: np.ndarray, fold: np
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """C validation cases, to be asked with one fold of the items after the other given other vectors."""
+    """C validation cases, ranked with the vectors of one fold of the items replaced at a time."""
 
     states: np.ndarray
     """float32 ``[C, d]``: the student's state after each history."""
@@ -153,7 +153,7 @@ class Trial:
 
     @classmethod
     def of(cls, model: Student, cases: Cases, fold: np.ndarray, rng: np.random.Generator) -> Trial:
-        """Draw cases and ask ``model``; targets that stand in their own history are left out."""
+        """Draw cases and score them with ``model``; cases whose target is in the history are left out."""
         chosen = rng.permutation(len(cases))[: max(1, MOST_SCORES // model.config.n_items)]
         cases = cases.take(np.sort(chosen))
         histories = [cases.history(case) for case in range(len(cases))]
@@ -167,8 +167,9 @@ class Trial:
         return cls(states.numpy()[left], scores[left], cases.targets[left], fold)
 
     def ask(self, projected: np.ndarray, scale: float) -> tuple[float, float, float]:
-        """NDCG@10 of the cases whose target is replaced by ``scale`` times its projected vector, of the others, and of
-        these others without any replaced item.
+        """Return NDCG@10 of replaced targets, of the others, and of these others without any replaced item.
+
+        Each item's vector is replaced by ``scale`` times its projected vector while its fold is tried.
         """
         cold, warm, before = [], [], []
         own = self.scores[np.arange(len(self.targets)), self.targets][:, None]
@@ -191,7 +192,7 @@ class Trial:
 def _choose(
     trial: Trial, texts: np.ndarray, table: np.ndarray, counts: np.ndarray, max_warm_drop: float
 ) -> tuple[float, float, dict[str, Any]]:
-    """The penalty and the scale that rank replaced items best within the drop, and their figures."""
+    """Return the penalty and the scale that rank replaced items best within the drop, and their figures."""
     found = []
     for penalty in PENALTIES:
         projected = cross_fit(texts, table, counts, trial.fold, penalty)
@@ -204,9 +205,9 @@ def _choose(
 
 
 def give_vectors(model: Any, run: str | Path, dataset: Dataset, items: np.ndarray) -> None:
-    """Replace the vectors of ``items`` (bool ``[N]``) in ``model`` by what the run's projection makes of their texts.
+    """Replace the vectors of ``items`` (bool ``[N]``) in ``model`` by the run's projection of their texts.
 
-    The model is folded, as for an export: a projected vector's length is the projection's choice, and counts.
+    The model is folded, as for an export, because the projection also determines a vector's length, which matters.
 
     Raises:
         ModelError: if the run has no projection, or is a teacher's.
@@ -222,7 +223,7 @@ def give_vectors(model: Any, run: str | Path, dataset: Dataset, items: np.ndarra
 
 
 def load_fitting(projection: TextProjection, base: str | None = None) -> LanguageModel:
-    """The language model that a projection was fitted to, from where it was found then or from ``base``.
+    """Load the language model that a projection was fitted to, by its recorded name or from ``base``.
 
     Raises:
         ModelError: if it cannot be loaded or has other weights.

@@ -1,4 +1,4 @@
-"""Item vectors from text: encode once, keep on disk; and whitening, so that a small model can start from them."""
+"""Item vectors from text: encoding with a cache on disk, and whitening, so that a small model can start from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightrec.models.teachers.language_model import LanguageModel
 from lightrec.training.progress import Reporter
 
 MAX_TOKENS = 64
-"""Tokens of a text that are read; titles with a few attributes are far shorter."""
+"""Most tokens of a text that are read; titles with a few attributes are far shorter."""
 
 
 def encode_texts(
@@ -31,28 +31,28 @@ def encode_texts(
     batch_size: int = 64,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """The language model's own encoding of each text, float32 ``[N, H]``: its last states, averaged over tokens.
+    """Return the language model's encoding of each text, float32 ``[N, H]``: its last states, averaged over tokens.
 
-    An item without text gets zeros. The result is kept in the cache folder under a key made of the weights and the
-    texts, so that the same encoding is never computed twice.
+    An item without text gets zeros. The result is cached in the cache folder under a key made of the weights and the
+    texts, so that the same encoding is not computed twice.
 
     Args:
         base: the model, before :func:`~lightrec.models.teachers.language_model.drop_unused_parts`.
-        texts: one per item.
+        texts: one per item, None for no text.
         on_progress: called with (texts done, all texts).
     """
     kept = cache_folder() / "text-vectors" / f"{fingerprint(base, texts)}.npz"
     vectors = _kept(kept)
     if vectors is None:
         vectors = _encode(base, texts, device, batch_size, on_progress)
-        # Without room to keep them, they are encoded again another time.
+        # If they cannot be cached, for lack of disk space for example, they are encoded again next time.
         with contextlib.suppress(WriteError), new_file(kept) as beside, beside.open("wb") as file:
             np.savez(file, vectors=vectors)
     return vectors
 
 
 def _kept(file: Path) -> np.ndarray | None:
-    """The vectors in a file of the cache; None if there is none, or it is damaged: the archive has a checksum."""
+    """Return the vectors in a file of the cache; None if it is missing or damaged (the archive has a checksum)."""
     if not file.is_file():
         return None
     try:
@@ -63,7 +63,7 @@ def _kept(file: Path) -> np.ndarray | None:
 
 
 def fingerprint(base: LanguageModel, texts: Sequence[str | None] = ()) -> str:
-    """32 hex digits that tell the weights of ``base``, and ``texts``, from others."""
+    """Return 32 hex digits that identify the weights of ``base`` and ``texts``."""
     digest = hashlib.sha256()
     for name, weight in sorted(base.model.state_dict().items()):
         digest.update(name.encode())
@@ -73,7 +73,7 @@ def fingerprint(base: LanguageModel, texts: Sequence[str | None] = ()) -> str:
 
 
 def read_texts(base: LanguageModel, texts: Sequence[str | None], device: str, reporter: Reporter) -> np.ndarray:
-    """:func:`encode_texts` with its progress shown."""
+    """Call :func:`encode_texts` and show its progress."""
     reporter.start("Reading item texts", len(texts))
     vectors = encode_texts(base, texts, device=device, on_progress=lambda done, _: reporter.advance(done))
     reporter.stop()
@@ -81,9 +81,9 @@ def read_texts(base: LanguageModel, texts: Sequence[str | None], device: str, re
 
 
 def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
-    """Centre ``vectors [N, H]``, project on the ``dim`` leading principal axes, and even out their variances.
+    """Centre ``vectors [N, H]``, project them on the ``dim`` leading principal axes, and equalise the variances.
 
-    Vectors of language models lie in a narrow cone; whitening spreads them (WhitenRec, arXiv 2402.10602).
+    Vectors of language models are concentrated in a narrow cone; whitening spreads them (WhitenRec, arXiv 2402.10602).
 
     Args:
         vectors: one row per item; rows of zeros (no text) stay zero and do not count.
@@ -97,7 +97,7 @@ def whiten(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
 
 
 def whitening_axes(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.ndarray:
-    """The axes float64 ``[H, dim]`` of :func:`whiten`, scaled; :func:`project` takes other vectors along them."""
+    """Return the scaled axes float64 ``[H, dim]`` of :func:`whiten`, with which :func:`project` can project others."""
     axes_used = np.zeros((vectors.shape[1], dim))
     present = _present(vectors)
     if present.sum() < 2:
@@ -106,7 +106,7 @@ def whitening_axes(vectors: np.ndarray, dim: int, *, power: float = 1.0) -> np.n
     centred -= centred.mean(axis=0)
     variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
-    # An axis's sign is arbitrary: its largest entry is made positive, so that runs agree.
+    # The sign of an axis is arbitrary: its largest entry is made positive, so that runs agree.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     used = variances > variances[0] * 1e-9
     axes_used[:, np.flatnonzero(used)] = axes[:, used] / variances[used] ** (power / 2)
@@ -142,7 +142,7 @@ def _encode(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    # Texts of like length share a batch: little padding.
+    # Texts of similar length share a batch, which needs little padding.
     present = sorted((i for i, text in enumerate(texts) if text), key=lambda i: len(texts[i] or ""))
     for first in range(0, len(present), batch_size):
         chosen = present[first : first + batch_size]

@@ -1,1 +1,1 @@
-"""Train: windows, batches, losses, the trainer, and several processes."""
+"""The training loop: windows, batches, losses, the trainer and several processes."""

@@ -1,1 +1,1 @@
-"""Get the teachers' logits at every training position: from runs, from score files, or from an ensemble."""
+"""Teacher logits at every training position, from runs, score files or an ensemble of them."""
