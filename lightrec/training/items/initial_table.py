@@ -25,7 +25,7 @@ def start_items(
     device: str,
     reporter: Reporter,
 ) -> None:
-    """Initialise the student's item table as ``settings.init_items`` says, at the usual initial scale.
+    """Initialise the student's item table by the method ``settings.init_items``, at the usual initial scale.
 
     Vectors are centred, reduced to the student's width by PCA and whitened. An item without text keeps its random
     initial vector.

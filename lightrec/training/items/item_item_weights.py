@@ -54,7 +54,7 @@ class Source:
     @classmethod
     def of(cls, name: str, penalty: float | None, matrix: np.ndarray, width: int) -> Source:
         """Return a source with the ``width`` largest entries of each row of ``matrix [N, N]``."""
-        # In parts, because all indices together take twice the matrix's memory; copied, because a view would retain them.
+        # In parts, since all indices together take twice the matrix's memory; copied, since a view would retain them.
         parts = np.array_split(matrix, -(-matrix.size // MOST_SCORES))
         items = np.concatenate([np.argpartition(-rows, width - 1, axis=1)[:, :width].copy() for rows in parts])
         return cls(name, penalty, items, np.take_along_axis(matrix, items, axis=1))
