@@ -35,7 +35,7 @@ MOST_SCORES = 4_000_000
 LARGEST = 400_000
 """Largest catalogue with item-item weights; the tables of larger ones are read in integers, piece by piece."""
 SHORTLIST = 8
-"""Each matrix retains so many times more entries per row than are stored in the end, so that matrices can be added."""
+"""Each matrix retains this many times the entries per row that are finally stored, so that matrices can be added."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def fit_neighbours(
     """Add item-item weights to a trained ``student``, if they rank the validation targets better than it does alone.
 
     They come from EASE (Steck, arXiv 1905.03375), which models items that go together; from SLIT (Choi et al., arXiv
-    2103.16104), which models items that follow each other; or from the sum of both matrices, each times its best
+    2103.16104), which models items that follow others; or from the sum of both matrices, each times its best
     factor. If the catalogue is too large for these, item-kNN is used instead. The ``width`` largest entries of each
     row are stored. The student's other weights do not change.
 

@@ -104,7 +104,7 @@ class Voice(Protocol):
     """A teacher, or several combined, that gives logits for the rows of a plan."""
 
     def answer(self, plan: OutputsPlan, chosen: np.ndarray, pattern: np.ndarray | None) -> Callable[[slice], Tensor]:
-        """Read the windows ``chosen``; return a function to the logits ``[r, N]`` of a part of ``plan.rows(...)``."""
+        """Read windows ``chosen``; return a function that gives logits ``[r, N]`` of a part of ``plan.rows(...)``."""
         ...
 
 
