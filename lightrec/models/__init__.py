@@ -6,5 +6,5 @@ require_extra("train", "Building models")
 
 from transformers.utils import logging as _transformers_logging  # noqa: E402
 
-# Models here load in milliseconds; a progress bar for each file would bury what matters.
+# These models load in milliseconds; a progress bar for each file would bury the useful output.
 _transformers_logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Where to compute: a device by name, or the best that is there."""
+"""Choose the device to compute on: the one named, or the best available."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from lightrec.errors import ConfigError
 
 
 def resolve_device(name: str | None = None) -> str:
-    """The device to use: ``name`` if it is there; the first of cuda, mps and cpu for ``auto`` or None.
+    """Return ``name`` if that device is available; for ``auto`` or None, the first available of cuda, mps and cpu.
 
     Raises:
-        ConfigError: if the name is unknown, or there is no such device here.
+        ConfigError: if the name is unknown, or this machine has no such device.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name in (None, "auto"):

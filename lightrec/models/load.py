@@ -1,4 +1,4 @@
-"""Open what a run left behind: the model and the record of how it was made."""
+"""Load a finished run: its model, and the record of how it was trained (run.json)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lightrec.models.students.student import Student, StudentConfig
 from lightrec.models.teachers.teacher import Teacher, TeacherConfig
 
 FORMAT_VERSION = 1
-"""Of run.json; a run with a higher one is refused."""
+"""Format version of run.json; a run with any other version is refused."""
 
 OWN_DIGEST = "record_sha256"
-"""Key of the SHA-256 over the rest of run.json; runs of the first versions have none."""
+"""Key of the SHA-256 over the rest of run.json; runs of the first lightrec versions have none."""
 
 TYPES: dict[str, type] = {
     "format_version": int,
@@ -41,14 +41,14 @@ TYPES: dict[str, type] = {
     "validation": dict,
     "files": dict,
 }
-"""What a run.json holds."""
+"""Fields of run.json and their types; a dot separates the keys of nested objects."""
 
 STUDENTS: dict[str, tuple[type[StudentConfig], type[Student]]] = {
     "sasrec": (SasrecConfig, Sasrec),
     "mini-bert": (MiniBertConfig, MiniBert),
     "gru4rec": (Gru4RecConfig, Gru4Rec),
 }
-"""The students by the name that ``--student`` takes."""
+"""Configuration and model class of each student, by its name in ``--student``."""
 
 for _config, _model in (*STUDENTS.values(), (TeacherConfig, Teacher)):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)  # type: ignore[attr-defined]
@@ -56,10 +56,10 @@ for _config, _model in (*STUDENTS.values(), (TeacherConfig, Teacher)):
 
 
 def read_run(run: str | Path) -> dict[str, Any]:
-    """The content of a run folder's run.json.
+    """Return the content of a run folder's run.json.
 
     Raises:
-        ModelError: if the folder is not a finished run, or its run.json is damaged or of a newer lightrec.
+        ModelError: if the folder is not a finished run, or its run.json is damaged or has another format version.
     """
     path = Path(run)
     restore(path)
@@ -84,22 +84,22 @@ def read_run(run: str | Path) -> dict[str, Any]:
 
 
 def own_digest(record: dict[str, Any]) -> str:
-    """The SHA-256 of a record without :data:`OWN_DIGEST`, in one canonical spelling."""
+    """Return the SHA-256 of a record's canonical JSON, leaving out :data:`OWN_DIGEST`."""
     rest = {key: value for key, value in record.items() if key != OWN_DIGEST}
     return hashlib.sha256(json.dumps(json.loads(json.dumps(rest)), sort_keys=True).encode()).hexdigest()
 
 
 def model_files(run: Path) -> dict[str, str]:
-    """The SHA-256 of each of a run's files that make the model: its configuration, weights and items."""
+    """Return the SHA-256 of each file that makes up a run's model: configuration, weights and items."""
     files = [run / "config.json", run / "items.json", *run.glob("*.safetensors"), *run.glob("*.safetensors.index.json")]
     return {file.name: sha256_file(file) for file in sorted(files)}
 
 
 def load_model(run: str | Path) -> tuple[Student | Teacher, dict[str, Any]]:
-    """The model of a finished run, in evaluation mode, and its run.json.
+    """Return the model of a finished run, in evaluation mode, and the content of its run.json.
 
     Raises:
-        ModelError: if the run is unfinished, or one of its files is missing, damaged or not the one it was saved with.
+        ModelError: if the run is unfinished, or one of its files is missing, damaged or different from the one saved.
     """
     record = read_run(run)
     check_files(Path(run), record)
@@ -114,10 +114,10 @@ def load_model(run: str | Path) -> tuple[Student | Teacher, dict[str, Any]]:
 
 
 def check_files(run: Path, record: dict[str, Any]) -> None:
-    """Refuse files that are not those of the record; runs of an older lightrec have no checksums.
+    """Check a run's files against the checksums in its record; runs of an older lightrec have none.
 
     Raises:
-        ModelError: naming the first file that is missing, damaged or another.
+        ModelError: naming the first file that is missing, damaged or different.
     """
     for name, digest in record.get("files", {}).items():
         if not (run / name).is_file():

@@ -13,9 +13,9 @@ from lightrec.models.teachers.teacher import Teacher
 
 
 def pad_histories(histories: Sequence[np.ndarray], max_length: int, padding: int) -> tuple[Tensor, Tensor]:
-    """The last ``max_length`` items of each history as ``history [B, T]``, right-padded, and ``length [B]``.
+    """Return the last ``max_length`` items of each history, right-padded, as ``history [B, T]``, and ``length [B]``.
 
-    T is the longest that occurs, at least 1; an empty history becomes padding alone, with length 0.
+    T is the largest length, at least 1; an empty history becomes a row of padding with length 0.
     """
     lengths = np.array([min(len(history), max_length) for history in histories], dtype=np.int64)
     padded = np.full((len(histories), max(1, lengths.max(initial=1))), padding, dtype=np.int64)
@@ -28,8 +28,8 @@ class ModelScorer:
     """A scorer (see :mod:`lightrec.evaluation.protocol`) over a teacher or student.
 
     Args:
-        model: put into evaluation mode while it scores.
-        device: where to compute.
+        model: the model; it is in evaluation mode while it scores.
+        device: the device to compute on.
     """
 
     def __init__(self, model: Student | Teacher, device: str | torch.device = "cpu"):
@@ -39,7 +39,7 @@ class ModelScorer:
 
     @torch.inference_mode()
     def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores float32 ``[B, N]`` of every item as the next one; nothing is masked."""
+        """Return the score of every item as the next item, float32 ``[B, N]``; seen items are not masked."""
         was_training = self.model.training
         self.model.eval()
         history, length = pad_histories(histories, self.model.config.max_length, self.n_items)

@@ -1,4 +1,4 @@
-"""Dropout whose masks cost a CPU little."""
+"""Dropout with masks that are cheap to draw on a CPU."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor, nn
 
 STEPS = 256
-"""A byte decides for each number: the share that is dropped is a multiple of 1/256."""
+"""Values of the random byte drawn for each number: the dropout probability is a multiple of 1/256."""
 
 
 class Dropout(nn.Dropout):
     """:class:`torch.nn.Dropout`, faster on a CPU.
 
-    torch draws a CPU's masks one number after the other, which was a quarter of a training step here. One draw of 64
-    bits decides for eight numbers instead; the probability is rounded to a multiple of 1/256, and what is kept is
-    scaled by exactly that, so that the mean stays. Other devices do as torch does.
+    On a CPU, torch draws the mask one number at a time, which took a quarter of a training step here. This class draws
+    64 bits for eight numbers at once. The probability is rounded to a multiple of 1/256, and the remaining numbers are
+    scaled by that rounded probability, so that the mean stays the same. Other devices use torch's own dropout.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` of any shape, with a share of its numbers set to zero in training."""
+        """Return ``x``, of any shape; in training, with a random share of its numbers set to zero."""
         dropped = round(self.p * STEPS)
         if not self.training or x.device.type != "cpu" or self.inplace or dropped >= STEPS:
             return super().forward(x)

@@ -1,7 +1,7 @@
 """GRU4Rec: a recurrent network over the items of a history (Hidasi et al., arXiv 1511.06939).
 
-Differences from the paper: full-catalogue cross-entropy over whole histories instead of sampled losses over sessions
-in parallel, and one item table tied between input and output behind a linear layer.
+Differences from the paper: the loss is full-catalogue cross-entropy over whole histories, instead of sampled losses
+over parallel sessions; and input and output share one item table, with a linear layer before the output.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lightrec.models.students.student import Student, StudentConfig
 class Gru4RecConfig(StudentConfig):
     """Size and shape of a :class:`Gru4Rec`; see :class:`~lightrec.models.students.student.StudentConfig`.
 
-    ``num_layers`` counts recurrent layers; ``num_heads`` means nothing here.
+    ``num_layers`` counts recurrent layers; ``num_heads`` is ignored.
     """
 
     model_type = "lightrec-gru4rec"
 
 
 class Gru4Rec(Student):
-    """A causal student; its state at position t ranks the item that follows."""
+    """A causal student: its state at position t ranks the item at position t + 1."""
 
     config_class = Gru4RecConfig
     objective = "causal"
@@ -37,11 +37,11 @@ class Gru4Rec(Student):
         self.post_init()
 
     def states(self, history: Tensor) -> Tensor:
-        """The state ``[B, T, d]`` at every position of ``history [B, T]``; padding behind changes nothing."""
+        """Return the state ``[B, T, d]`` at every position of ``history [B, T]``; right padding does not affect it."""
         return self.finish(self.output(self.dropout(self._recur(history))))
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
-        """See :meth:`Student.last_state`; what the padding adds behind a history is computed and not read."""
+        """See :meth:`Student.last_state`; the states of the padding are computed but not used."""
         states = self._recur(history)
         last = (length - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[2])
         return self.finish(self.output(self.dropout(states.gather(1, last)))).squeeze(1)

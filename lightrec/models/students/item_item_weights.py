@@ -1,4 +1,4 @@
-"""Votes from item to item: what a table of vectors cannot hold, a few entries of a large matrix can."""
+"""Item-item weights: a sparse matrix that adds to the scores what products of item vectors cannot express."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STEPS = 255
-"""Votes are whole numbers from 0 to this, in one byte."""
+"""The largest code of an item-item weight; codes are whole numbers from 0 to this, in one byte."""
 
 
 class Neighbours(nn.Module):
-    """A sparse item-item matrix: each item of a history votes for its M neighbours, recent ones with more weight.
+    """A sparse matrix of item-item weights: each item of a history raises the scores of M items.
 
-    Added to the scores of a student, it says what no product of d numbers can: which few items go with which. An
-    entry takes three bytes, two of an item's index (four from 65,536 items on) and one of its vote. Nothing here is
-    trained by gradient descent: see :mod:`lightrec.training.items.item_item_weights`.
+    The weights are scaled by the recency weight of the history item and added to the student's scores. They express
+    which few items go with which, which a product of two d-dimensional vectors cannot. An entry takes three bytes: two
+    for an item index (four from 65,536 items on) and one for the weight. Nothing here is trained by gradient descent:
+    see :mod:`lightrec.training.items.item_item_weights`.
 
     Args:
         n_items: number of items in the catalogue, N; index N is padding.
-        width: neighbours of each item, M.
-        max_length: most items of a history, L.
+        width: weights of each item, M.
+        max_length: largest number of items in a history, L.
     """
 
     items: Tensor
-    """int32 ``[N + 1, M]``: the neighbours; 0, with a vote of 0, where there are fewer. Row N is padding."""
+    """int32 ``[N + 1, M]``: indices of the items that each row has weights for. A row with fewer than M is filled with
+    index 0 and weight 0. Row N is padding."""
     votes: Tensor
-    """uint8 ``[N + 1, M]``."""
+    """uint8 ``[N + 1, M]``: the item-item weights, as codes from 0 to :data:`STEPS`."""
     by_age: Tensor
-    """float ``[L]``: what a vote counts that comes from the last item, the one before it, and so on."""
+    """float ``[L]``: recency weights (the last item's first), times the value of one code step."""
 
     def __init__(self, n_items: int, width: int, max_length: int):
         super().__init__()
@@ -39,12 +41,12 @@ class Neighbours(nn.Module):
 
     @classmethod
     def of(cls, items: np.ndarray, votes: np.ndarray, by_age: np.ndarray) -> Neighbours:
-        """Neighbours that vote by real numbers, rounded to :data:`STEPS` steps up to the largest.
+        """Build the matrix from real weights, rounding each to one of :data:`STEPS` equal steps up to the largest.
 
         Args:
-            items: int ``[N, M]``.
-            votes: float ``[N, M]``; what is not above 0 does not vote.
-            by_age: float ``[L]``.
+            items: int ``[N, M]``, item indices.
+            votes: float ``[N, M]``, their weights; those not above 0 are dropped.
+            by_age: float ``[L]``, recency weights.
         """
         made = cls(len(items), items.shape[1], len(by_age))
         votes = np.maximum(votes, 0)
@@ -56,11 +58,11 @@ class Neighbours(nn.Module):
         return made
 
     def forward(self, scores: Tensor, history: Tensor, length: Tensor) -> Tensor:
-        """``scores [B, N or N + 1]`` with the votes of ``history`` int64 ``[B, T]`` added to them.
+        """Return ``scores [B, N or N + 1]`` plus the item-item weights of ``history`` int64 ``[B, T]``.
 
-        ``history`` is right-padded with N; ``length`` int64 ``[B]`` says how many of its items are real.
+        ``history`` is right-padded with N; ``length`` int64 ``[B]`` is its number of real items.
         """
         age = length[:, None] - 1 - torch.arange(history.shape[1], device=history.device)
-        weight = self.by_age[age.clamp(min=0)][:, :, None]  # the padding votes for nothing
+        weight = self.by_age[age.clamp(min=0)][:, :, None]  # the weights of the padding row are all 0
         votes = F.embedding(history, self.votes).to(scores.dtype) * weight
         return scores.scatter_add(1, F.embedding(history, self.items).long().flatten(1), votes.flatten(1))

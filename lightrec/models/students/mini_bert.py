@@ -1,6 +1,7 @@
 """Mini-BERT: a small bidirectional transformer trained by masking items (BERT4Rec, Sun et al., arXiv 1904.06690).
 
-The encoder is transformers' own BERT. A prefix is scored by appending a mask and reading the state there.
+The encoder is transformers' own BERT. To score a history, a mask is appended to it; the state at the mask ranks the
+items.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class MiniBertConfig(StudentConfig):
 
 
 class MiniBert(Student):
-    """A bidirectional student; its state at a masked position ranks the item hidden there."""
+    """A bidirectional student: its state at a masked position ranks the item hidden there."""
 
     config_class = MiniBertConfig
     objective = "masked"
@@ -44,7 +45,7 @@ class MiniBert(Student):
         self.post_init()
 
     def states(self, history: Tensor, length: Tensor, masked: Tensor) -> Tensor:
-        """The state ``[B, T, d]`` at every position, with the items at ``masked`` (bool ``[B, T]``) hidden."""
+        """Return the state ``[B, T, d]`` at every position, with the items at ``masked`` (bool ``[B, T]``) hidden."""
         vectors = self._directions(self.item_embedding(history))
         vectors = torch.where(masked[:, :, None], self.mask_vector, vectors)
         steps = torch.arange(history.shape[1], device=history.device)
@@ -52,7 +53,7 @@ class MiniBert(Student):
         return self.finish(self.encoder(inputs_embeds=vectors, attention_mask=visible).last_hidden_state)
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
-        """See :meth:`Student.last_state`: the state of a mask standing right after the history."""
+        """See :meth:`Student.last_state`; this is the state at a mask appended to the history."""
         padding = torch.full_like(history[:, :1], self.config.n_items)
         history = torch.cat([history, padding], dim=1)
         masked = torch.arange(history.shape[1], device=history.device)[None, :] == length[:, None]

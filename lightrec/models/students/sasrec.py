@@ -1,8 +1,8 @@
 """SASRec: a causal transformer over the items of a history (Kang and McAuley, arXiv 1808.09781).
 
-Differences from the paper: pre-norm layers, one item table tied between input and output, GELU, and positions that
-enter as a learnt bias on the attention by distance, so that nothing computed for an item changes when another is
-appended to the history.
+Differences from the paper: pre-norm layers, one item table shared by input and output, GELU, and, instead of position
+vectors, a learnt attention bias for each distance, so that appending an item to the history changes nothing computed
+for the earlier items.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class SasrecLayer(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, states: Tensor, query_positions: Tensor, queries: Tensor) -> Tensor:
-        """Advance ``queries [B, Q, d]`` standing at ``query_positions [B or 1, Q]`` over ``states [B, T, d]``."""
+        """Return the layer's output for ``queries [B, Q, d]`` at ``query_positions [B or 1, Q]``, attending to
+        ``states [B, T, d]``."""
         keys, values = self.key_value(self.attention_norm(states)).chunk(2, dim=-1)
         query = self._heads(self.query(self.attention_norm(queries))) * (states.shape[2] // self.num_heads) ** -0.5
         weights = query @ self._heads(keys).transpose(2, 3) + self._bias(query_positions, states.shape[1])
@@ -53,14 +54,14 @@ class SasrecLayer(nn.Module):
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def _bias(self, query_positions: Tensor, n_keys: int) -> Tensor:
-        """``[B or 1, heads, Q, T]``: the learnt bias by distance, minus infinity where the key lies ahead."""
+        """Return the bias by distance, ``[B or 1, heads, Q, T]``: minus infinity where the key is after the query."""
         distance = query_positions[:, :, None] - torch.arange(n_keys, device=query_positions.device)
         bias = self.distance_bias(distance.clamp(min=0))
         return bias.masked_fill(distance[..., None] < 0, float("-inf")).permute(0, 3, 1, 2)
 
 
 class Sasrec(Student):
-    """A causal student; its state at position t ranks the item that follows."""
+    """A causal student: its state at position t ranks the item at position t + 1."""
 
     config_class = SasrecConfig
     objective = "causal"
@@ -73,7 +74,7 @@ class Sasrec(Student):
         self.post_init()
 
     def states(self, history: Tensor) -> Tensor:
-        """The state ``[B, T, d]`` at every position of ``history [B, T]``; padding behind changes nothing."""
+        """Return the state ``[B, T, d]`` at every position of ``history [B, T]``; right padding does not affect it."""
         positions = torch.arange(history.shape[1], device=history.device)[None, :]
         states = self._embed(history)
         for layer in self.layers:
@@ -81,7 +82,7 @@ class Sasrec(Student):
         return self.finish(self.final_norm(states))
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
-        """See :meth:`Student.last_state`; the last layer computes the last position alone."""
+        """See :meth:`Student.last_state`; the last layer computes only the last position."""
         positions = torch.arange(history.shape[1], device=history.device)[None, :]
         last = (length - 1).clamp(min=0)[:, None]
         states = self._embed(history)
@@ -93,7 +94,7 @@ class Sasrec(Student):
     def _embed(self, history: Tensor) -> Tensor:
         if not self.training:
             return self.embed(history)
-        # In training, item vectors enter with the lengths they have, small ones; later all enter at full length. Under
-        # cosine that makes what the layers add weigh less than in training, which shrinks it against what the items
-        # themselves say (measured in docs/log/2026-11.md). Under dot product both are the same.
+        # Under cosine, item vectors enter with their own, small lengths in training, and normalised in evaluation. The
+        # layers' contribution thus weighs less against the item vectors in evaluation than in training: it is shrunk
+        # (measured in docs/log/2026-11.md). Under dot product both are the same.
         return self.dropout(self.item_embedding(history) * self.config.hidden_size**0.5)

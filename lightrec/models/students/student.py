@@ -1,4 +1,4 @@
-"""What every student is: a small model that turns a history into one vector and scores it against its item table."""
+"""Base class of the students: small models that score one vector per history against their item table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class StudentConfig(PreTrainedConfig):
 
     Args:
         n_items: number of items in the catalogue, N.
-        max_length: most items of a history that the model reads, L.
+        max_length: largest number of items of a history that the model reads, L.
         hidden_size: width of the item vectors and of the layers, d.
         num_layers: number of layers.
         num_heads: attention heads; must divide ``hidden_size``.
         intermediate_size: width inside a layer's feed-forward block; None for four times ``hidden_size``.
         dropout: dropout probability, in training only.
         initializer_range: standard deviation of the initial weights.
-        similarity: how a state and an item vector make a score: ``dot``, their product, or ``cosine``, that of
-            their directions times ``logit_scale``. Under cosine, an item's popularity cannot hide in the length of
-            its vector, and vectors read from text keep what they say.
+        similarity: how the score of a state and an item vector is computed: ``dot``, their dot product, or
+            ``cosine``, their cosine times ``logit_scale``. Under cosine, the length of an item's vector cannot encode
+            its popularity, and vectors made from text keep their meaning.
         logit_scale: factor on cosines, the inverse of the softmax temperature.
-        neighbours: items that each item of the history votes for, M; 0 for none. See
+        neighbours: item-item weights of each item, M; 0 for none. See
             :class:`~lightrec.models.students.item_item_weights.Neighbours`.
     """
 
@@ -47,7 +47,7 @@ class StudentConfig(PreTrainedConfig):
 
     @property
     def feed_forward_size(self) -> int:
-        """The width inside a layer's feed-forward block, by ``intermediate_size`` or its default."""
+        """The width inside a layer's feed-forward block: ``intermediate_size`` or its default."""
         return self.intermediate_size or 4 * self.hidden_size
 
 
@@ -55,11 +55,12 @@ class Student(PreTrainedModel):
     """Base of the students.
 
     Notation: B users in a batch, T positions (at most L), N items, d the hidden size. Histories are right-padded:
-    position 0 is the oldest item, and whatever stands at or after ``length`` is ignored. Item index 0 is an item
-    like any other; index N, the last row of the item table, is padding.
+    position 0 is the oldest item, and positions from ``length`` on are ignored. Item index 0 is an ordinary item;
+    index N, the last row of the item table, is padding.
 
     A subclass sets ``objective`` ("causal": the state at position t predicts item t+1; "masked": the state at a
-    masked position predicts the item hidden there) and implements :meth:`last_state` and the states it trains on.
+    masked position predicts the item hidden there) and implements :meth:`last_state` and ``states``, which training
+    uses.
     """
 
     config_class = StudentConfig
@@ -92,7 +93,7 @@ class Student(PreTrainedModel):
 
     @property
     def item_table(self) -> Tensor:
-        """The item vectors ``[N, d]`` that states are compared with, without the padding row; differentiable."""
+        """The item vectors ``[N, d]`` that states are scored against, without the padding row; differentiable."""
         return self._directions(self.item_embedding.weight[: self.config.n_items])
 
     def set_item_table(self, vectors: Tensor) -> None:
@@ -101,14 +102,14 @@ class Student(PreTrainedModel):
             self.item_embedding.weight[: self.config.n_items].copy_(vectors)
 
     def set_neighbours(self, neighbours: Neighbours | None) -> None:
-        """Let ``neighbours`` vote from now on, or nobody."""
+        """Set the item-item weights to ``neighbours``, or remove them with None."""
         self.neighbours = neighbours
         self.config.neighbours = 0 if neighbours is None else neighbours.items.shape[1]
 
     def fold(self) -> Student:
-        """Put into the weights what scoring would compute anew each time: the lengths of the item vectors.
+        """Normalise the stored item vectors (under cosine), so that scoring need not do it each time.
 
-        Answers stay the same; training must not go on. Returns the model itself.
+        Scores stay the same; the model must not be trained afterwards. Returns the model itself.
         """
         with torch.no_grad():
             self.item_embedding.weight.copy_(self._directions(self.item_embedding.weight))
@@ -116,11 +117,11 @@ class Student(PreTrainedModel):
         return self
 
     def embed(self, history: Tensor) -> Tensor:
-        """Item vectors ``[B, T, d]`` as the layers read them: about one in each coordinate."""
+        """Return the item vectors ``[B, T, d]`` as input of the layers, scaled to about 1 in each coordinate."""
         return self._directions(self.item_embedding(history)) * self.config.hidden_size**0.5
 
     def finish(self, states: Tensor) -> Tensor:
-        """States ``[..., d]`` ready to be compared with item vectors."""
+        """Return states ``[..., d]`` ready for :meth:`logits`: normalised and scaled under cosine."""
         if self.config.similarity == "dot":
             return states
         return F.normalize(states, dim=-1) * self.config.logit_scale
@@ -131,39 +132,39 @@ class Student(PreTrainedModel):
         return F.normalize(vectors, dim=-1)
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
-        """The vector ``[B, d]`` that is scored against the item table to rank the next item.
+        """Return the vector ``[B, d]`` that is scored against the item table to rank the next item.
 
         Args:
             history: int64 ``[B, T]``, item indices, right-padded; T at most ``max_length``.
-            length: int64 ``[B]``, how many of them are real, 1 to T.
+            length: int64 ``[B]``, number of real items, 1 to T.
         """
         raise NotImplementedError
 
     def logits(self, states: Tensor) -> Tensor:
-        """Scores ``[..., N]`` of the whole catalogue for states ``[..., d]``."""
+        """Return the logits ``[..., N]`` of the whole catalogue for states ``[..., d]``."""
         return F.linear(states, self.item_table)
 
     def score(self, history: Tensor, length: Tensor) -> Tensor:
-        """Scores ``[B, N]`` of every item as the next one, padding being N in ``history``; nothing is masked."""
+        """Return the score ``[B, N]`` of every item as the next item; seen items are not masked. Padding is N."""
         return self._with_votes(self.logits(self.last_state(history, length)), history, length)
 
     def forward(self, history: Tensor, length: Tensor, exclude: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """The inference graph: rank the whole catalogue without seen and excluded items.
+        """Rank the whole catalogue without seen and excluded items; this is the inference graph.
 
         Args:
             history: int64 ``[B, T]``, right-padded.
             length: int64 ``[B]``.
             exclude: int64 ``[B, E]``, further items never to return, padded with -1; E may be 0.
-            k: int64 ``[1]``, how many items are asked for.
+            k: int64 ``[1]``, number of items requested.
 
         Returns:
-            ``items`` int64 ``[B, K]`` and ``scores`` float ``[B, K]``, best first, where K is ``k`` clamped to
-            what remains of the catalogue for the user with the most left; rows with fewer end in item -1.
+            ``items`` int64 ``[B, K]`` and ``scores`` float ``[B, K]``, best first, where K is the smaller of ``k``
+            and the largest number of items that remain for a user; rows with fewer items end in -1.
         """
         n_items = self.config.n_items
         steps = torch.arange(history.shape[1], device=history.device)
         history = torch.where(steps[None, :] >= length[:, None], n_items, history)
-        # The padding row is scored with the rest, so that no copy of the table or the scores is needed.
+        # The padding row is scored with the rest, so that neither the table nor the scores are copied.
         table = self._directions(self.item_embedding.weight)
         scores = self._with_votes(F.linear(self.last_state(history, length), table), history, length)
         return recommend_from_scores(scores, history, exclude, k)

