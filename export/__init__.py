@@ -1,4 +1,4 @@
-"""From a trained student to a bundle: graph, ONNX, quantization, OpenVINO, and the parity gate."""
+"""Export a trained student as a bundle: graph, ONNX, quantization, OpenVINO, and the parity gate."""
 
 from lightrec.extras import require_extra
 

@@ -1,7 +1,7 @@
-"""The parity gate: an exported graph must rank as the trained model does, or no bundle is written.
+"""The parity gate: an exported graph must rank items as the trained model does, or no bundle is written.
 
-The graph is asked through the runtime that will serve it. Its answers are held against an independent reading of
-the model: score the whole catalogue with torch, hide what must not be returned, sort, equal scores by lowest index.
+The graph runs in the runtime that will serve it. Its answers are compared with an independent computation from the
+model: score the whole catalogue with torch, mask the items that must not be returned, and sort, ties by lowest index.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from lightrec.models.students.student import Student
 from lightrec.runtime.backends.base import Backend
 
 CASES = 20_000
-"""Validation cases that are asked, drawn at random where there are more. With 5,000, an 8-bit copy as good as its model
-(on 22,363 users the same NDCG@10 to 0.01 %) was measured 0.7 % below it, with 2,000 1 %."""
+"""Largest number of validation cases compared, drawn at random if there are more. An 8-bit copy as good as its model
+(on 22,363 users the same NDCG@10 to 0.01 %) was measured 0.7 % below it with 5,000 cases, and 1 % below with 2,000."""
 
 SCORES_IN_ALL = 250_000_000
-"""Fewer cases are drawn where these would be more scores, but not fewer than :data:`FEWEST`."""
+"""Largest number of scores in all: fewer cases are drawn to stay below it, but not fewer than :data:`FEWEST`."""
 
 FEWEST = 2000
 
 K = 10
-"""NDCG and overlap are measured on lists of this length."""
+"""Length of the lists on which NDCG and overlap are measured."""
 
 TIE = 1e-4
-"""Two scores closer than this, relative to the largest magnitude in the list (at least 1), may change places: torch
-and a runtime add the same products in another order."""
+"""Two items with scores closer than this, relative to the largest magnitude in the list (at least 1), may swap ranks:
+torch and a runtime add the same products in different orders."""
 
 SCORES_AT_ONCE = 16_000_000
-"""Catalogues are scored in batches of at most so many scores (64 MB)."""
+"""Largest number of scores in one batch (64 MB)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parity:
-    """How an exported graph compares with its model on the same histories."""
+    """Comparison of an exported graph with its model on the same histories."""
 
     cases: int
-    """Real histories asked."""
+    """Number of real histories compared."""
     equal: float
     """Share of the histories with the same ranking up to the k limit, near-ties aside (:data:`TIE`)."""
     top10_overlap: float
@@ -56,17 +56,17 @@ class Parity:
     ndcg_exported: float
     """NDCG@10 of the graph."""
     ndcg_drop_range: tuple[float, float]
-    """95 % of resamples of the users lose a share of NDCG@10 between these two."""
+    """Interval with the relative loss of NDCG@10 of the central 95 % of resamples of the users."""
     max_score_difference: float
-    """Largest difference of an item's two scores."""
+    """Largest difference between an item's score from the model and from the graph."""
 
     @property
     def ndcg_drop(self) -> float:
-        """NDCG@10 lost, relative to the model's; negative for a gain, 0 where the model has none to lose."""
+        """Loss of NDCG@10 relative to the model's; negative for a gain, 0 if the model's NDCG@10 is 0."""
         return 1 - self.ndcg_exported / self.ndcg_model if self.ndcg_model else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as they stand in a manifest."""
+        """Return the figures as written in a manifest."""
         return {
             "cases": self.cases,
             "equal_rankings": self.equal,
@@ -81,14 +81,14 @@ class Parity:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """Histories to rank the catalogue for, as whole sequences of item indices."""
+    """A request to rank the catalogue for a batch of histories, given as whole sequences of item indices."""
 
     histories: Sequence[np.ndarray]
-    """B histories, oldest first; what is older than the model's window is still filtered as seen."""
+    """B histories, oldest item first; items older than the model's window still count as seen."""
     k: int
-    """How many items are asked for."""
+    """Number of items requested."""
     excludes: Sequence[np.ndarray] | None = None
-    """B sets of further items never to return."""
+    """B sets of further items that must not be returned."""
 
 
 def check_parity(
@@ -98,12 +98,12 @@ def check_parity(
 
     Args:
         model: the trained student.
-        graph: the exported one, opened in its runtime.
-        cases: validation cases; :data:`CASES` of them are drawn where there are more.
+        graph: the exported graph, opened in its runtime.
+        cases: validation cases; :data:`CASES` of them are drawn if there are more.
         precision: "fp32" must give the same rankings; the others may lose ``max_ndcg_drop``.
         k_limit: the longest ranking that is compared.
-        max_ndcg_drop: relative loss of NDCG@10 that is allowed.
-        seed: of the draw.
+        max_ndcg_drop: allowed relative loss of NDCG@10.
+        seed: seed of the draw.
 
     Raises:
         ParityError: if an answer is malformed, or the rankings or NDCG@10 differ by more than is allowed.
@@ -128,7 +128,7 @@ def check_parity(
 
 
 def measure(model: Student, graph: Backend, cases: Cases, k_limit: int, where: str = "The graph") -> Parity:
-    """Ask model and graph for every case; see :class:`Parity`. Malformed answers raise :class:`ParityError`."""
+    """Compare model and graph on every case; see :class:`Parity`. Malformed answers raise :class:`ParityError`."""
     depth = max(K, k_limit)
     columns: dict[str, list[np.ndarray]] = {"equal": [], "overlap": [], "model": [], "exported": [], "difference": []}
     size = max(1, min(256, SCORES_AT_ONCE // model.config.n_items))
@@ -155,7 +155,7 @@ def measure(model: Student, graph: Backend, cases: Cases, k_limit: int, where: s
 
 
 def _drop_range(model: np.ndarray, exported: np.ndarray, users: np.ndarray) -> tuple[float, float]:
-    """The central 95 % of the relative loss over 1,000 resamples of the users, the same for both sides."""
+    """Return the central 95 % of the relative loss over 1,000 resamples of the users, the same for model and graph."""
     sums, _ = sums_by_user(np.stack([model, exported], axis=1), users)
     drawn = np.concatenate([weights @ sums for weights in user_weights(len(sums), 1000, seed=0)])
     drops = 1 - drawn[:, 1] / np.where(drawn[:, 0] > 0, drawn[:, 0], np.inf)
@@ -165,7 +165,7 @@ def _drop_range(model: np.ndarray, exported: np.ndarray, users: np.ndarray) -> t
 
 
 def edge_questions(model: Student, seed: int = 0) -> Iterator[tuple[str, Question]]:
-    """The questions at the edges of what a graph may be asked, by name, on made-up histories."""
+    """Yield named questions on made-up histories that test the limits of valid inputs."""
     n_items, longest = model.config.n_items, model.config.max_length
     rng = np.random.default_rng(seed)
 
@@ -191,7 +191,10 @@ def _compare(model: Student, graph: Backend, question: Question, where: str, exa
 
 
 def _ask(model: Student, graph: Backend, question: Question, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The model's scores ``[B, N]``, hidden items at minus infinity, and the graph's well-formed answer."""
+    """Return the model's scores ``[B, N]``, with masked items at minus infinity, and the graph's items and scores.
+
+    Raises :class:`ParityError` if the graph's answer is malformed.
+    """
     excludes = question.excludes or [np.empty(0, dtype=np.int64)] * len(question.histories)
     hidden = [np.concatenate(pair) for pair in zip(question.histories, excludes, strict=True)]
     expected = ModelScorer(model).score(question.histories)
@@ -208,13 +211,13 @@ def _ask(model: Student, graph: Backend, question: Question, where: str) -> tupl
 
 
 def malformed(items: np.ndarray, scores: np.ndarray, expected: np.ndarray, k: int) -> str | None:
-    """What is wrong with the form of an answer, whatever its order; None if nothing is.
+    """Return what is wrong with the form of an answer, without judging its ranking; None if nothing is wrong.
 
     Args:
-        items: int64 ``[B, K]``, as answered.
-        scores: float32 ``[B, K]``.
+        items: int64 ``[B, K]``, the answer.
+        scores: float32 ``[B, K]``, the answer.
         expected: float32 ``[B, N]``, minus infinity for items that must not be returned.
-        k: how many items were asked for.
+        k: number of items requested.
     """
     allowed = expected > -np.inf
     counts = np.minimum(allowed.sum(axis=1), k)
@@ -238,7 +241,7 @@ def malformed(items: np.ndarray, scores: np.ndarray, expected: np.ndarray, k: in
 
 
 def _same_ranking(expected: np.ndarray, wanted: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """bool ``[B]``: at every place of the list stands the model's item, or one whose score is as good."""
+    """Return bool ``[B]``: whether every rank holds the model's item, or one with an equal score up to :data:`TIE`."""
     best, given = _scores_of(expected, wanted), _scores_of(expected, items)
     real = np.isfinite(best)
     allowed = TIE * np.maximum(1, np.abs(np.where(real, best, 0)).max(axis=1, keepdims=True, initial=0))
@@ -248,14 +251,14 @@ def _same_ranking(expected: np.ndarray, wanted: np.ndarray, items: np.ndarray) -
 
 
 def _score_differences(expected: np.ndarray, items: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """float ``[B]``: the largest difference between the two scores of an item in a list."""
+    """Return float ``[B]``: the largest difference between the two scores of an item in each list."""
     real = items >= 0
     differences = np.where(real, scores, 0) - np.where(real, _scores_of(expected, items), 0)
     return np.abs(differences).max(axis=1, initial=0)
 
 
 def _scores_of(expected: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """The model's scores of ``items [B, K]``; minus infinity for -1."""
+    """Return the model's scores of ``items [B, K]``; minus infinity for item -1."""
     return np.where(items >= 0, np.take_along_axis(expected, np.maximum(items, 0), axis=1), -np.inf)
 
 
@@ -266,7 +269,7 @@ def _draw(cases: Cases, count: int, seed: int) -> Cases:
 
 
 def _pad(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """int64 ``[B, E]``, padded with -1; E is the longest row and may be 0."""
+    """Return the rows as int64 ``[B, E]``, padded with -1; E is the length of the longest row and may be 0."""
     padded = np.full((len(rows), max(len(row) for row in rows)), -1, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row

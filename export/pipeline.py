@@ -1,4 +1,4 @@
-"""The whole export: a finished run in, a bundle that has passed the parity gate out."""
+"""The whole export, from a finished run to a bundle that has passed the parity gate."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from lightrec.verify.verify_bundle import verify_bundle
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote."""
+    """Result of an export."""
 
     path: Path
-    """The bundle."""
+    """Folder of the bundle."""
     manifest: Manifest
-    """Its manifest."""
+    """Manifest of the bundle."""
     parity: tuple[Parity, ...]
-    """How each model of the manifest compared with the trained one."""
+    """Comparison of each model of the manifest with the trained one."""
     deployed_bytes: int
-    """Size of what a device needs: everything but the titles."""
+    """Size of the files that a device needs: all but the titles."""
 
 
 def export_bundle(
@@ -71,20 +71,21 @@ def export_bundle(
     Args:
         run: a run folder of ``lightrec train`` or ``lightrec distill``.
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
-        formats: some of :data:`FORMATS`: one model file each. The first is the default of the bundle.
+        formats: some of :data:`FORMATS`; each gives one model, and the first is the default of the bundle.
         precision: "fp32", "fp16", "int8", "int8-static" (calibrated on training histories) or, for ONNX, "int4", of
             every model file; or "auto": for each format the fastest on this machine that keeps within
             ``max_ndcg_drop``, with a report of the choice in the bundle.
-        data: the prepared data set; if None, the one that the run was trained on, where it was then.
+        data: the prepared data set; if None, the one that the run was trained on, at the path recorded in the run.
         max_ndcg_drop: NDCG@10 that the exported model may lose on validation users, relative to the trained one.
         titles: whether to include the items' titles.
-        k_limit: the longest ranking to promise; the catalogue's size where that is smaller.
-        progress: called with a few words at the beginning of each step.
+        k_limit: the largest k that the bundle supports, at most the size of the catalogue.
+        progress: called with a short text at the beginning of each step.
 
     Raises:
-        ConfigError: if an argument is not one of those above.
+        ConfigError: if an argument has an invalid value.
         ModelError: if ``run`` holds no finished student.
-        DataError: if the data set is not there or not the one that the student was trained on.
+        DataError: if the data set is missing, is not the one that the student was trained on, or has no validation
+            user.
         ParityError: if an exported model does not rank as the trained one does. Nothing is written.
     """
     formats = tuple(dict.fromkeys(formats))
@@ -145,7 +146,11 @@ def export_bundle(
 
 
 def open_data(record: dict[str, Any], data: str | Path | None = None) -> Dataset:
-    """The data set of a run: at ``data``, or where it was when the run was made; its checksum must be the run's."""
+    """Open the data set of a run, at ``data`` or at the path recorded in the run.
+
+    Raises:
+        DataError: if it is not there, or its checksum is not the one in the run.
+    """
     known = record["dataset"]
     if data is None and not Path(known["path"]).is_dir():
         raise DataError(f"The run's data set is no longer at {known['path']}: say with --data where it is now.")
@@ -159,14 +164,14 @@ def open_data(record: dict[str, Any], data: str | Path | None = None) -> Dataset
 
 
 def provenance(record: dict[str, Any]) -> dict[str, Any]:
-    """What a manifest tells of the training: run.json without the paths of the machine that it ran on."""
+    """Return the training record for a manifest: run.json without the paths of the machine that it ran on."""
     kept = {key: value for key, value in record.items() if key not in ("format_version", "command")}
     kept["dataset"] = {key: value for key, value in record["dataset"].items() if key != "path"}
     return _without_folders(kept)
 
 
 def _copy_projection(run: Path, folder: Path) -> dict[str, Any] | None:
-    """Take the run's text projection along, if it has one; returns what the manifest tells of it."""
+    """Copy the run's text projection, if there is one, into the bundle; return its record for the manifest."""
     if not (run / TEXT_PROJECTION).is_file():
         return None
     projection = TextProjection.load(run / TEXT_PROJECTION)
@@ -176,7 +181,7 @@ def _copy_projection(run: Path, folder: Path) -> dict[str, Any] | None:
 
 
 def length_distribution(cases: Cases) -> dict[str, Any]:
-    """How long real histories are: their number, mean and quantiles."""
+    """Return the lengths of real histories: their number, mean and quantiles."""
     lengths = cases.ends - cases.starts
     points = (0, 10, 25, 50, 75, 90, 99, 100)
     quantiles = {f"p{point}": int(np.percentile(lengths, point, method="nearest")) for point in points}
@@ -230,7 +235,7 @@ def _gate(
 def _speed(
     source: Graphs, graph: Backend, cases: Cases, manifest: Manifest, progress: Callable[[str], None]
 ) -> Speed | None:
-    """Of smaller copies that are not faster everywhere, OpenVINO's and calibrated ones; None for the others."""
+    """Time OpenVINO's and calibrated copies, which are not faster than fp32 on every machine; None for the others."""
     precision = graph.record.precision
     if precision == "fp32" or (graph.name != "openvino" and precision != STATIC):
         return None
@@ -245,7 +250,7 @@ def _gate_record(
     split: Split,
     max_ndcg_drop: float,
 ) -> dict[str, Any]:
-    """The figures of the default model, and under ``models`` those of each, with its speed where that was measured."""
+    """Return the figures of the default model and, under ``models``, those of each with its speed if measured."""
     models = [
         {"backend": graph.name, "precision": graph.record.precision, **figures.to_json()}
         | ({"speed": speed.to_json()} if speed else {})
@@ -260,7 +265,7 @@ def _gate_record(
 
 
 def _without_folders(value: Any) -> Any:
-    """``value`` with every absolute path in it cut down to its last name."""
+    """Return ``value`` with every path in it that is absolute, or begins with a dot or ~, cut to its last component."""
     if isinstance(value, dict):
         return {key: _without_folders(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -33,7 +33,7 @@ from lightrec.models.students.sasrec import Sasrec, SasrecConfig
 from lightrec.runtime.backends.registry import open_backend
 
 MOST_TITLES = 1_000_000
-"""Beyond so many items a made-up catalogue has no titles: they would be most of what is in memory."""
+"""A made-up catalogue with more items than this has no titles: they would take most of the memory."""
 
 
 def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, out: Path, seed: int = 0) -> Manifest:
@@ -41,10 +41,13 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
 
     Args:
         catalogue: N items.
-        config: the student's shape, of N items.
-        precision: as of ``lightrec export``.
-        out: a folder that is not there yet.
-        seed: of the weights.
+        config: configuration of the student, with N items.
+        precision: a precision of ``lightrec export``.
+        out: the folder to create.
+        seed: seed of the weights.
+
+    Raises:
+        ConfigError: if ``out`` exists.
     """
     if out.exists():
         raise ConfigError(f"{out} exists: choose another folder for --out.")
@@ -64,7 +67,7 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
     )
     with new_folder(out) as folder:
         if large:
-            # A table of single precision is never made: some of these are larger than memory.
+            # The table is never built in single precision: it may be larger than the memory.
             few = Sasrec(SasrecConfig(**{**config.to_dict(), "n_items": FEW}))
             few.config.n_items = config.n_items
             to_large(few.eval(), folder, ONNX_FILE, random_rows(config.hidden_size, seed))
@@ -84,7 +87,7 @@ def random_bundle(catalogue: Catalogue, config: SasrecConfig, precision: str, ou
 
 
 def random_rows(width: int, seed: int) -> Rows:
-    """Item vectors of about length one, the same whenever they are asked for by the same places."""
+    """Return a function that draws item vectors of about length one; the same range always gives the same vectors."""
 
     def rows(start: int, stop: int) -> np.ndarray:
         drawn = np.random.default_rng([seed, start]).standard_normal((stop - start, width), dtype=np.float32)
@@ -94,13 +97,13 @@ def random_rows(width: int, seed: int) -> Rows:
 
 
 def made_up(n_items: int) -> Catalogue:
-    """``n_items`` items with ids and, up to :data:`MOST_TITLES`, titles that are numbers."""
+    """Return a catalogue of ``n_items`` numbered items, with titles for at most :data:`MOST_TITLES` items."""
     names = [str(item) for item in range(n_items)]
     return Catalogue(names, np.arange(n_items), [f"Item {name}" for name in names] if n_items <= MOST_TITLES else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m lightrec.export.random_bundle", description=__doc__)
     items = parser.add_mutually_exclusive_group(required=True)
     items.add_argument("--items", type=int, help="size of a made-up catalogue")

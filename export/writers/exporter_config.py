@@ -1,7 +1,7 @@
-"""How a student is exported, told in optimum's terms: inputs, outputs, dynamic axes and dummy inputs.
+"""Configuration for exporting a student with optimum: inputs, outputs, dynamic axes and dummy inputs.
 
 Importing this module registers the students with optimum's ``TasksManager`` for the backends ``onnx`` and
-``openvino``. The task is ``feature-extraction``: optimum knows none for recommendation.
+``openvino``. The task is ``feature-extraction``, because optimum has none for recommendation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BACKENDS = ("onnx", "openvino")
 
 
 class NormalizedStudentConfig(NormalizedConfig):
-    """Where optimum finds a student's sizes."""
+    """Names of a student's sizes in its configuration, for optimum."""
 
     N_ITEMS = "n_items"
     MAX_LENGTH = "max_length"
@@ -32,7 +32,7 @@ class NormalizedStudentConfig(NormalizedConfig):
 
 
 class StudentDummyInputs(DummyInputGenerator):
-    """Random histories to trace with; every dynamic axis is at least 2 long, because 1 would be taken for fixed."""
+    """Random inputs for tracing; every dynamic axis has at least size 2, because size 1 would be taken as fixed."""
 
     SUPPORTED_INPUT_NAMES = ("history", "length", "exclude", "k")
 
@@ -51,7 +51,7 @@ class StudentDummyInputs(DummyInputGenerator):
     def generate(
         self, input_name: str, framework: str = "pt", int_dtype: str = "int64", float_dtype: str = "fp32"
     ) -> Tensor:
-        """One input of the inference graph; see :meth:`lightrec.models.students.student.Student.forward`."""
+        """Return one input of the inference graph; see :meth:`lightrec.models.students.student.Student.forward`."""
         shape, low, high = {
             "history": ([self.batch_size, self.sequence_length], 0, self.n_items),
             "length": ([self.batch_size], 1, self.sequence_length + 1),
@@ -62,7 +62,7 @@ class StudentDummyInputs(DummyInputGenerator):
 
 
 class StudentExporterConfig(ExporterConfig):
-    """The inference graph of every student: rank the whole catalogue without seen and excluded items."""
+    """Exporter configuration of the inference graph, which all students share."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedStudentConfig
     DUMMY_INPUT_GENERATOR_CLASSES = (StudentDummyInputs,)
@@ -70,7 +70,7 @@ class StudentExporterConfig(ExporterConfig):
 
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
-        """The dynamic axes of each input, by name."""
+        """Names of the dynamic axes of each input."""
         return {
             "history": {0: "batch", 1: "time"},
             "length": {0: "batch"},
@@ -80,20 +80,20 @@ class StudentExporterConfig(ExporterConfig):
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:
-        """The dynamic axes of each output, by name."""
+        """Names of the dynamic axes of each output."""
         return {"items": {0: "batch", 1: "ranks"}, "scores": {0: "batch", 1: "ranks"}}
 
 
 class SasrecExporterConfig(StudentExporterConfig):
-    """How a :class:`~lightrec.models.students.sasrec.Sasrec` is exported."""
+    """Exporter configuration of :class:`~lightrec.models.students.sasrec.Sasrec`."""
 
 
 class MiniBertExporterConfig(StudentExporterConfig):
-    """How a :class:`~lightrec.models.students.mini_bert.MiniBert` is exported."""
+    """Exporter configuration of :class:`~lightrec.models.students.mini_bert.MiniBert`."""
 
 
 class Gru4RecExporterConfig(StudentExporterConfig):
-    """How a :class:`~lightrec.models.students.gru4rec.Gru4Rec` is exported."""
+    """Exporter configuration of :class:`~lightrec.models.students.gru4rec.Gru4Rec`."""
 
 
 EXPORTER_CONFIGS = {
@@ -109,7 +109,7 @@ for _backend in BACKENDS:
 
 
 def exporter_config(model: Student, backend: str = "onnx") -> StudentExporterConfig:
-    """The registered exporter configuration of ``model``, asked of optimum's ``TasksManager``."""
+    """Return the exporter configuration that optimum's ``TasksManager`` has registered for ``model``."""
     constructor = TasksManager.get_exporter_config_constructor(
         backend, model=model, task=TASK, library_name="transformers"
     )

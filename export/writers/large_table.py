@@ -1,11 +1,12 @@
-"""The item table of a large catalogue as a file: 8 bits a number, once, in the order in which a query reads it.
+"""The item table of a large catalogue as a file: 8 bits per number, in the order in which a query reads it.
 
-The file is mapped, and every query reads all of it from the beginning to the end: blocks of items, in each of them the
-first codes of all its items, then the second ones, and so on, as the product of a matrix by one vector reads them.
+The file is memory-mapped, and every query reads all of it from start to end. It consists of blocks of items; a block
+stores the first codes of all its items, then the second ones, and so on, the order in which a matrix-vector product
+reads them.
 
 The state that multiplies the codes is unsigned: it is the state plus a constant c, which adds c times the sum of an
-item's codes to its score. So the vectors are turned into the hyperplane of one more dimension whose coordinates sum to
-zero, which changes no product, and the codes are rounded so that theirs do as well.
+item's codes to its score. To make that sum zero, the vectors are rotated into the hyperplane of d + 1 dimensions whose
+coordinates sum to zero, which changes no product, and the codes are rounded so that they also sum to zero.
 """
 
 from __future__ import annotations
@@ -19,64 +20,67 @@ import numpy as np
 from lightrec.errors import ModelError
 
 GROUP = 64
-"""Items that a query scores exactly together or not at all: one line of memory in each dimension."""
+"""Items of a group. A query scores a group exactly as a whole or not at all: one cache line in each dimension."""
 BLOCK = 2**15
-"""Most items of a block: their sums stay in the processor's cache, their rows are long enough to be read ahead."""
+"""Largest number of items in a block: their sums fit in the processor's cache, and their rows are long enough to be
+prefetched."""
 PIECE = 8
-"""Most blocks of a piece, which the graph scores at once: their scores stay in the cache until groups are compared."""
+"""Largest number of blocks in a piece, which the graph scores at once: their scores stay in the cache until groups are
+compared."""
 
 Rows = Callable[[int, int], np.ndarray]
-"""Item vectors float32 ``[stop - start, d]`` (or codes, where it is said) of the items from ``start`` to ``stop``."""
+"""Function that returns the vectors, float32 ``[stop - start, d]`` (or the codes, where documented), of the items from
+``start`` to ``stop``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How the table lies in its file: int8 ``[n_blocks, depth, block_items]``; zeros stand behind the last item."""
+    """Layout of the table in its file: int8 ``[n_blocks, depth, block_items]``, with zeros after the last item."""
 
     n_items: int
-    """N."""
+    """Number of items, N."""
     width: int
-    """d."""
+    """Width of the item vectors, d."""
     scale: float = 1.0
-    """A coordinate is its code times this."""
+    """Factor from codes to coordinates."""
     longest: float = 0.0
     """The largest Euclidean length of an item's codes."""
     block: int = BLOCK
-    """Most items of a block."""
+    """Largest number of items in a block."""
 
     @property
     def depth(self) -> int:
-        """Codes of an item, d + 1."""
+        """Number of codes of an item, d + 1."""
         return self.width + 1
 
     @property
     def n_groups(self) -> int:
-        """G: groups that hold an item."""
+        """Number of groups that hold an item, G."""
         return -(-self.n_items // GROUP)
 
     @property
     def n_pieces(self) -> int:
-        """P: as few as possible."""
+        """Number of pieces, P: as few as possible."""
         return -(-self._least_blocks // PIECE)
 
     @property
     def piece_blocks(self) -> int:
-        """Blocks of each piece."""
+        """Number of blocks in each piece."""
         return -(-self._least_blocks // self.n_pieces)
 
     @property
     def n_blocks(self) -> int:
-        """Of all pieces."""
+        """Number of blocks in all pieces."""
         return self.n_pieces * self.piece_blocks
 
     @property
     def block_groups(self) -> int:
-        """Groups of each block: as few as possible, so that little is filled up."""
+        """Number of groups in each block: as few as possible, so that there is little padding."""
         return -(-self.n_groups // self.n_blocks)
 
     @property
     def block_items(self) -> int:
-        """Items of each block."""
+        """Number of items in each block."""
         return self.block_groups * GROUP
 
     @property
@@ -85,9 +89,9 @@ class Layout:
 
 
 def turn(width: int) -> np.ndarray:
-    """float64 ``[d, d + 1]`` with orthonormal rows, each of which sums to zero; close to the identity.
+    """Return a matrix float64 ``[d, d + 1]`` with orthonormal rows that each sum to zero; it is close to the identity.
 
-    The first d rows of the reflection that takes the last axis to the direction of (1, ..., 1).
+    These are the first d rows of the reflection that maps the last axis to the direction of (1, ..., 1).
     """
     away = np.full(width + 1, -1 / np.sqrt(width + 1))
     away[-1] += 1
@@ -95,17 +99,17 @@ def turn(width: int) -> np.ndarray:
 
 
 def write_table(file: Path, rows: Rows, n_items: int, width: int, block: int = BLOCK) -> Layout:
-    """Quantize the item vectors block by block and write them; they are read twice, never all at once.
+    """Quantize the item vectors block by block and write them; ``rows`` is called twice for each block.
 
     Args:
         file: the file to write.
-        rows: gives the vectors.
-        n_items: N.
-        width: d.
-        block: most items of a block, a multiple of 64.
+        rows: returns the item vectors.
+        n_items: number of items, N.
+        width: width of the vectors, d.
+        block: largest number of items in a block, a multiple of 64.
 
     Raises:
-        ModelError: if all vectors are zero or one is not finite.
+        ModelError: if all vectors are zero, or one is not finite.
     """
     layout = Layout(n_items, width, block=block)
     rotation = turn(width).astype(np.float32)
@@ -118,7 +122,7 @@ def write_table(file: Path, rows: Rows, n_items: int, width: int, block: int = B
 
 
 def write_codes(file: Path, layout: Layout, codes: Rows) -> float:
-    """Write the items' codes, int8 ``[stop - start, d + 1]``, by blocks; returns the largest length of an item's."""
+    """Write the items' codes, int8 ``[stop - start, d + 1]``, in blocks; return the largest length of an item's."""
     longest = 0.0
     with file.open("wb") as out:
         for start, stop in _parts(layout):
@@ -130,7 +134,7 @@ def write_codes(file: Path, layout: Layout, codes: Rows) -> float:
 
 
 def read_codes(file: Path, layout: Layout) -> Rows:
-    """The codes that lie in a file, as :func:`write_codes` takes them; the file is mapped."""
+    """Return a function that reads codes from a memory-mapped file written by :func:`write_codes`."""
     shape = (layout.n_blocks, layout.depth, layout.block_items)
     blocks = np.memmap(file, dtype=np.int8, mode="r", shape=shape)
 
@@ -143,7 +147,9 @@ def read_codes(file: Path, layout: Layout) -> Rows:
 
 
 def balanced(values: np.ndarray) -> np.ndarray:
-    """``values [n, m]``, whose rows sum to zero, as int8 codes whose rows do: those nearest to the next code give way.
+    """Round ``values [n, m]``, whose rows sum to zero, to int8 codes whose rows do too.
+
+    In a row with another sum, the codes that this moves least from their values are changed by one.
 
     >>> balanced(np.array([[0.6, 0.7, -1.3]], dtype=np.float32)).tolist()
     [[0, 1, -1]]
@@ -163,6 +169,6 @@ def balanced(values: np.ndarray) -> np.ndarray:
 
 
 def _parts(layout: Layout) -> Iterator[tuple[int, int]]:
-    """The first item of each block, and the one behind its last."""
+    """Yield the first item of each block, and the end of the block (exclusive)."""
     for start in range(0, layout.n_items, layout.block_items):
         yield start, min(start + layout.block_items, layout.n_items)

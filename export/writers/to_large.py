@@ -1,4 +1,4 @@
-"""A student with a large catalogue as files for ONNX Runtime; see :mod:`lightrec.export.graphs.large_catalogue`."""
+"""Write a student with a large catalogue for ONNX Runtime; see :mod:`lightrec.export.graphs.large_catalogue`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lightrec.export.writers.to_onnxruntime import to_onnxruntime
 from lightrec.models.students.student import Student
 
 LARGE = 500_000
-"""Catalogues of at least so many items are exported this way in 8 bits: reading the table is what a query costs."""
+"""Catalogues with at least this many items are exported this way in int8: reading the table dominates a query."""
 
 FEW = 64
-"""Items of the copy that is traced; its table is thrown away."""
+"""Number of items in the copy that is traced; its table is discarded."""
 
 
 def to_large(model: Student, folder: Path, name: str = "model.onnx", rows: Rows | None = None) -> tuple[str, ...]:
-    """Write ``model`` in 8 bits as a graph and a table; returns the names of the files, the graph's first.
+    """Write ``model`` in 8 bits as a graph and a table; return the names of the files, the graph's first.
 
     Args:
         model: the student.
         folder: an existing folder.
-        name: of the graph's file.
-        rows: gives the item vectors in place of the model's own table, of ``n_items`` as its configuration says; so
-            the table need not be in memory.
+        name: name of the graph's file.
+        rows: function that returns item vectors, used instead of the model's own table, so that the table need not be
+            in memory. The number of items is ``n_items`` of the model's configuration.
     """
     encoder = to_onnxruntime(with_few_items(model))
     layout = write_table(folder / TABLE_FILE, rows or _rows(model), model.config.n_items, model.config.hidden_size)
@@ -36,7 +36,7 @@ def to_large(model: Student, folder: Path, name: str = "model.onnx", rows: Rows 
 
 
 def with_few_items(model: Student) -> Student:
-    """A copy of ``model`` with a small item table, which holds nothing."""
+    """Return a copy of ``model`` with a small item table of meaningless values."""
     config = type(model.config)(**{**model.config.to_dict(), "n_items": FEW})
     few = type(model)(config).eval()
     weights = {key: value for key, value in model.state_dict().items() if key != "item_embedding.weight"}

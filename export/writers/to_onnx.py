@@ -1,4 +1,4 @@
-"""A student's inference graph as one ONNX file in single precision."""
+"""Export a student's inference graph as one ONNX file in single precision."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from lightrec.export.writers.exporter_config import exporter_config
 from lightrec.models.students.student import Student
 
 OPSET = 20
-"""The oldest opset that holds every operator of the students as one node (Gelu came with 20), so that older
-runtimes can read the file: ONNX Runtime 1.17 and OpenVINO 2024.0 do."""
+"""The oldest opset with every operator of the students as one node (Gelu came with 20), so that older runtimes can
+read the file, from ONNX Runtime 1.17 and OpenVINO 2024.0 on."""
 
 MOST_BYTES = 2**31 - 2**24
-"""What one ONNX file holds (a limit of protobuf), with some room for the graph itself."""
+"""Largest size of the weights in one ONNX file: protobuf's limit, less some room for the graph itself."""
 
 
 def to_onnx(model: Student) -> onnx.ModelProto:
     """Export ``model``'s forward pass; inputs, outputs and dynamic axes come from its exporter configuration.
 
     The item table is one initializer, ``item_embedding.weight``, that the input Gather and the scoring Gemm share.
-    Tracing leaves no local paths behind: the exporter's notes on each node are removed.
+    The exporter's notes on each node are removed, so that the file contains no local paths.
 
     Raises:
         ModelError: if the weights exceed what one ONNX file can hold.
@@ -49,7 +49,7 @@ def to_onnx(model: Student) -> onnx.ModelProto:
 def trace(
     module: torch.nn.Module, inputs: dict[str, Any], outputs: list[str], axes: dict[str, dict[int, str]]
 ) -> onnx.ModelProto:
-    """Trace ``module`` with the example ``inputs``; ``axes`` names the dynamic axes of every input and output."""
+    """Trace ``module`` with the example ``inputs``; ``axes`` names the dynamic axes of all inputs and outputs."""
     with _quiet(), _gru_nodes(module), torch.no_grad():
         program = torch.onnx.export(
             module,
@@ -71,7 +71,7 @@ def trace(
 
 
 def require_one_file(model: Student) -> None:
-    """Refuse with a :class:`ModelError` a student whose weights exceed what one ONNX file can hold."""
+    """Raise :class:`ModelError` if the student's weights exceed what one ONNX file can hold."""
     size = sum(weight.nbytes for weight in model.parameters())
     if size > MOST_BYTES:
         raise ModelError(
@@ -82,7 +82,7 @@ def require_one_file(model: Student) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks on packages that are not needed here."""
+    """Silence the exporter's warnings about packages that are not needed here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -96,10 +96,10 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _gru_nodes(module: torch.nn.Module) -> Iterator[None]:
-    """Trace every layer of a ``torch.nn.GRU`` as ONNX's node of that name.
+    """Trace every layer of a ``torch.nn.GRU`` as one ONNX GRU node.
 
-    Left to itself the exporter of torch 2.13 does so for the first model of a process alone: in all others it writes
-    out each step of the example history and fails.
+    By default, the exporter of torch 2.13 does so only for the first model of a process; for later ones it unrolls each
+    step of the example history and fails.
     """
     grus = [part for part in module.modules() if isinstance(part, torch.nn.GRU)]
     for gru in grus:
@@ -112,12 +112,12 @@ def _gru_nodes(module: torch.nn.Module) -> Iterator[None]:
 
 
 def _gru_node(gru: torch.nn.GRU, inputs: torch.Tensor) -> tuple[torch.Tensor, None]:
-    """The states ``[B, T, d]`` of a batch-first ``gru`` that starts from zeros; to be traced, never run."""
+    """Return the states ``[B, T, d]`` of a batch-first ``gru`` that starts from zeros; only for tracing, never run."""
     states, width = inputs.transpose(0, 1), gru.hidden_size
     reset, update, new = (slice(gate * width, (gate + 1) * width) for gate in range(3))
     for layer in range(gru.num_layers):
         weights = [getattr(gru, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        # ONNX has the update gate before the reset gate, and room for a second direction.
+        # ONNX puts the update gate before the reset gate, and has a leading axis for the direction.
         from_input, from_state, *biases = [torch.cat([w[update], w[reset], w[new]])[None] for w in weights]
         states = torch.onnx.ops.symbolic(
             "GRU",
@@ -130,7 +130,7 @@ def _gru_node(gru: torch.nn.GRU, inputs: torch.Tensor) -> tuple[torch.Tensor, No
 
 
 def _shrink_neighbours(model: onnx.ModelProto) -> None:
-    """Store neighbours in as few bytes as do; the node that reads them is followed by a Cast anyway."""
+    """Store the indices of item-item weights in the smallest type; the node that reads them is followed by a Cast."""
     for tensor in model.graph.initializer:
         if tensor.name == NEIGHBOURS:
             tensor.CopyFrom(from_array(smallest(to_array(tensor)), NEIGHBOURS))
@@ -141,7 +141,7 @@ def _name_axes(model: onnx.ModelProto, axes: dict[str, dict[int, str]]) -> None:
     for value in [*model.graph.input, *model.graph.output]:
         for axis, name in axes[value.name].items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
-    del model.graph.value_info[:]  # shapes in the tracer's own names; runtimes infer them again
+    del model.graph.value_info[:]  # these shapes use the tracer's axis names; runtimes infer them again
 
 
 def _remove_notes(model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""A student's inference graph for ONNX Runtime: written node by node where that is known, traced otherwise."""
+"""A student's inference graph for ONNX Runtime: built node by node if there is a builder, traced otherwise."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lightrec.models.students.sasrec import SasrecConfig
 from lightrec.models.students.student import Student
 
 BUILDERS: dict[str, Callable[[Any], onnx.ModelProto]] = {SasrecConfig.model_type: build_sasrec}
-"""By model type: what writes a graph with fewer nodes than tracing leaves."""
+"""Builders by model type; a built graph has fewer nodes than a traced one."""
 
 
 def to_onnxruntime(model: Student) -> onnx.ModelProto:
-    """The graph in single precision; inputs, outputs and answers are those of
+    """Return the graph in single precision; its inputs, outputs and answers are the same as those of
     :func:`~lightrec.export.writers.to_onnx.to_onnx`.
 
     Raises:

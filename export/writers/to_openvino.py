@@ -1,4 +1,4 @@
-"""The exported graph in OpenVINO's own form: model.xml (the graph) and model.bin (the weights)."""
+"""Write the exported graph in OpenVINO's own format: model.xml (the graph) and model.bin (the weights)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path, questions:
 
     Args:
         graph: what :func:`lightrec.export.writers.to_onnx.to_onnx` returns.
-        precision: "fp32", "fp16" (weights stored in half precision) or "int8" (all weights stored in 8 bits,
-            symmetric, a scale for each row; the item table is one constant here too) or "int8-static" (products in
-            8 bits as well, post-training quantization). Whether the smaller ones are faster depends on the size of
-            the catalogue and the processor: the export measures it.
+        precision: "fp32", "fp16" (weights stored in half precision), "int8" (all weights stored in 8 bits, symmetric,
+            a scale for each row; the item table is one constant here too) or "int8-static" (post-training
+            quantization: products in 8 bits as well). Whether the smaller ones are faster depends on the size of the catalogue and
+            the processor: the export measures it.
         folder: an existing folder.
         questions: real histories for "int8-static"; see
         :func:`lightrec.export.precision.calibrate.calibration_questions`.
@@ -41,7 +41,7 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path, questions:
     finally:
         source.unlink()
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+    with contextlib.redirect_stdout(io.StringIO()):  # hide nncf's progress bars
         if precision == "int8":
             model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
         elif precision == STATIC:
@@ -51,10 +51,10 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path, questions:
 
 
 def _calibrated(model: openvino.Model, questions: Sequence[Question]) -> openvino.Model:
-    """nncf's post-training quantization of the layers, with the ranges of activations that ``questions`` show.
+    """Quantize the layers with nncf's post-training quantization, taking the ranges of activations from ``questions``.
 
-    The item table is compressed as in "int8": with states of one range for all users, scoring would lose 3 % of
-    NDCG@10. Weights use 7 of their 8 bits, because with more the sums of processors without VNNI overflow.
+    The item table is compressed as in "int8": quantizing the states in one range for all users would lose 3 % of
+    NDCG@10. Weights use 7 of their 8 bits, because with 8 the sums overflow on processors without VNNI.
     """
     readers = [
         reader.get_node().get_friendly_name()

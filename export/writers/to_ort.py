@@ -1,4 +1,4 @@
-"""A graph in ONNX Runtime's own format (.ort), which its small builds for phones read without the ONNX parser."""
+"""Write a graph in ONNX Runtime's own format (.ort), for its small builds for phones, which have no ONNX parser."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ORT_FILE = "model.ort"
 
 
 def to_ort(graph: onnx.ModelProto, folder: Path) -> str:
-    """Optimize ``graph`` and write it into ``folder``; returns the name of the file.
+    """Optimize ``graph`` and write it into ``folder``; return the name of the file.
 
-    Only what every processor can run is fused (ONNX Runtime's extended level). Constants are computed now instead of
-    at each start: the layers' 8-bit matrices are stored widened, the item table is not.
+    Only fusions that run on every processor are made (ONNX Runtime's extended level). Constants are computed now, not at
+    each start: so the layers' 8-bit matrices are stored in single precision, but an 8-bit item table is not.
     """
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / ORT_FILE)

@@ -1,8 +1,8 @@
-"""Graphs that stand beside the inference graph and read its weights: one step of a history, scoring apart from it,
-and the scores of a few candidates.
+"""Additional graphs that share the inference graph's weights: one step of a history, scoring from the state on, and
+the scores of given candidates.
 
-A session keeps what the encoder remembers and reads only what is new; ``candidates=`` needs the scores of a few
-items, not those of the whole catalogue. None of these graphs stores a large weight again: see :func:`share_weights`.
+A session caches the encoder's state and reads only new items; ``candidates=`` needs the scores of a few items, not
+those of the whole catalogue. None of these graphs stores a large weight again: see :func:`share_weights`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from lightrec.models.students.sasrec import SasrecConfig
 from lightrec.models.students.student import Student
 
 SMALLEST_SHARED = 256
-"""Weights of fewer bytes are stored again: a reference would take about as much."""
+"""Weights with fewer bytes than this are stored again: a reference would take about as much."""
 
 CATALOGUE = "catalogue"
-"""The initializer of a candidate graph that says how many items there are, where it has to know."""
+"""Name of the initializer with the number of items, in a candidate graph with item-item weights."""
 
 PRODUCTS = ("Gemm", "MatMul", "MatMulNBits")
 """The operators that may multiply states by the item table."""
@@ -45,11 +45,11 @@ STEPS: dict[str, Callable[[Any], onnx.ModelProto]] = {
     SasrecConfig.model_type: build_sasrec_step,
     Gru4RecConfig.model_type: build_gru4rec_step,
 }
-"""By model type: what writes its step graph. A student that is not here reads the whole history each time."""
+"""Builder of the step graph by model type. A student without one reads the whole history each time."""
 
 
 def score_graph(graph: onnx.ModelProto, width: int) -> onnx.ModelProto:
-    """The inference graph, in any precision, from the encoder's ``state [B, d]`` on; d is ``width``."""
+    """Return the inference graph, in any precision, from the encoder's ``state [B, d]`` on; d is ``width``."""
     scoring = [node for node in graph.graph.node if node.op_type in PRODUCTS and node.input[1].startswith(TABLE)]
     assert len(scoring) == 1, "the inference graph multiplies by its item table once"
     state = scoring[0].input[0]
@@ -66,9 +66,9 @@ def score_graph(graph: onnx.ModelProto, width: int) -> onnx.ModelProto:
 
 
 def candidate_graph(model: Student) -> onnx.ModelProto:
-    """``state [B, d]`` and ``candidates [B, C]`` to their ``scores [B, C]``, in single precision.
+    """Return the graph from ``state [B, d]`` and ``candidates [B, C]`` to their ``scores [B, C]``, in single precision.
 
-    Where items have neighbours, who vote, the inputs ``history`` and ``length`` of the inference graph come as well.
+    With item-item weights, it also has the inputs ``history`` and ``length`` of the inference graph.
     """
     config, builder = model.config, GraphBuilder()
     table = model.fold().item_embedding.weight[: config.n_items].detach().numpy()
@@ -106,12 +106,13 @@ def with_parts(
     precisions: Mapping[str, Callable[[onnx.ModelProto], onnx.ModelProto]],
     folder: Path,
 ) -> tuple[ModelRecord, ...]:
-    """Write the graphs beside the inference graph for ONNX Runtime.
+    """Write the additional graphs for ONNX Runtime.
 
     Args:
-        model: the student; one that is not in :data:`STEPS` has no such graphs.
-        records: its inference graphs. Only an ONNX file that holds its item table in one piece gets parts.
-        precisions: what each precision makes of a graph.
+        model: the student; one that is not in :data:`STEPS` has no additional graphs.
+        records: records of its inference graphs. Only a single ONNX file that contains the item table, in fp32, fp16 or
+            int8, gets parts.
+        precisions: the function that converts a graph to each precision.
         folder: where the files are.
 
     Returns:
@@ -126,7 +127,7 @@ def with_parts(
 
 
 def _takes_parts(record: ModelRecord) -> bool:
-    """Whether the inference graph is one ONNX file whose table is read in one pass."""
+    """Return whether the inference graph is one ONNX file in fp32, fp16 or int8."""
     one_onnx_file = len(record.files) == 1 and record.files[0].endswith(".onnx")
     return one_onnx_file and record.precision in ("fp32", "fp16", "int8")
 
@@ -146,9 +147,9 @@ def _with_parts(
 
 
 def share_weights(part: onnx.ModelProto, files: tuple[str, ...], folder: Path) -> None:
-    """Let the weights of ``part`` that lie, byte for byte, in one of ``files`` be read from there.
+    """Replace each weight of ``part`` that one of ``files`` contains, byte for byte, with a reference to it.
 
-    ONNX lets a tensor lie in another file, at an offset: here that is the inference graph's own file.
+    An ONNX tensor can be stored in another file at an offset: here, in the inference graph's own file.
     """
     for name in files:
         with (folder / name).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
@@ -162,7 +163,7 @@ def share_weights(part: onnx.ModelProto, files: tuple[str, ...], folder: Path) -
 
 
 def _prune(model: onnx.ModelProto) -> None:
-    """Keep what the outputs need: nodes, weights and inputs."""
+    """Remove the nodes, weights and inputs that the outputs do not need."""
     graph = model.graph
     needed, nodes = {value.name for value in graph.output}, []
     for node in reversed(graph.node):

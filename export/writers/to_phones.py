@@ -1,7 +1,7 @@
-"""Files for phones without ONNX Runtime: LiteRT (.tflite) and ExecuTorch (.pte), in single precision.
+"""Write files for phones without ONNX Runtime: LiteRT (.tflite) and ExecuTorch (.pte), in single precision.
 
-Both want fixed shapes, and lists of seen items of any length are none: the graph ends with the scores of the whole
-catalogue, and the app hides what was seen and takes the best.
+Both formats require fixed shapes, but the number of seen items varies. So the graph returns the scores of the whole
+catalogue, and the app masks seen items and selects the top k.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ EXECUTORCH_FILE = "model.pte"
 
 
 class FixedScores(nn.Module):
-    """``history`` int32 ``[1, L]``, right-padded with any item, and ``length`` int32 ``[1]`` to scores ``[1, N]``."""
+    """Graph from ``history`` int32 ``[1, L]``, right-padded with any item, and ``length`` int32 ``[1]`` to scores
+    ``[1, N]``."""
 
     steps: Tensor
 
     def __init__(self, model: Student):
         super().__init__()
         self.model = model.fold().eval()
-        # Converters take what is computed from shapes for weights: as a buffer it is one.
+        # A tensor computed from shapes would be treated as a weight by the converters: a buffer is one.
         self.register_buffer("steps", torch.arange(model.config.max_length), persistent=False)
 
     def forward(self, history: Tensor, length: Tensor) -> Tensor:
-        """The scores of every item as the next one; nothing is masked."""
+        """Return the score of every item as the next item; seen items are not masked."""
         history, length = history.long(), length.long()
         history = torch.where(self.steps[None] >= length[:, None], self.model.config.n_items, history)
         return self.model.score(history, length)
 
 
 def to_litert(model: Student, folder: Path) -> str:
-    """Write ``model`` into ``folder`` as a .tflite file; returns its name."""
+    """Write ``model`` into ``folder`` as a .tflite file; return its name."""
     require_extra("litert", "Writing a .tflite file")
     import litert_torch
 
@@ -55,7 +56,7 @@ def to_litert(model: Student, folder: Path) -> str:
 
 
 def to_executorch(model: Student, folder: Path) -> str:
-    """Write ``model`` into ``folder`` as a .pte file for XNNPACK, kernels for processors; returns its name."""
+    """Write ``model`` into ``folder`` as a .pte file for XNNPACK, a library of CPU kernels; return its name."""
     require_extra("executorch", "Writing a .pte file")
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
@@ -72,8 +73,8 @@ def _example(model: Student) -> tuple[Tensor, Tensor]:
 
 
 class _CountedVotes(nn.Module):
-    """:class:`Neighbours` for LiteRT, which looks up rows of floats alone and cannot add at scattered places: every
-    vote is compared with every item, T * M * N comparisons."""
+    """:class:`Neighbours` for LiteRT, which can only look up rows of floats and has no scatter-add: the index of every
+    item-item weight is compared with every item, T * M * N comparisons."""
 
     items: Tensor
     votes: Tensor
@@ -108,7 +109,7 @@ def _counted_votes(model: Student) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the converters' remarks on what they do."""
+    """Silence the converters' progress messages and warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

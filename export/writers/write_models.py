@@ -1,4 +1,4 @@
-"""The model files of a bundle: one graph, for each runtime and in each precision that is asked for."""
+"""Write the model files of a bundle: one inference graph in each requested format and precision."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "int8": to_int8,
     "int4": to_int4,
 }
-"""What each makes of the graph for ONNX Runtime; :data:`~lightrec.export.precision.calibrate.STATIC` needs histories
-as well."""
+"""The function that converts the graph for ONNX Runtime to each precision, except
+:data:`~lightrec.export.precision.calibrate.STATIC`, which also needs histories."""
 FORMAT_PRECISIONS: dict[str, tuple[str, ...]] = {
     "onnx": (*PRECISIONS, STATIC),
     "openvino": ("fp32", "fp16", "int8", STATIC),
@@ -35,22 +35,22 @@ FORMAT_PRECISIONS: dict[str, tuple[str, ...]] = {
     "litert": ("fp32",),
     "executorch": ("fp32",),
 }
-"""The precisions that each format can be written in."""
+"""The precisions available in each format."""
 ONNX_FILE = "model.onnx"
 RUNTIMES: dict[str, str] = {name: "onnxruntime" if name in ("onnx", "ort") else name for name in FORMATS}
 """The runtime that reads each format."""
 FIXED: dict[str, Callable[[Student, Path], str]] = {"litert": to_litert, "executorch": to_executorch}
-"""Formats of fixed shapes, and what writes each."""
+"""The formats with fixed shapes, and the function that writes each."""
 
 
 class Graphs:
-    """A student's inference graphs in single precision, each made when it is first needed: tracing takes seconds."""
+    """A student's inference graphs in single precision, each built on first use because tracing takes seconds."""
 
     def __init__(self, model: Student, questions: Sequence[Question] = ()):
         self.model = model
         """The trained student."""
         self.questions = questions
-        """Real histories, to calibrate on; see :func:`~lightrec.export.precision.calibrate.calibration_questions`."""
+        """Real histories for calibration; see :func:`~lightrec.export.precision.calibrate.calibration_questions`."""
 
     @functools.cached_property
     def onnxruntime(self) -> onnx.ModelProto:
@@ -58,7 +58,7 @@ class Graphs:
         return to_onnxruntime(self.model)
 
     def smaller(self, precision: str) -> onnx.ModelProto:
-        """The graph for ONNX Runtime in ``precision``."""
+        """Return the graph for ONNX Runtime in ``precision``."""
         if precision == STATIC:
             return to_int8_static(self.onnxruntime, self.questions)
         return PRECISIONS[precision](self.onnxruntime)
@@ -72,16 +72,16 @@ class Graphs:
 def write_models(
     graphs: Graphs, wanted: Sequence[tuple[str, str]], folder: Path, progress: Callable[[str], None]
 ) -> tuple[ModelRecord, ...]:
-    """Write a model for each format and precision that is wanted.
+    """Write a model for each requested format and precision.
 
     Args:
-        graphs: of the trained student.
-        wanted: one of :data:`FORMATS` and one of its precisions for each model, every format once.
+        graphs: inference graphs of the trained student.
+        wanted: a pair for each model: one of :data:`FORMATS`, each at most once, and one of its precisions.
         folder: an existing folder.
-        progress: called with a few words at the beginning of each.
+        progress: called with a short text before each model.
 
     Returns:
-        what the manifest says of them.
+        their records for the manifest.
     """
     records = []
     for name, precision in wanted:
