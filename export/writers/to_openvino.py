@@ -25,8 +25,8 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path, questions:
         graph: what :func:`lightrec.export.writers.to_onnx.to_onnx` returns.
         precision: "fp32", "fp16" (weights stored in half precision), "int8" (all weights stored in 8 bits, symmetric,
             a scale for each row; the item table is one constant here too) or "int8-static" (post-training
-            quantization: products in 8 bits as well). Whether the smaller ones are faster depends on the size of the catalogue and
-            the processor: the export measures it.
+            quantization: products in 8 bits as well). Whether the smaller ones are faster depends on the size of
+            the catalogue and the processor: the export measures it.
         folder: an existing folder.
         questions: real histories for "int8-static"; see
         :func:`lightrec.export.precision.calibrate.calibration_questions`.

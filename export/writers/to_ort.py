@@ -17,8 +17,8 @@ ORT_FILE = "model.ort"
 def to_ort(graph: onnx.ModelProto, folder: Path) -> str:
     """Optimize ``graph`` and write it into ``folder``; return the name of the file.
 
-    Only fusions that run on every processor are made (ONNX Runtime's extended level). Constants are computed now, not at
-    each start: so the layers' 8-bit matrices are stored in single precision, but an 8-bit item table is not.
+    Only fusions that run on every processor are made (ONNX Runtime's extended level). Constants are computed now, not
+    at each start: so the layers' 8-bit matrices are stored in single precision, but an 8-bit item table is not.
     """
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / ORT_FILE)
