@@ -1,1 +1,1 @@
-"""Change the items of an exported bundle without training again."""
+"""Add and remove items of an exported bundle without training again."""

@@ -1,4 +1,4 @@
-"""A bundle with more items: new rows in its item table, everything that was there unchanged."""
+"""Add items to a bundle: its item table gets new rows, and everything else stays unchanged."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def add_items(
     titles: Sequence[str | None] | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Write a copy of ``bundle`` that also knows ``item_ids``; returns its manifest.
+    """Write a copy of ``bundle`` that also contains ``item_ids``; return its manifest.
 
-    Every model of the bundle grows in its own precision. Before the copy takes its place it must answer the golden
+    Every model of the bundle grows in its own precision. Before the copy is moved to ``out``, it must answer the golden
     cases of the old bundle as before (with the new items excluded), and its own new ones.
 
     Args:
-        bundle: a bundle; left as it is.
-        out: where to write; a bundle already there is replaced at the end, and only if all went well.
+        bundle: the bundle to copy; it is not changed.
+        out: the folder to write; a bundle already there is replaced at the end, and only if all went well.
         item_ids: n new ids.
         vectors: float ``[n, d]``, one per id, in the space of the student's item table.
         titles: one per id; they are added if the bundle holds titles.
-        source: where the vectors come from, for the manifest.
+        source: origin of the vectors, for the manifest.
 
     Raises:
-        ConfigError: if ``out`` is something else than a bundle.
+        ConfigError: if ``out`` exists and is not a bundle.
         DataError: if ids, vectors or titles do not fit the bundle or each other.
         BundleError: if the bundle is damaged, or of a version whose models cannot grow.
-        ParityError: if an old item would be ranked otherwise than before. Nothing is written.
+        ParityError: if the ranking of old items would change. Nothing is written.
     """
     bundle, out = Path(bundle), Path(out)
     require_place(out)
@@ -95,7 +95,7 @@ def _check(
 
 
 def _extended(catalogue: Catalogue, item_ids: Sequence[str], titles: Sequence[str | None] | None) -> Catalogue:
-    """The new items stand behind the old ones, in popularity too: nobody has chosen them yet."""
+    """Append the new items to the catalogue. They are also last in popularity, because they have no events yet."""
     n_items = len(catalogue.item_ids)
     return Catalogue(
         [*catalogue.item_ids, *item_ids],
@@ -105,7 +105,10 @@ def _extended(catalogue: Catalogue, item_ids: Sequence[str], titles: Sequence[st
 
 
 def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarray) -> dict[str, Any]:
-    """Without the new items the grown graphs must answer the old golden cases as recorded; how near they came."""
+    """Check that the grown graphs, with the new items excluded, answer the old golden cases; return the gate record.
+
+    Raises :class:`ParityError` if one does not.
+    """
     cases, allowed = read_golden(bundle)
     differences: list[float] = []
     for graph in graphs:
@@ -122,5 +125,5 @@ def _require_old_answers(bundle: Path, graphs: Sequence[Backend], new: np.ndarra
 
 
 def _weights(n_old: int, n_new: int) -> np.ndarray:
-    """How often the golden cases draw each item: old and new ones are about half of the histories each."""
+    """Return counts by which golden cases draw items, so that about half of the items in histories are new."""
     return np.concatenate([np.zeros(n_old, dtype=np.int64), np.full(n_new, max(0, n_old // n_new - 1))])

@@ -1,4 +1,4 @@
-"""What adding and removing items have in common: every model changed in its own precision, then golden cases anew."""
+"""Steps shared by adding and removing items: change every model in its own precision, then write new golden cases."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from lightrec.runtime.backends.registry import open_backend
 from lightrec.verify.verify_bundle import verify_bundle
 
 ChangeOnnx = Callable[[onnx.ModelProto], None]
-"""Changes a graph in place."""
+"""Function that changes a graph in place."""
 ChangeOpenvino = Callable[[Path, Path], None]
-"""Reads a graph from one .xml file and writes it changed to another."""
+"""Function that reads a graph from one .xml file and writes the changed graph to another."""
 ChangeTable = Callable[[Path, Path, Sequence[str]], None]
-"""Reads a graph and the table beside it, of these names, from one folder and writes both changed to another."""
+"""Function that reads a graph and its table by name from one folder and writes both, changed, to another."""
 
 
 def require_place(out: Path) -> None:
-    """Refuse a place for a bundle where something else lies with a :class:`ConfigError`."""
+    """Raise :class:`ConfigError` if ``out`` already holds something other than a bundle."""
     if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not a bundle: choose another folder for --out.")
 
@@ -52,10 +52,10 @@ def change_models(
     change_openvino: ChangeOpenvino,
     change_table: ChangeTable,
 ) -> None:
-    """Write every model of ``bundle`` into ``folder``, changed, and what lies beside them and stays as it is.
+    """Write every model of ``bundle``, changed, into ``folder``; copy the text projection and the precision report.
 
     Raises:
-        BundleError: if there is a model whose item table cannot be rewritten.
+        BundleError: if the item table of a model cannot be changed.
     """
     for model in manifest.models:
         _require_changeable(model, bundle)
@@ -72,18 +72,18 @@ def change_models(
 
 
 def open_models(folder: Path, manifest: Manifest) -> list[Backend]:
-    """Every model of the bundle, loaded."""
+    """Load every model of the bundle."""
     return [open_backend(folder, manifest, model.backend, precision=model.precision) for model in manifest.models]
 
 
 def finish(folder: Path, manifest: Manifest, graphs: Sequence[Backend], counts: np.ndarray) -> Manifest:
-    """Record golden cases, write the manifest, verify all of it.
+    """Write golden cases and manifest, verify the bundle, and return its manifest.
 
     Args:
-        folder: with models and catalogue.
-        manifest: of the new bundle.
+        folder: folder with the models and the catalogue.
+        manifest: manifest of the new bundle.
         graphs: its models, loaded.
-        counts: int ``[N]``, how often the golden cases draw each item.
+        counts: int ``[N]``, by which the golden cases draw items.
     """
     cases = golden_cases(graphs[0], counts, manifest.max_length, manifest.k_limit)
     write_golden(folder, cases, tolerance(cases, manifest.models[0].precision, graphs))
@@ -93,12 +93,12 @@ def finish(folder: Path, manifest: Manifest, graphs: Sequence[Backend], counts: 
 
 
 def gate_record(differences: Sequence[float]) -> dict[str, Any]:
-    """What the manifest tells of the gate that a change passed: how many answers of how many models it compared."""
+    """Return the manifest's record of a passed gate, from the score difference of each compared answer."""
     return {"cases": len(differences), "max_score_difference": max(differences)}
 
 
 def entry(items: int, **facts: Any) -> dict[str, Any]:
-    """What the manifest tells of a change to ``items`` items."""
+    """Return the manifest's record of a change to ``items`` items."""
     return {"created": datetime.now(UTC).isoformat(timespec="seconds"), "items": items, **facts}
 
 

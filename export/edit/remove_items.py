@@ -1,8 +1,8 @@
-"""A bundle with fewer items: their rows leave its item table, everything else answers as before.
+"""Remove items from a bundle: their rows leave its item table, and the other items are ranked as before.
 
-The items that stay keep their order and close up, so that indices change; whoever keeps something across bundles keeps
-ids, as sessions do. A removed item is unknown afterwards, also in histories. To hide an item whose traces in histories
-are still to be read, block it at call time instead.
+The remaining items keep their order, but their indices change: to store items across bundles, store ids, as sessions
+do. A removed item is unknown afterwards, also in histories. To hide an item but still use it in histories, block it at
+call time instead.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from lightrec.runtime.backends.base import Backend
 from lightrec.verify.compare import compare, score_difference
 
 FEWEST = 2
-"""Items that must stay: one to have chosen and one to recommend."""
+"""Smallest number of remaining items: one for the history and one to recommend."""
 
 
 def remove_items(bundle: str | Path, out: str | Path, item_ids: Sequence[str]) -> Manifest:
-    """Write a copy of ``bundle`` without ``item_ids``; returns its manifest.
+    """Write a copy of ``bundle`` without ``item_ids``; return its manifest.
 
-    Before the copy takes its place each of its models must answer histories of the items that stay as the old one does
-    with the others excluded.
+    Before the copy is moved to ``out``, each of its models must answer histories of remaining items as the old model
+    does with the removed items excluded.
 
     Args:
-        bundle: a bundle; left as it is.
-        out: where to write; a bundle already there is replaced at the end, and only if all went well.
-        item_ids: ids of the bundle.
+        bundle: the bundle to copy; it is not changed.
+        out: the folder to write; a bundle already there is replaced at the end, and only if all went well.
+        item_ids: ids of the items to remove.
 
     Raises:
-        ConfigError: if ``out`` is something else than a bundle.
-        DataError: if an id is not in the bundle, or fewer than two items would stay.
+        ConfigError: if ``out`` exists and is not a bundle.
+        DataError: if no id is given, an id is not in the bundle, or fewer than two items would remain.
         BundleError: if the bundle is damaged, or holds a model whose item table cannot be rewritten.
-        ParityError: if an item that stays would be ranked otherwise than before. Nothing is written.
+        ParityError: if the ranking of remaining items would change. Nothing is written.
     """
     bundle, out = Path(bundle), Path(out)
     require_place(out)
@@ -96,7 +96,7 @@ def _places(catalogue: Catalogue, item_ids: Sequence[str], bundle: Path) -> list
 
 
 def _without(catalogue: Catalogue, kept: np.ndarray) -> Catalogue:
-    """The items ``kept``, in their order."""
+    """Return the catalogue with only the items ``kept``, in their order."""
     places = np.full(len(catalogue.item_ids), -1, dtype=np.int64)
     places[kept] = np.arange(len(kept))
     popularity = places[catalogue.popularity]
@@ -108,7 +108,7 @@ def _without(catalogue: Catalogue, kept: np.ndarray) -> Catalogue:
 
 
 def _events_without(old: Manifest, catalogue: Catalogue, kept: np.ndarray) -> dict[str, int] | None:
-    """The events of the items ``kept``, about: a manifest tells those of a range of ranks together."""
+    """Estimate the events of the items ``kept``: a manifest records only totals for ranges of ranks."""
     events = events_by_rank(old)
     return None if events is None else summarise_events(events[np.isin(catalogue.popularity, kept)])
 
@@ -120,7 +120,10 @@ def _chosen(values: Sequence, kept: Iterable[int]) -> list:
 def _require_same_answers(
     old: Sequence[Backend], new: Sequence[Backend], manifest: Manifest, kept: np.ndarray, n_items: int
 ) -> dict[str, Any]:
-    """Each new model must rank as the old one does where that excludes what is removed; how near they came."""
+    """Check that each new model ranks as the old one with removed items excluded; return the gate record.
+
+    Raises :class:`ParityError` if one does not.
+    """
     differences: list[float] = []
     removed = np.setdiff1d(np.arange(n_items), kept).tolist()
     for before, after in zip(old, new, strict=True):

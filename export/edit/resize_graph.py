@@ -1,8 +1,9 @@
-"""More or fewer rows for the item table of an exported graph; nothing else in it changes, so items score as before.
+"""Resize the item table of an exported graph; nothing else changes, so items score as before.
 
-What knows the size of the catalogue: the item table (in 8 bits also its scales) and the neighbours, if items have
-any; the largest k, which is N; the number of items in the graph that scores candidates; and, in a traced graph, the
-padding index N, whose row in each table stays the last. New items have no neighbours; who is removed is nobody's.
+These parts depend on the size of the catalogue: the item table (when quantized, also its scales) and the item-item
+weights, if there are any; the largest k, which is N; the number of items in the graph that scores candidates; and, in
+a traced graph, the padding index N, whose row stays the last of each table. New items get no item-item weights;
+weights from and to removed items are dropped.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from lightrec.export.writers.to_parts import CATALOGUE
 NO_TABLE = "The {} model has no item table that can change its size: export its run again."
 
 Tables = Mapping[str, np.ndarray]
-"""The arrays of an item table by their names, items along the first axis: values, or codes and scales."""
+"""The arrays of an item table by name, with items along the first axis: values, or codes and scales."""
 Change = Callable[[Tables], Tables]
-"""Makes the new arrays from the old ones."""
+"""Function that returns the new arrays for the old ones."""
 
 
 def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None:
-    """Append ``vectors`` float32 ``[n, d]`` to the items of a graph of
-    :func:`~lightrec.export.writers.to_onnxruntime.to_onnxruntime`, or of a smaller copy by
-    :mod:`~lightrec.export.precision.quantize`, in place and in the graph's own precision; ``n_items`` is how many it
-    has. Also for the graphs of :mod:`~lightrec.export.writers.to_parts`, not all of which know the largest k.
+    """Append ``vectors`` float32 ``[n, d]`` to the item table of a graph, in place and in the graph's own precision.
+
+    The graph is one of :func:`~lightrec.export.writers.to_onnxruntime.to_onnxruntime`, a smaller copy made by
+    :mod:`~lightrec.export.precision.quantize`, or one of the graphs of :mod:`~lightrec.export.writers.to_parts`, not
+    all of which contain the largest k. ``n_items`` is its number of items before.
     """
 
     def grown(tables: Tables) -> Tables:
@@ -48,16 +50,16 @@ def grow_onnx(model: onnx.ModelProto, vectors: np.ndarray, n_items: int) -> None
 
 
 def shrink_onnx(model: onnx.ModelProto, kept: np.ndarray, n_items: int) -> None:
-    """Leave only the rows ``kept``, ascending, of a graph that :func:`grow_onnx` could change, in place."""
+    """Remove, in place, all item rows but ``kept``, ascending, from a graph that :func:`grow_onnx` accepts."""
     _resize_onnx(model, lambda tables: _chosen(tables, kept, n_items), len(kept) - n_items)
 
 
 def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray) -> None:
-    """The same for a graph of :func:`~lightrec.export.writers.to_openvino.to_openvino`, from one .xml file to another.
+    """Append ``vectors`` to the item table of a graph of :func:`~lightrec.export.writers.to_openvino.to_openvino`.
 
     Args:
-        source: the graph to read.
-        target: where to write the larger one; its weights go beside it.
+        source: the .xml file to read.
+        target: the .xml file to write; its weights go into the same folder.
         n_items: size of the catalogue of ``source``, N.
         vectors: float32 ``[n, d]``.
     """
@@ -70,12 +72,12 @@ def grow_openvino(source: Path, target: Path, n_items: int, vectors: np.ndarray)
 
 
 def shrink_openvino(source: Path, target: Path, n_items: int, kept: np.ndarray) -> None:
-    """Leave only the rows ``kept``, ascending, of such a graph."""
+    """Remove all item rows but ``kept``, ascending; the other arguments are as in :func:`grow_openvino`."""
     _resize_openvino(source, target, n_items, lambda tables: _chosen(tables, kept, n_items), len(kept) - n_items)
 
 
 def _resize_onnx(model: onnx.ModelProto, change: Change, by: int) -> None:
-    """Change the item table, which gets ``by`` more rows, and what knows its size."""
+    """Change the item table, which gets ``by`` more rows, and everything that depends on its size."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     quantized = (f"{TABLE}.codes", f"{TABLE}.scales")
     single = f"{TABLE}.fp16" if f"{TABLE}.fp16" in tensors else TABLE
@@ -95,7 +97,7 @@ def _resize_onnx(model: onnx.ModelProto, change: Change, by: int) -> None:
 
 
 def _table_bits(model: onnx.ModelProto) -> int:
-    """Bits of a number of the quantized table, as the nodes that read it say."""
+    """Return the bits per number of the quantized table, an attribute of the nodes that read it."""
     for node in model.graph.node:
         if f"{TABLE}.codes" in node.input:
             for attribute in node.attribute:
@@ -105,7 +107,7 @@ def _table_bits(model: onnx.ModelProto) -> int:
 
 
 def _resize_openvino(source: Path, target: Path, n_items: int, change: Change, by: int) -> None:
-    """The same as :func:`_resize_onnx` from one .xml file to another; ``n_items`` is N of ``source``."""
+    """Do as :func:`_resize_onnx`, from one .xml file to another; ``n_items`` is N of ``source``."""
     model = openvino.Core().read_model(source)
     constants = {op.get_friendly_name(): op for op in model.get_ops() if op.get_type_name() == "Constant"}
     prefixes = (TABLE, NEIGHBOURS, VOTES)
@@ -125,24 +127,24 @@ def _resize_openvino(source: Path, target: Path, n_items: int, change: Change, b
     for op in limits:
         op.set_attribute("max", float(n_items + by))
     model.validate_nodes_and_infer_types()
-    openvino.save_model(model, target, compress_to_fp16=False)  # what is in half precision stays so
+    openvino.save_model(model, target, compress_to_fp16=False)  # half-precision weights stay in half precision
 
 
 def _openvino_rows(tables: Tables, vectors: np.ndarray) -> Tables:
-    """The new rows of each constant of the table: values, or 8-bit codes and a scale for each row."""
+    """Return the new rows of each constant of the table: values, or 8-bit codes and a scale for each row."""
     codes = next((name for name, data in tables.items() if data.dtype == np.int8), None)
     if codes is None:
         return dict.fromkeys(tables, vectors)
     scales = next(name for name in tables if name != codes)
     largest = np.abs(vectors).max(axis=1, keepdims=True)
-    # The scale as it is stored, in half precision, decides the codes.
+    # The codes are computed from the scale as stored, in half precision.
     scale = np.where(largest > 0, largest / 127, 1).astype(tables[scales].dtype)
     rows = np.clip(np.rint(vectors / scale.astype(np.float32)), -127, 127)
     return {codes: rows, scales: scale}
 
 
 def _insert(table: np.ndarray, rows: np.ndarray, n_items: int) -> np.ndarray:
-    """``rows`` behind the items of ``table``, in front of the padding if it has such a row, in its type."""
+    """Insert ``rows``, in the type of ``table``, after its items and before its padding row, if there is one."""
     with np.errstate(over="ignore"):
         rows = rows.astype(table.dtype)
     if not np.isfinite(rows).all():
@@ -151,7 +153,7 @@ def _insert(table: np.ndarray, rows: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def _chosen(tables: Tables, kept: np.ndarray, n_items: int) -> Tables:
-    """The rows ``kept`` of each array, and the padding if it has such a row; neighbours by their new places."""
+    """Return the rows ``kept`` of each array and its padding row, if any; item-item weights get the new indices."""
     chosen = {name: np.concatenate([table[kept], table[n_items:]]) for name, table in tables.items()}
     if NEIGHBOURS in chosen:
         places = np.full(n_items, -1)
@@ -167,7 +169,7 @@ def _item_table(tables: Tables) -> Tables:
 
 
 def _no_neighbours(tables: Tables, n_new: int) -> Tables:
-    """Rows for items that vote for nobody, where the others do."""
+    """Return empty rows of item-item weights for new items, if the graph has such weights."""
     return {
         name: np.zeros((n_new, tables[name].shape[1]), tables[name].dtype)
         for name in (NEIGHBOURS, VOTES)
@@ -180,6 +182,6 @@ def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:
 
 
 def _swap(constant: openvino.Node, values: np.ndarray) -> None:
-    resized = openvino.op.Constant(np.array(values, order="C"))  # a number stays one: ascontiguousarray makes it a row
+    resized = openvino.op.Constant(np.array(values, order="C"))  # ascontiguousarray would turn a scalar into a row
     resized.set_friendly_name(constant.get_friendly_name())
     constant.output(0).replace(resized.output(0))

@@ -1,4 +1,4 @@
-"""Other items for a bundle whose table lies in a file of its own; see :mod:`lightrec.export.graphs.large_catalogue`."""
+"""Resize an item table that has a file to itself; see :mod:`lightrec.export.graphs.large_catalogue`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lightrec.export.writers.large_table import BLOCK, Layout, Rows, balanced, r
 
 
 def grow_table(bundle: Path, folder: Path, files: Sequence[str], vectors: np.ndarray) -> None:
-    """Write graph and table of ``bundle`` with ``vectors`` float32 ``[n, d]`` behind its items into ``folder``.
+    """Append ``vectors`` float32 ``[n, d]`` to the table of ``bundle``; write graph and table into ``folder``.
 
-    The codes that are there stay as they are; the new ones have the same scale.
+    The codes of the old items stay unchanged; the new ones use the same scale.
 
     Args:
-        bundle: where ``files`` are.
-        folder: where to write files of these names.
-        files: the graph's and the table's.
-        vectors: of the new items.
+        bundle: the folder with ``files``.
+        folder: the folder to write, with the same file names.
+        files: names of the graph's and the table's file.
+        vectors: vectors of the new items.
 
     Raises:
-        BundleError: if the graph is not one of this lightrec.
-        DataError: if a vector reaches farther than the scale.
+        BundleError: if an earlier lightrec wrote the graph.
+        DataError: if a vector is too large for the scale.
     """
     encoder, layout = detach_table(bundle / files[0])
     old, new = read_codes(bundle / files[1], layout), _codes(vectors, layout.scale)
@@ -44,7 +44,7 @@ def grow_table(bundle: Path, folder: Path, files: Sequence[str], vectors: np.nda
 
 
 def shrink_table(bundle: Path, folder: Path, files: Sequence[str], kept: np.ndarray) -> None:
-    """The same with the items ``kept`` alone, ascending."""
+    """Write graph and table with only the items ``kept``, ascending; the arguments are as in :func:`grow_table`."""
     encoder, layout = detach_table(bundle / files[0])
     old = read_codes(bundle / files[1], layout)
 
@@ -56,11 +56,11 @@ def shrink_table(bundle: Path, folder: Path, files: Sequence[str], kept: np.ndar
 
 
 def detach_table(file: Path) -> tuple[onnx.ModelProto, Layout]:
-    """The encoder and the layout that the graph in ``file`` was made of by
-    :func:`~lightrec.export.graphs.large_catalogue.attach_table`.
+    """Return the encoder and the layout from which
+    :func:`~lightrec.export.graphs.large_catalogue.attach_table` made the graph in ``file``.
 
     Raises:
-        BundleError: if the graph is not one of this lightrec.
+        BundleError: if an earlier lightrec wrote the graph.
     """
     model = onnx.load(file, load_external_data=False)
     values = {tensor.name: to_array(tensor) for tensor in model.graph.initializer if tensor.name.startswith(CONSTANTS)}
@@ -85,7 +85,7 @@ def detach_table(file: Path) -> tuple[onnx.ModelProto, Layout]:
 
 
 CONSTANTS = ("table.blocks", "table.scale", "table.longest", "table.items")
-"""What the layout is read from."""
+"""Names of the constants from which the layout is read."""
 
 
 def _is_tables(node: onnx.NodeProto) -> bool:

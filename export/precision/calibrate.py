@@ -1,8 +1,8 @@
-"""``int8-static``: the layers multiply in 8 bits too, in ranges that were observed on the data's own histories.
+"""Precision ``int8-static``: the layers also multiply in 8 bits, in ranges calibrated on the data's own histories.
 
-Every product of states and a layer's matrix becomes one of integers. The matrix is stored as in ``int8``, by scales of
-its outputs; the states are rounded to 256 steps between the smallest and the largest value that any of the calibration
-histories gave them, so that no request has to look for its own range. The item table is that of ``int8``.
+Every product of states and a layer's matrix is computed in integers. The matrix is stored as in ``int8``, with a scale
+for each output; the states are rounded to 256 steps between their smallest and largest value over the calibration
+histories, so that no request has to find its own range. The item table is the same as in ``int8``.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ STATIC = "int8-static"
 """The name of this precision."""
 
 HISTORIES = 512
-"""Training histories that are read, drawn at random where there are more."""
+"""Largest number of training histories used for calibration, drawn at random if there are more."""
 
 Question = dict[str, np.ndarray]
 """The inputs of an inference graph, by name."""
 
 
 def calibration_questions(split: Split, max_length: int, seed: int = 0) -> list[Question]:
-    """Training histories of ``split`` as inputs of the inference graph, each as long as it is, one at a time.
+    """Return training histories of ``split`` as inputs of the inference graph, one history each, without padding.
 
     Args:
-        split: the user's own data; its validation targets, on which the copy is checked, are not in these.
-        max_length: longest history to read.
-        seed: of the draw.
+        split: the user's own data; its validation targets, on which the copy is checked, are not in the histories.
+        max_length: number of items to which longer histories are cut.
+        seed: seed of the draw.
     """
     users = np.flatnonzero(np.diff(split.train_offsets))
     drawn = np.random.default_rng(seed).permutation(users)[:HISTORIES]
@@ -47,18 +47,18 @@ def calibration_questions(split: Split, max_length: int, seed: int = 0) -> list[
 
 
 def as_question(history: np.ndarray) -> Question:
-    """One history int64 ``[T]`` of item indices as inputs of the inference graph."""
+    """Return one history int64 ``[T]`` of item indices as inputs of the inference graph."""
     parts = {"history": [history], "length": [len(history)], "exclude": [[-1]], "k": [1]}
     return {name: np.array(part, dtype=np.int64) for name, part in parts.items()}
 
 
 def to_int8_static(model: onnx.ModelProto, questions: Sequence[Question]) -> onnx.ModelProto:
     """Store ``model`` in 8 bits as :func:`~lightrec.export.precision.quantize.to_int8` does, and compute the layers in
-    them.
+    8 bits too.
 
-    Codes are unsigned on both sides: with signed ones ONNX Runtime's products on AVX2 overflow 16 bits. What computes
-    a single position (Gemm) is left as in ``int8``, and so is a GRU, which the runtime has not in integers of fixed
-    ranges.
+    The codes of states and matrices are unsigned: with signed ones, ONNX Runtime's products on AVX2 overflow 16 bits.
+    Products for a single position (Gemm) stay as in ``int8``; so does a GRU, for which the runtime has no integer
+    operator with fixed ranges.
 
     Args:
         model: the inference graph in single precision.
@@ -92,7 +92,7 @@ def to_int8_static(model: onnx.ModelProto, questions: Sequence[Question]) -> onn
 def observe(
     model: onnx.ModelProto, names: Sequence[str], questions: Sequence[Question]
 ) -> Mapping[str, tuple[float, float]]:
-    """The smallest and the largest value of each tensor ``names`` of ``model`` over all ``questions``."""
+    """Return the smallest and largest value, over all ``questions``, of each tensor of ``model`` in ``names``."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     watched.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
@@ -108,14 +108,14 @@ def observe(
 
 
 def _is_product(node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-    """Whether ``node`` multiplies states by a layer's matrix."""
+    """Return whether ``node`` multiplies states by a layer's matrix."""
     if node.op_type != "MatMul" or node.input[1] not in weights or node.input[1] == TABLE:
         return False
     return len(weights[node.input[1]].dims) == 2
 
 
 def _plain_products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which the products inside Attention stand by themselves."""
+    """Return a copy in which the products inside Attention are separate nodes."""
     graph = onnx.ModelProto()
     graph.CopyFrom(model)
     nodes: list[NodeProto] = []
@@ -126,7 +126,7 @@ def _plain_products(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _attention(node: NodeProto) -> list[NodeProto]:
-    """ONNX Runtime's Attention in two: the product for queries, keys and values, and what it does with them."""
+    """Split ONNX Runtime's Attention into the product that gives queries, keys and values, and the attention itself."""
     out = node.output[0]
     states, weight, bias = node.input[:3]
     queries, keys, values = (f"{out}.{part}" for part in ("queries", "keys", "values"))
@@ -142,7 +142,7 @@ def _attention(node: NodeProto) -> list[NodeProto]:
 
 
 def _round_states(model: onnx.ModelProto, name: str, low: float, high: float) -> list[NodeProto]:
-    """Round the tensor ``name`` to 256 steps from ``low`` to ``high``, one of which is zero."""
+    """Return nodes that round the tensor ``name`` to 256 steps from ``low`` to ``high``, one of which is zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / 255 or 1.0
     zero = np.uint8(round(-low / scale))
@@ -156,7 +156,7 @@ def _round_states(model: onnx.ModelProto, name: str, low: float, high: float) ->
 
 
 def _round_matrix(model: onnx.ModelProto, matrix: TensorProto) -> list[NodeProto]:
-    """Store ``matrix [in, out]`` as unsigned codes around 128 with a scale for each output."""
+    """Store ``matrix [in, out]`` as unsigned codes around 128, a scale for each output; return nodes that widen it."""
     codes, scales = quantize_blocks(to_array(matrix).T, matrix.dims[0])
     parts = {
         "codes": np.ascontiguousarray(codes[:, 0].T),

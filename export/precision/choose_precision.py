@@ -1,4 +1,4 @@
-"""``--precision auto``: export in every precision, time and measure each here, keep the fastest that is good enough."""
+"""``--precision auto``: export in every precision, time and check each here, and choose the fastest accurate one."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from lightrec.runtime.backends.base import Backend
 from lightrec.runtime.backends.registry import open_backend
 
 HISTORIES = 200
-"""Validation histories that are timed, one at a time, with the lengths that they have."""
+"""Largest number of validation histories used for timing, one per request, with their own lengths."""
 
 ROUNDS = 15
-"""Every candidate is timed so often, in turns, so that what else the machine does meets all of them."""
+"""Number of timing rounds. Each round times every candidate, so that other load on the machine affects them all."""
 
 AS_FAST = 1.03
-"""Times that differ by less than this factor count as equal: then the smaller file is taken."""
+"""Times that differ by less than this factor count as equal; the smallest candidate is then chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One precision of a model: what it costs and what it keeps."""
+    """A model in one precision: its size, speed and accuracy."""
 
     backend: str
-    """The runtime."""
+    """Name of the runtime."""
     precision: str
-    """How its weights are stored."""
+    """Precision of the weights."""
     bytes: int
-    """Size of its files."""
+    """Size of its files in bytes."""
     milliseconds: float | None
-    """Median time of one request to the graph: of the rounds' medians, the smallest. None if it was not written."""
+    """Time of one request to the graph: the smallest of the rounds' medians. None if the model was not written."""
     parity: Parity | None
-    """How it compares with the trained model; None if it is not a fair copy at all."""
+    """Comparison with the trained model; None if the model was not written or the gate rejected its answers."""
     problem: str = ""
-    """Why it cannot be chosen; empty if it can."""
+    """Reason why it cannot be chosen; empty if it can."""
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the report."""
+        """Return the candidate as written in the report."""
         figures = {"parity": self.parity.to_json()} if self.parity else {}
         values = {field: getattr(self, field) for field in ("backend", "precision", "bytes", "milliseconds", "problem")}
         return {**values, **figures}
@@ -59,15 +59,15 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """One request to a model beside one to its copy in fp32 for the same runtime, timed in turns on this machine."""
+    """Time of one request to a model and to its fp32 copy for the same runtime, timed alternately on this machine."""
 
     milliseconds: float
-    """Of the model."""
+    """Time of the model."""
     milliseconds_fp32: float
-    """Of the copy in fp32."""
+    """Time of the fp32 copy."""
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """Return the speed as written in a manifest."""
         return {**dataclasses.asdict(self), "faster_than_fp32": self.faster}
 
     @property
@@ -85,19 +85,19 @@ def write_best(
     folder: Path,
     progress: Callable[[str], None],
 ) -> tuple[tuple[ModelRecord, ...], tuple[Parity, ...], tuple[Speed | None, ...]]:
-    """Write the best model for each format into ``folder``, and the report of the choice, ``precision.json``.
+    """Write the best model for each format, and the report ``precision.json``, into ``folder``.
 
     Args:
-        graphs: of the trained student.
-        formats: which of :data:`~lightrec.export.writers.write_models.FORMATS`.
-        cases: validation cases, to time and to compare on.
-        manifest: that of the bundle, without its models.
+        graphs: inference graphs of the trained student.
+        formats: some of :data:`~lightrec.export.writers.write_models.FORMATS`.
+        cases: validation cases for timing and comparison.
+        manifest: manifest of the bundle, without models.
         max_ndcg_drop: relative loss of NDCG@10 beyond which a copy may not be chosen.
         folder: an existing folder.
-        progress: called with a few words at the beginning of each step.
+        progress: called with a short text at the beginning of each step.
 
     Returns:
-        what the manifest says of each model, how it compares with the trained one, and its speed.
+        each model's record for the manifest, its comparison with the trained one, and its speed.
     """
     seen: list[Candidate] = []
     best, records, speeds = [], [], []
@@ -123,25 +123,25 @@ def write_best(
             records.append(opened[best[-1].precision].record)
             for file in records[-1].files:
                 shutil.copyfile(Path(beside, best[-1].precision, file), folder / file)
-            opened.clear()  # before their files go
+            opened.clear()  # before their files are deleted
     write_json(folder / PRECISION_REPORT, report(seen, best, max_ndcg_drop))
     return tuple(records), tuple(candidate.parity for candidate in best if candidate.parity), tuple(speeds)
 
 
 def speed_among(candidates: Sequence[Candidate], chosen: Candidate) -> Speed | None:
-    """The speed of ``chosen``; None where no candidate in fp32 was timed beside it."""
+    """Return the speed of ``chosen``; None if no fp32 candidate was timed with it."""
     exact = next((candidate.milliseconds for candidate in candidates if candidate.precision == "fp32"), None)
     return None if exact is None or chosen.milliseconds is None else Speed(chosen.milliseconds, exact)
 
 
 def speed_beside_fp32(graphs: Graphs, graph: Backend, cases: Cases, manifest: Manifest) -> Speed:
-    """Time ``graph`` beside a copy in fp32 that is written for its runtime and thrown away."""
+    """Time ``graph`` and a temporary fp32 copy for the same runtime."""
     name = next(name for name, runtime in RUNTIMES.items() if runtime == graph.name)
     with tempfile.TemporaryDirectory() as beside:
         written = write_models(graphs, [(name, "fp32")], Path(beside), lambda step: None)
         exact = open_backend(beside, dataclasses.replace(manifest, models=written))
         speed = Speed(*time_graphs([graph, exact], cases, manifest.max_length))
-        del exact  # before its file goes
+        del exact  # before its file is deleted
     return speed
 
 
@@ -152,8 +152,8 @@ def candidates(
 
     Args:
         model: the trained student.
-        graphs: its copies, opened.
-        sizes: bytes of the files of each.
+        graphs: the exported copies, opened.
+        sizes: size of the files of each, in bytes.
         cases: validation cases.
         k_limit: the longest ranking that is compared.
         max_ndcg_drop: relative loss of NDCG@10 beyond which a copy may not be chosen.
@@ -173,7 +173,7 @@ def candidates(
 
 
 def time_graphs(graphs: Sequence[Backend], cases: Cases, max_length: int, seed: int = 0) -> list[float]:
-    """Milliseconds of one request to each of ``graphs``, timed in turns on the same real histories."""
+    """Return the milliseconds of one request to each of ``graphs``, timed alternately on the same real histories."""
     drawn = np.random.default_rng(seed).choice(len(cases), min(HISTORIES, len(cases)), replace=False)
     questions = [_question(cases.history(int(case)), max_length) for case in drawn]
     medians = np.empty((ROUNDS + 1, len(graphs)))
@@ -184,10 +184,10 @@ def time_graphs(graphs: Sequence[Backend], cases: Cases, max_length: int, seed: 
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The fastest that may be chosen; of those as fast, the smallest.
+    """Return the smallest of the candidates that may be chosen and are as fast as the fastest (:data:`AS_FAST`).
 
     Raises:
-        ParityError: if none may be chosen, naming what is wrong with each.
+        ParityError: if none may be chosen, with the reason for each.
     """
     fitting = [candidate for candidate in candidates if not candidate.problem]
     if not fitting:
@@ -202,7 +202,7 @@ def _time(candidate: Candidate) -> float:
 
 
 def report(candidates: Sequence[Candidate], chosen: Sequence[Candidate], max_ndcg_drop: float) -> dict[str, Any]:
-    """What was chosen from what, on which machine; for precision.json."""
+    """Return the content of precision.json: the machine, the candidates and the chosen ones."""
     machine = diagnose()
     return {
         "max_ndcg_drop": max_ndcg_drop,

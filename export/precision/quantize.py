@@ -1,8 +1,8 @@
-"""Smaller copies of an exported graph: weights in half precision, in 8 bits, or the item table in 4.
+"""Make smaller copies of an exported graph: weights in half precision or 8 bits, or the item table in 4 bits.
 
-The graphs compute in single precision. Weights that are stored smaller are widened by nodes that depend on
-constants alone, which a runtime folds once when it loads the file: small on disk, as fast as before. The item table
-is the exception in 8 and 4 bits: it is most of the file and of the work, so it stays so in memory as well and is
+The graphs compute in single precision. Weights that are stored smaller are widened by nodes that depend only on
+constants, which a runtime folds once when it loads the file: small on disk, as fast as before. The item table in 8 or
+4 bits is the exception: it makes up most of the file and of the work, so it stays quantized in memory as well and is
 multiplied in integers.
 """
 
@@ -20,21 +20,21 @@ TABLE = "item_embedding.weight"
 """The initializer that holds the item table ``[N + 1, d]``, under its name in the student's state."""
 
 SHRINKS = np.linspace(0.6, 1.1, 11)
-"""In 4 bits: how far the scale that covers the largest value of a block is moved in search of the smallest error."""
+"""Factors tried on the scale that covers the largest value of a block, to find the smallest error in 4 bits."""
 
 SMALLEST_SCALE = 2.0**-24
-"""The smallest number above zero in half precision."""
+"""The smallest positive number in half precision."""
 
 MATRICES = {"MatMul": {1: 0}, "Gemm": {1: 0}, "Attention": {1: 0}, "GRU": {1: 2, 2: 2}}
 """The inputs of each operator that are matrices of a layer, and the axis of each along which products are summed."""
 
 GATES = "recurrent.weight_"
-"""The matrices ``[3 * d, d]`` of a GRU, under their names in the student's state: the graph cuts them into gates and
-orders these anew before the GRU reads them. Products are summed along their last axis."""
+"""Name prefix, as in the student's state, of the matrices ``[3 * d, d]`` of a GRU. The graph splits them into gates and
+reorders these before the GRU reads them. Products are summed along their last axis."""
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store every weight in half precision; a Cast in front of its readers widens it again.
+    """Store every weight in half precision; a Cast before the nodes that read it widens it again.
 
     Raises:
         ModelError: if a weight is too large for half precision (beyond 65,504).
@@ -58,28 +58,28 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store the item table and the matrices of the layers in 8 bits, symmetric, and score in integers.
 
     The table is one uint8 initializer with a scale for each block of an item's vector. The input side is one
-    GatherBlockQuantized, which widens the rows of the history alone; the output side is one MatMulNBits, whose
-    accuracy level 4 also quantizes the state it multiplies (ONNX Runtime's own quantizer stores the table twice and
-    runs slower than single precision). Scales are stored in half precision, and the codes are chosen for the scales
-    so rounded. Biases, norms and position tables, a few percent of the file, stay as they are.
+    GatherBlockQuantized, which widens only the rows of the history; the output side is one MatMulNBits, whose
+    accuracy level 4 also quantizes the state it multiplies. (ONNX Runtime's own quantizer stores the table twice and
+    runs slower than single precision.) Scales are stored in half precision, and the codes are computed from the
+    rounded scales. Biases, norms and position tables, a few percent of the file, stay as they are.
 
-    Made for one user at a time: on a processor with AVX2 alone, 100,000 items take half the time of single
-    precision; batches of 64 users take about one and a half times as long.
+    This suits requests for one user at a time: on a processor with only AVX2, 100,000 items take half the time of
+    single precision, but batches of 64 users take about one and a half times as long.
     """
     return _quantized(_copy(model, "int8"), bits=8)
 
 
 def to_int4(model: onnx.ModelProto) -> onnx.ModelProto:
-    """:func:`to_int8` with 4 bits for each number of the item table: half the bytes, for a student twice as wide.
+    """Do as :func:`to_int8`, but with 4 bits per number of the item table: a student twice as wide takes as many bytes.
 
-    The scale of a block is the one of :data:`SHRINKS` with the smallest squared error. The matrices of the layers
-    stay in 8 bits, in which they lose nothing to speak of.
+    The scale of each block is chosen with :data:`SHRINKS` for the smallest squared error. The matrices of the layers
+    stay in 8 bits, with almost no loss.
     """
     return _quantized(_copy(model, "int4"), bits=4)
 
 
 def _quantized(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
-    """``model`` with its item table in ``bits`` and the matrices of its layers in 8 bits, in place."""
+    """Quantize ``model`` in place, its item table to ``bits`` and the matrices of its layers to 8 bits; return it."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     if TABLE not in weights:
         raise ModelError(f"The graph holds no item table named {TABLE}: export it with lightrec's to_onnx.")
@@ -111,27 +111,27 @@ def _quantized(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
 
 
 def _matrices(node: NodeProto) -> dict[int, int]:
-    """The inputs of ``node`` that are matrices of a layer, with the axis along which products are summed."""
+    """Return the inputs of ``node`` that are a layer's matrices, each with the axis along which products are summed."""
     return {0: 1} if node.input and node.input[0].startswith(GATES) else MATRICES.get(node.op_type, {})
 
 
 def block_size(width: int) -> int:
-    """The largest power of two from 16 to 256 that divides ``width``; 16 if none does (the rest is zeros)."""
+    """Return the largest power of two from 16 to 256 that divides ``width``; 16 if none does (zeros are appended)."""
     return max((size for size in (16, 32, 64, 128, 256) if width % size == 0), default=16)
 
 
 def quantize_blocks(table: np.ndarray, block: int, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Quantize each run of ``block`` values of a row by its own scale, rounding to nearest.
+    """Quantize each block of ``block`` values of a row with its own scale, rounding to nearest.
 
     Args:
         table: float32 ``[rows, width]``.
-        block: values that share a scale; even.
+        block: number of values that share a scale; even.
         bits: 8 or 4.
 
     Returns:
         codes uint8 ``[rows, blocks, block * bits / 8]`` and scales float16 ``[rows, blocks]``. In 8 bits a value is
-        ``(code - 128) * scale``, wrong by at most half a scale but for the rounding of the scale itself; in 4 bits
-        ``(code - 8) * scale``, two codes in a byte, the first in its lower half.
+        ``(code - 128) * scale``, with an error of at most half a scale, plus that of rounding the scale; in 4 bits it
+        is ``(code - 8) * scale``, with two codes in a byte, the first in its lower half.
 
     >>> codes, scales = quantize_blocks(np.array([[-127, 0, 50, 100]], dtype=np.float32), 4)
     >>> codes.tolist(), scales.tolist()
@@ -148,10 +148,10 @@ def quantize_blocks(table: np.ndarray, block: int, bits: int = 8) -> tuple[np.nd
 
 
 def _scales(values: np.ndarray, axis: int, most: float = 127) -> np.ndarray:
-    """The scale, in half precision, that maps the largest magnitude along ``axis`` to ``most``; 1 where all are zero.
+    """Return the scale, in half precision, that maps the largest magnitude along ``axis`` to ``most``; 1 if all are 0.
 
     Raises:
-        ModelError: if a value is too large for it (beyond ``most`` * 65,504).
+        ModelError: if a value is not finite or too large (beyond ``most`` * 65,504).
     """
     largest = np.abs(values).max(axis=axis, keepdims=True)
     with np.errstate(over="ignore"):
@@ -162,21 +162,21 @@ def _scales(values: np.ndarray, axis: int, most: float = 127) -> np.ndarray:
 
 
 def _best_scales(blocks: np.ndarray) -> np.ndarray:
-    """Of the scales that :data:`SHRINKS` allows, the one with the smallest squared error in 4 bits, for each block."""
+    """Return for each block, of the scales given by :data:`SHRINKS`, the one with the smallest squared 4-bit error."""
     tried = [_scales(blocks, axis=2, most=7.5 / factor) for factor in SHRINKS]
     errors = [((_codes(blocks, scales, -8, 7) * scales - blocks) ** 2).sum(axis=2) for scales in tried]
     return np.choose(np.argmin(errors, axis=0)[:, :, None], tried)
 
 
 def _codes(values: np.ndarray, scales: np.ndarray, low: int = -127, high: int = 127) -> np.ndarray:
-    """``values / scales`` as whole numbers from ``low`` to ``high``."""
+    """Return ``values / scales`` as whole numbers from ``low`` to ``high``."""
     return np.clip(np.rint(values / scales.astype(np.float32)), low, high)
 
 
 def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto, axis: int) -> list[NodeProto]:
     """Store a matrix as int8 with a scale for each output, inputs along ``axis``; return the nodes that widen it.
 
-    Cast and Mul rather than DequantizeLinear: ONNX Runtime folds these at load, and keeps that for every run.
+    The nodes are Cast and Mul rather than DequantizeLinear: ONNX Runtime folds these once, when it loads the file.
     """
     matrix, name = to_array(tensor), tensor.name
     scales = _scales(matrix, axis)
@@ -190,14 +190,14 @@ def _quantize_matrix(model: onnx.ModelProto, tensor: TensorProto, axis: int) -> 
 
 def _table_constants(stored: int, width: int) -> list[TensorProto]:
     constants = [from_array(np.array([-1]), f"{TABLE}.last_axis"), from_array(np.array([0, 0, -1]), f"{TABLE}.shape")]
-    if stored > width:  # the blocks of a vector are filled up
+    if stored > width:  # the last block of each vector is padded
         constants.append(from_array(np.array([0]), f"{TABLE}.first"))
         constants.append(from_array(np.array([width]), f"{TABLE}.width"))
     return constants
 
 
 def _gather(node: NodeProto, codes: np.ndarray, bits: int, width: int) -> list[NodeProto]:
-    """Read the rows of the history ``[B, T]`` from the quantized table and widen them to ``[B, T, d]``."""
+    """Return nodes that read the history's rows from the quantized table: items ``[B, T]`` to vectors ``[B, T, d]``."""
     output, blocks, block = node.output[0], codes.shape[1], codes.shape[2] * 8 // bits
     read = make_node(
         "GatherBlockQuantized",
@@ -219,7 +219,7 @@ def _gather(node: NodeProto, codes: np.ndarray, bits: int, width: int) -> list[N
 
 
 def _score(node: NodeProto, codes: np.ndarray, bits: int, width: int) -> NodeProto:
-    """Score the states ``[B, d]`` against every row of the quantized table: ``[B, N + 1]``."""
+    """Return the node that scores the states ``[B, d]`` against every row of the quantized table: ``[B, N + 1]``."""
     return make_node(
         "MatMulNBits",
         [node.input[0], f"{TABLE}.codes", f"{TABLE}.wide"],
@@ -242,7 +242,7 @@ def _copy(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
 
 
 def _store(model: onnx.ModelProto, tensor: TensorProto, parts: dict[str, np.ndarray]) -> None:
-    """Replace an initializer by its ``parts``, named after it."""
+    """Replace an initializer by its ``parts``, whose names are the initializer's with a suffix."""
     name = tensor.name
     model.graph.initializer.remove(tensor)
     model.graph.initializer.extend(from_array(array, f"{name}.{part}") for part, array in parts.items())
