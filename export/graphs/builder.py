@@ -1,4 +1,4 @@
-"""Nodes and constants of a graph that is written by hand, and what all such graphs read from a history."""
+"""Collect the nodes and constants of a hand-built graph, and build the parts that all such graphs share."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from onnx.numpy_helper import from_array
 from lightrec.models.students.item_item_weights import Neighbours
 
 NEIGHBOURS = "neighbours.items"
-"""The initializer that holds every item's neighbours, under its name in the student's state."""
+"""Name, as in the student's state, of the initializer with the item indices of the item-item weights."""
 
 VOTES = "neighbours.votes"
-"""The initializer that holds their votes."""
+"""Name of the initializer with the codes of the item-item weights."""
 
 
 class GraphBuilder:
-    """Collects nodes and constants; every method adds nodes and returns the name of what they compute.
+    """A collection of nodes and constants; a method adds nodes and returns the name of their result.
 
-    In the comments: B users, T positions, N items, M neighbours of each.
+    In the comments: B users, T positions, N items, M item-item weights of each item.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class GraphBuilder:
         self._names: set[str] = set()
 
     def constant(self, name: str, value: Any) -> str:
-        """Store ``value`` under ``name``, in single precision where it is of floats."""
+        """Store ``value`` under ``name``, floats in single precision; return the name."""
         array = np.asarray(value)
         if name not in self._names:
             self.initializers.append(from_array(array.astype(np.float32) if array.dtype.kind == "f" else array, name))
@@ -40,13 +40,16 @@ class GraphBuilder:
         return name
 
     def add(self, op: str, inputs: Sequence[str], output: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
-        """Add a node; the first output is ``output``."""
+        """Add a node whose first output is ``output``, and return that name."""
         self.built.append(make_node(op, list(inputs), [output, *outputs], **attributes))
         return output
 
     def read_history(self, max_length: int) -> None:
-        """``ids [B, T]`` without padding, ``real [B, T]`` where none was, ``last [B, 1]`` the place of each last item,
-        ``time [1]`` = T, ``step [T]`` from 0 on."""
+        """Add the inputs derived from a history.
+
+        These are ``ids [B, T]``, with padding replaced by the first item; ``real [B, T]``, true except at padding;
+        ``last [B, 1]``, the position of the last item; ``time [1]``, which is T; and ``step [T]``, counting from 0.
+        """
         steps = self.constant("steps", np.arange(max_length))
         first, one = self.constant("i0", np.array([0])), self.constant("i1", np.array([1]))
         self.add("Shape", ["history"], "time", start=1, end=2)
@@ -58,9 +61,10 @@ class GraphBuilder:
         self.add("Sub", ["count", one], "last")
 
     def add_votes(self, neighbours: Neighbours, scores: str) -> str:
-        """``scores [B, N]`` with the votes of the history that was read; see :meth:`Neighbours.forward`."""
+        """Add the item-item weights of the history to ``scores [B, N]``, after :meth:`read_history`; see
+        :meth:`Neighbours.forward`."""
         items, votes = (table[:-1].numpy() for table in (neighbours.items, neighbours.votes))
-        # Padding is of negative age, which reads the table from its end: there are no votes.
+        # The age of padding is negative, which indexes by_age from its end: those entries are zero.
         by_age = np.concatenate([neighbours.by_age.numpy(), np.zeros(len(neighbours.by_age))])[:, None]
         age = self.add("Sub", ["last", "step"], "age")
         weight = self.add("Gather", [self.constant("neighbours.by_age", by_age), age], "voter")  # [B, T, 1]
@@ -74,5 +78,5 @@ class GraphBuilder:
 
 
 def smallest(items: np.ndarray) -> np.ndarray:
-    """Item indices in two bytes each where that is enough for all, in four otherwise."""
+    """Return item indices in two bytes each if all of them fit, in four otherwise."""
     return items.astype(np.uint16 if items.max(initial=0) < 2**16 else np.int32)

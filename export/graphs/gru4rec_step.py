@@ -1,5 +1,5 @@
-"""One step of a :class:`~lightrec.models.students.gru4rec.Gru4Rec` for ONNX Runtime: new items in, the recurrent state
-kept."""
+"""Step graph of a :class:`~lightrec.models.students.gru4rec.Gru4Rec` for ONNX Runtime: it reads new items and continues
+from the cached recurrent state."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from lightrec.models.students.gru4rec import Gru4Rec
 
 
 def build_gru4rec_step(model: Gru4Rec) -> onnx.ModelProto:
-    """The step graph in single precision; its weights are named and laid out as tracing leaves them.
+    """Return the step graph in single precision; its weights have the names and layout of the traced graph.
 
-    Inputs are ``items`` int64 ``[1, T]`` and ``past`` float32 ``[1, P, layers * d]``, the states of all layers
-    (the last row is read). Outputs are ``state`` float32 ``[1, d]`` and ``present``, one such row.
+    Inputs are ``items`` int64 ``[1, T]`` and ``past`` float32 ``[1, P, layers * d]``, the states of all layers, of
+    which only the last row is used. Outputs are ``state`` float32 ``[1, d]`` and ``present``, one row like those of
+    ``past``.
     """
     config, builder = model.config, _Builder(model.fold().eval())
     width = config.num_layers * config.hidden_size
@@ -53,7 +54,7 @@ def build_gru4rec_step(model: Gru4Rec) -> onnx.ModelProto:
 
 
 class _Builder:
-    """Collects nodes and constants; every method adds nodes and returns the name of what they compute."""
+    """A collection of nodes and constants; a method adds nodes and returns the name of their result."""
 
     def __init__(self, model: Gru4Rec):
         self.config = model.config
@@ -62,7 +63,7 @@ class _Builder:
         self._nodes: list[NodeProto] = []
 
     def nodes(self) -> list[NodeProto]:
-        """The whole graph."""
+        """Build the whole graph and return its nodes."""
         layers, width = self.config.num_layers, self.config.hidden_size
         vectors = self.add("Gather", [self.weight(TABLE), "items"], "vectors")
         states = self.add("Mul", [vectors, self.constant("factor", np.float32(width**0.5))], "embedded")
@@ -84,21 +85,21 @@ class _Builder:
         return self._nodes
 
     def constant(self, name: str, value: Any) -> str:
-        """Store ``value`` under ``name``."""
+        """Store ``value`` under ``name``; return the name."""
         self.constants[name] = np.asarray(value)
         return name
 
     def weight(self, name: str) -> str:
-        """Store the student's weight of that name."""
+        """Store the student's weight ``name``; return the name."""
         return self.constant(name, self.weights[name])
 
     def add(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Add a node; returns the name of its first output."""
+        """Add a node; return the name of its first output."""
         self._nodes.append(make_node(op, inputs, outputs, **attributes))
         return outputs[0]
 
     def _starts(self, layers: int, width: int) -> list[str]:
-        """The state ``[1, 1, d]`` that each layer starts from: zeros where there is no past."""
+        """Return the initial state ``[1, 1, d]`` of each layer: zeros if there is no past."""
         zeros = self.constant("zeros", np.zeros((1, 1, layers * width), dtype=np.float32))
         rows = self.add("Concat", [zeros, "past"], "rows", axis=1)
         row = self.add("Gather", [rows, self.constant("last_row", np.array([-1]))], "row", axis=1)
@@ -107,7 +108,7 @@ class _Builder:
         return starts
 
     def _layer(self, layer: int, states: str, start: str) -> tuple[str, str]:
-        """States ``[T, 1, d]`` through one layer, and its last state ``[1, 1, d]``."""
+        """Apply one layer to states ``[T, 1, d]``; return its states and its last state ``[1, 1, d]``."""
         name, axis = f"layer.{layer}", self.constant("axis_1", np.array([1]))
         weights = [self._gates(f"recurrent.{kind}_l{layer}") for kind in ("weight_ih", "weight_hh")]
         biases = [self._gates(f"recurrent.{kind}_l{layer}") for kind in ("bias_ih", "bias_hh")]
@@ -123,7 +124,7 @@ class _Builder:
         return self.add("Squeeze", [f"{name}.all", axis], f"{name}.states"), f"{name}.end"
 
     def _gates(self, name: str) -> str:
-        """A weight with its gates in ONNX's order (update, reset, new; torch has reset first), behind one direction."""
+        """Return a weight in ONNX's gate order (update, reset, new; torch has reset first), with a direction axis."""
         self.add("Split", [self.weight(name)], f"{name}.r", f"{name}.z", f"{name}.n", axis=0, num_outputs=3)
         gates = self.add("Concat", [f"{name}.z", f"{name}.r", f"{name}.n"], f"{name}.gates", axis=0)
         return self.add("Unsqueeze", [gates, self.constant("axis_0", np.array([0]))], f"{name}.onnx")

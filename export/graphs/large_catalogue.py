@@ -1,17 +1,19 @@
-"""The inference graph for a catalogue of many items: the table lies in a file of its own and is read once a query.
+"""The inference graph for a large catalogue: the item table has a separate file, which is read once per query.
 
-Beyond some hundred thousand items a query costs what reading the item table costs, and memory what its copies cost.
-So the table is stored once, in 8 bits (:mod:`lightrec.export.writers.large_table`); ONNX Runtime maps the file and
-copies nothing, because pieces of the table are default values of graph inputs, which the runtime neither folds nor
-repacks.
+Beyond some hundred thousand items, reading the item table dominates the time of a query, and its copies dominate the
+memory. So the table is stored once, in 8 bits (:mod:`lightrec.export.writers.large_table`). ONNX Runtime memory-maps
+the file and copies nothing, because pieces of the table are default values of graph inputs, which the runtime neither
+folds nor repacks.
 
-Scoring has two passes, and the answer is exact. The first is in integers alone: the state in 7 unsigned bits (nothing
-overflows then on processors without integer dot products) times the table. For every group of 64 neighbouring items
-only the best score is kept. The second pass scores the items of the best groups, with the state in single precision.
+Scoring has two passes, and the answer is exact. The first pass uses only integers: it multiplies the table by the state
+in 7 unsigned bits (so that nothing overflows on processors without integer dot products), and keeps only the best score
+of every group of 64 consecutive items. The second pass scores the items of the best groups, with the state in single
+precision.
 
-How far the passes lie apart is known: what rounding took from the state, as a vector, changes no score by more than its
-length times that of the longest item's codes (Cauchy-Schwarz). The k-th best of the groups that hold nothing hidden
-promises k answers of its score; so every group within twice that distance of it is scored again, and no other.
+The difference between the passes is bounded: by Cauchy-Schwarz, the rounding error of the state changes no score by
+more than the length of the error vector times the largest length of an item's codes. Among the groups without masked
+items, the k-th best group score guarantees k items with at least that score. So every group whose score is at most
+twice the bound below it is scored again, and no other.
 """
 
 from __future__ import annotations
@@ -30,23 +32,25 @@ from lightrec.export.precision.quantize import TABLE
 from lightrec.export.writers.large_table import GROUP, Layout, turn
 
 CENTRE = 64
-"""The unsigned code of a state's zero; codes lie within 63 of it."""
+"""The unsigned code of a zero in the state; codes differ from it by at most 63."""
 SLACK = 4
-"""Added to the distance of the passes, in units of the first: what single precision itself rounds in the second."""
+"""Margin added to the bound, in units of the first pass's scores, for rounding errors of the second pass in single
+precision."""
 LOWEST = -(2**24)
-"""Below every score of the first pass."""
+"""A score below every score of the first pass."""
 LINES = "table.lines."
-"""The graph's inputs, with a number behind, that pieces of the table are default values of, int8 ``[lines, 64]``."""
+"""Name prefix, before a number, of the graph inputs whose default values are pieces of the table,
+int8 ``[lines, 64]``."""
 TABLE_FILE = "items.bin"
 
 
 def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE_FILE) -> onnx.ModelProto:
-    """The graph of :func:`~lightrec.export.writers.to_onnx.to_onnx` with the table in ``location`` instead of its own.
+    """Return a graph of :func:`~lightrec.export.writers.to_onnx.to_onnx` with its table replaced by ``location``.
 
     Args:
-        encoder: the graph of the same student with a small catalogue; what follows its state is replaced.
-        layout: of the table.
-        location: the table's file, beside that of the graph.
+        encoder: the graph of the same student with a small catalogue; the part after its state is replaced.
+        layout: layout of the table.
+        location: name of the table's file, in the folder of the graph.
     """
     graph = encoder.graph
     gather = next(node for node in graph.node if node.op_type == "Gather" and node.input[0] == TABLE)
@@ -73,7 +77,10 @@ def attach_table(encoder: onnx.ModelProto, layout: Layout, location: str = TABLE
 
 
 class _Tail:
-    """Collects the nodes around the table: B users, T items of a history, H items to hide, G groups, C chosen ones."""
+    """Builder of the nodes that use the table.
+
+    In the comments: B users, T items of a history, H items to mask, G groups, C chosen groups.
+    """
 
     def __init__(self, layout: Layout, location: str):
         self.layout = layout
@@ -89,9 +96,9 @@ class _Tail:
         self.nothing = self._const("table.none", np.float32("-inf"))
 
     def read_rows(self, items: str, output: str) -> None:
-        """The vectors ``[B, T, d]`` of ``items [B, T]``."""
+        """Add the nodes that read the vectors ``[B, T, d]`` of ``items [B, T]``."""
         flat = self._add("Reshape", items, self.last)
-        # Ascending, as the pieces lie, and back into their order afterwards.
+        # Sort the items to the order of the pieces, and restore their own order afterwards.
         self.nodes.append(
             make_node("TopK", [flat, self._add("Shape", flat)], ["table.sorted", "table.from"], largest=0)
         )
@@ -109,7 +116,7 @@ class _Tail:
         self.nodes.append(make_node("MatMul", [codes, back], [output]))
 
     def score(self, state: str) -> None:
-        """From the state ``[B, d]`` to ``items`` and ``scores``."""
+        """Add the nodes from the state ``[B, d]`` to ``items`` and ``scores``."""
         turned = self._add("MatMul", state, self._const("table.turn", self.rotation))
         rounded, distance = self._rounded(turned)
         best = self._best_of_groups(rounded)
@@ -120,8 +127,8 @@ class _Tail:
         self._answer(self._masked(scores, chosen, hidden), chosen, asked)
 
     def _rounded(self, turned: str) -> tuple[str, str]:
-        """The state in 7 unsigned bits, ``[B, depth]``, by a step of its own, and how far apart two groups may be whose
-        order the rounding could turn round, int32 ``[B, 1]``."""
+        """Return the state in 7 unsigned bits, ``[B, depth]``, with a scale for each user, and the largest difference,
+        int32 ``[B, 1]``, between the scores of two groups whose order the rounding could swap."""
         size = self._add("ReduceMax", self._add("Abs", turned), self.last)
         size = self._add("Max", size, self._const("table.tiny", np.float32(1e-30)))
         step = self._add("Div", size, self._const("table.steps", np.float32(CENTRE - 1)))
@@ -134,12 +141,12 @@ class _Tail:
         return self._add("Cast", unsigned, to=TensorProto.UINT8), self._add("Cast", distance, to=TensorProto.INT32)
 
     def _best_of_groups(self, rounded: str) -> str:
-        """The first pass: the best score of each group, int32 ``[B, G]``."""
+        """Return the result of the first pass: the best score of each group, int32 ``[B, G]``."""
         layout, best = self.layout, []
         shape = self._const("table.blocks", [layout.piece_blocks, layout.depth, layout.block_items])
         by_group = self._const("table.by_group", [layout.piece_blocks, -1, layout.block_groups, GROUP])
         for piece in self.pieces:
-            # The same memory in another shape: the runtime copies nothing.
+            # Reshape gives the same memory another shape: the runtime copies nothing.
             products = self._add("MatMulInteger", rounded, self._add("Reshape", piece, shape))  # [blocks, B, items]
             best.append(self._add("ReduceMax", self._add("Reshape", products, by_group), self.last, keepdims=0))
         joined = self._flat(self._add("Transpose", self._add("Concat", *best, axis=0), perm=[1, 0, 2]))
@@ -147,14 +154,14 @@ class _Tail:
         return self._add("Slice", joined, start, end, axis)
 
     def _hidden(self) -> str:
-        """What was seen or is excluded, and what fills the last group up: int64 ``[B, H]``."""
+        """Return the items to mask, int64 ``[B, H]``: seen, excluded, and those that pad the last group."""
         zero, one = self._const("table.zero", 0), self._const("table.one", 1)
         first = self._add(
             "Slice", "history", self._const("table.start", [0]), self._const("table.first", [1]), self.last
         )
         size = self._add("Squeeze", self._add("Shape", "history", start=1, end=2))
         real = self._add("Less", self._add("Range", zero, size, one), self._add("Unsqueeze", "length", self.last))
-        # Where there is none, the first item of the history stands a second time.
+        # Padding is replaced by the first item of the history, which is masked anyway.
         seen = self._add("Where", real, "history", first)
         excluded = self._add("Where", self._add("Less", "exclude", zero), first, "exclude")
         users = self._add("Shape", "length")
@@ -165,14 +172,14 @@ class _Tail:
         )
 
     def _chosen(self, best: str, distance: str, hidden_groups: str, asked: str) -> str:
-        """The groups that may hold an answer for any of the users, ascending: int64 ``[C]``."""
+        """Return the groups that may hold an answer for any of the users, ascending, int64 ``[C]``."""
         last, groups = self.last, self._const("table.groups", [self.layout.n_groups])
         start, end = self._const("table.start", [0]), self._const("table.end", [2**31])
         lowest = self._add("Expand", self.lowest, self._add("Shape", hidden_groups))
         clean = self._add("ScatterElements", best, hidden_groups, lowest, axis=1)
         self.nodes.append(make_node("TopK", [clean, self._add("Min", asked, groups)], ["table.best", "table.places"]))
         promised = self._add("Slice", "table.best", last, end, last)  # [B, 1]
-        # Who asks for more items than there are groups gets them all scored.
+        # If more items are requested than there are groups, all groups are scored.
         promised = self._add("Where", self._add("LessOrEqual", asked, groups), promised, self.lowest)
         near = self._add("GreaterOrEqual", best, self._add("Sub", promised, distance))
         found = self._add("Slice", self._add("NonZero", near), self._const("table.first", [1]), end, start)  # [1, M]
@@ -180,14 +187,14 @@ class _Tail:
         return "table.chosen"
 
     def _exact(self, turned: str, chosen: str) -> str:
-        """The second pass: the scores of the items of the chosen groups, float32 ``[B, C * 64]``."""
+        """Return the result of the second pass: the scores of the chosen groups' items, float32 ``[B, C * 64]``."""
         lines = self._from_pieces(self.pieces, *self._line_numbers(chosen))  # [C, depth, 64]
         codes = self._add("Cast", lines, to=TensorProto.FLOAT)
         scaled = self._add("Mul", turned, self._const("table.scale", np.float32(self.layout.scale)))
         return self._flat(self._add("Transpose", self._add("MatMul", scaled, codes), perm=[1, 0, 2]))
 
     def _masked(self, scores: str, chosen: str, hidden: str) -> str:
-        """Minus infinity for what is hidden, and 64 places more for what is hidden in other groups."""
+        """Set the scores of masked items to minus infinity; 64 more columns absorb masked items of other groups."""
         count = self._add("Shape", chosen)
         ranks = self._add(
             "Range", self._const("table.zero", 0), self._add("Squeeze", count), self._const("table.one", 1)
@@ -201,7 +208,7 @@ class _Tail:
         return self._add("ScatterElements", padded, place, nothing, axis=1)
 
     def _answer(self, scores: str, chosen: str, asked: str) -> None:
-        """The k best of ``scores``, and none of those that are hidden."""
+        """Add the outputs: the k best of ``scores``, without masked items."""
         asked = self._add("Min", asked, self._add("Shape", scores, start=1, end=2))
         self.nodes.append(make_node("TopK", [scores, asked], ["table.top", "table.ranks"]))
         groups = self._add("Concat", chosen, self._const("table.start", [0]), axis=0)
@@ -216,7 +223,7 @@ class _Tail:
             self.nodes.append(make_node("Slice", [tensor, self._const("table.start", [0]), most, self.last], [output]))
 
     def _line_numbers(self, groups: str) -> tuple[str, str]:
-        """Where the codes of ``groups [n]`` lie: the lines of their pieces, int64 ``[n, depth]``, and the pieces."""
+        """Return where the codes of ``groups [n]`` are: lines in a piece, int64 ``[n, depth]``, and the piece."""
         layout = self.layout
         size = self._const("table.piece_groups", layout.piece_blocks * layout.block_groups)
         piece, inside = self._add("Div", groups, size), self._add("Mod", groups, size)
@@ -228,7 +235,7 @@ class _Tail:
         return self._add("Add", self._add("Unsqueeze", first, self.last), steps), piece
 
     def _from_pieces(self, pieces: Sequence[str], places: str, piece: str) -> str:
-        """What stands at ``places [n, depth]`` of the ascending ``piece [n]``."""
+        """Return the values at the indices ``places [n, depth]`` of each piece in ``piece [n]``, which is ascending."""
         if len(pieces) == 1:
             return self._add("Gather", pieces[0], places)
         every = self._const("table.pieces", np.arange(len(pieces)))
@@ -265,10 +272,10 @@ class _Tail:
 
 
 def _ancestors(nodes: Sequence[NodeProto], name: str) -> list[NodeProto]:
-    """The nodes that ``name`` is computed by, in their order."""
+    """Return the nodes from which ``name`` is computed, in their order."""
     needed, kept = {name}, []
     for node in reversed(nodes):
         if any(output in needed for output in node.output):
             kept.append(node)
-            needed |= set(node.input) - {""}  # an optional input left out
+            needed |= set(node.input) - {""}  # an empty name is an omitted optional input
     return kept[::-1]

@@ -1,12 +1,12 @@
-"""The inference graph of a :class:`~lightrec.models.students.sasrec.Sasrec`, written for ONNX Runtime node by node.
+"""The inference graph of a :class:`~lightrec.models.students.sasrec.Sasrec`, built node by node for ONNX Runtime.
 
-At these sizes a node costs as much as what it computes, so the graph is built from few and large ones: ONNX Runtime's
-own (domain ``com.microsoft``) where they join several steps. It answers exactly as ``Student.forward``; a traced graph
-(:mod:`lightrec.export.writers.to_onnx`) has three times as many nodes.
+At these sizes the overhead of a node is as large as its computation, so the graph has few and large nodes: ONNX
+Runtime's own operators (domain ``com.microsoft``) where they combine several steps. It answers exactly as
+``Student.forward``; a traced graph (:mod:`lightrec.export.writers.to_onnx`) has three times as many nodes.
 
-The last layer is read at one position alone. Its keys and values are never computed: with one query x, the logit of
-key y is (Wq x + bq)ᵀ(Wk y) = (Mx + c)ᵀy with M = Wkᵀ Wq for each head (the key's bias adds the same to all and leaves
-the softmax as it is), and the attended values go through Wo Wv at once.
+Only one position of the last layer's output is used, so its keys and values are never computed. With one query x, the
+attention logit of key y is (Wq x + bq)ᵀ(Wk y) = (Mx + c)ᵀy with M = Wkᵀ Wq for each head (the key's bias adds the same
+to all logits and does not change the softmax), and Wo Wv is applied to the attended states as one matrix.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from lightrec.models.students.sasrec import Sasrec
 
 MICROSOFT = "com.microsoft"
 IR_VERSION = 10
-"""The version of the file format that opset 20 came with or later; ONNX Runtime 1.18 reads it."""
+"""Version of the file format, not older than the one introduced with opset 20; ONNX Runtime 1.18 reads it."""
 
 
 def build_sasrec(model: Sasrec) -> onnx.ModelProto:
-    """The graph in single precision, with inputs, outputs and axes as the exporter configuration names them.
+    """Return the graph in single precision, with inputs, outputs and axes named by the exporter configuration.
 
-    The item table is the initializer ``item_embedding.weight`` ``[N, d]``: without the padding row, because padding
-    is replaced by the first item of the history, which no later position of the history influences and which is never
-    returned anyway.
+    The item table is the initializer ``item_embedding.weight`` ``[N, d]``. It has no padding row, because padding is
+    replaced by the first item of the history: earlier positions do not depend on it, and seen items are never returned.
 
     Raises:
         ModelError: if the weights exceed what one ONNX file can hold.
@@ -72,7 +71,7 @@ def _value(name: str, kind: int, axes: dict[int, str], rank: int) -> onnx.ValueI
 
 
 class SasrecBuilder(GraphBuilder):
-    """The nodes of a Sasrec. In the comments: B users, T positions, d the width, H heads."""
+    """Builder of the nodes of a Sasrec. In the comments: B users, T positions, d the width, H heads."""
 
     def __init__(self, model: Sasrec):
         super().__init__()
@@ -82,7 +81,7 @@ class SasrecBuilder(GraphBuilder):
         self.factor = float(self.config.hidden_size**0.5)
 
     def nodes(self) -> list[NodeProto]:
-        """The whole graph, from the inputs to the outputs."""
+        """Build the whole graph, from the inputs to the outputs, and return its nodes."""
         self.constant("minus_infinity", np.float32(-np.inf))
         self.read_history(self.config.max_length)
         states, normed = self._embedded("ids")
@@ -96,14 +95,14 @@ class SasrecBuilder(GraphBuilder):
         return self.built
 
     def _embedded(self, ids: str) -> tuple[str, str]:
-        # Without the factor of Student.embed, by which everything that is added to it is divided instead.
+        # The factor of Student.embed is omitted; everything that is added to the states is divided by it instead.
         table = self.constant(TABLE, self.weights[TABLE][: self.config.n_items])
         states = self.add("Gather", [table, ids], "states")
         gamma, beta = self._norm("layers.0.attention_norm")
         return states, self.add("LayerNormalization", [states, gamma, beta], "normed", epsilon=self._epsilon())
 
     def _layer(self, number: int, states: str, normed: str) -> tuple[str, str]:
-        """All positions through layer ``number``: the states and what the next layer's norm makes of them."""
+        """Apply layer ``number`` to all positions; return the states and their norm by the next layer's norm."""
         name, w = f"l{number}", self._weights_of(number)
         qkv = np.concatenate([w["query.weight"], w["key_value.weight"]]).T
         bias = np.concatenate([w["query.bias"], w["key_value.bias"]])
@@ -127,7 +126,7 @@ class SasrecBuilder(GraphBuilder):
         return self._skip_all(states, out, w["contract.bias"], f"layers.{number + 1}.attention_norm", f"{name}.f")
 
     def _corner(self) -> str:
-        """Where in a layer's table of biases the rows and columns begin that are read."""
+        """Return the first row and column to read from a layer's table of biases."""
         return self.constant("i00", np.array([0, 0]))
 
     def _attend(self, number: int, normed: str, weight: str, bias: str, nearby: str) -> str:
@@ -136,8 +135,10 @@ class SasrecBuilder(GraphBuilder):
         return self.add("Attention", inputs, f"l{number}.attended", domain=MICROSOFT, num_heads=heads)
 
     def _last_layer(self, number: int, own_states: str, own: str, normed: str) -> str:
-        """The last positions ``[B, d]``, ``own`` their norm and ``normed`` that of all, through the last layer and the
-        final norm."""
+        """Apply the last layer and the final norm to the states ``own_states`` ``[B, d]`` of the last positions.
+
+        ``own`` is their norm, and ``normed`` the norm of all positions.
+        """
         name, w, heads, width = "last", self._weights_of(number), self.config.num_heads, self.config.hidden_size
         key, value = np.split(w["key_value.weight"].reshape(2 * heads, -1, width), 2)  # [H, d/H, d]
         query, bias = w["query.weight"].reshape(heads, -1, width), w["query.bias"].reshape(heads, -1)
@@ -164,7 +165,7 @@ class SasrecBuilder(GraphBuilder):
         return self._skip(states, out, w["contract.bias"], "final_norm", f"{name}.f")[1]
 
     def _feed_forward(self, number: int, normed: str) -> str:
-        """Without the bias of its end, which the node after it adds."""
+        """Apply the feed-forward block without its last bias, which the next node adds."""
         name, w = f"l{number}", self._weights_of(number)
         out = self.add("MatMul", [normed, self.constant(f"{name}.expand", w["expand.weight"].T)], f"{name}.wide")
         out = self.add(
@@ -175,15 +176,18 @@ class SasrecBuilder(GraphBuilder):
         )
 
     def _skip(self, states: str, change: str, bias: np.ndarray, norm: str, name: str) -> tuple[str, str]:
-        """``states + change + bias``, and the norm of it; for one position, where a node costs more than its work."""
+        """Return ``states + change + bias`` and its norm, for one position: there, a node costs more than its work."""
         inputs = [states, change, *self._norm(norm), self.constant(f"{name}.b", bias / self.factor)]
         outputs = ("", "", f"{name}.sum")
         self.add("SkipLayerNormalization", inputs, name, outputs, domain=MICROSOFT, epsilon=self._epsilon())
         return f"{name}.sum", name
 
     def _skip_all(self, states: str, change: str, bias: np.ndarray, norm: str, name: str) -> tuple[str, str]:
-        """The same for all positions: ONNX Runtime's joint node goes number by number there, and takes three to five
-        times as long as these two. It joins ``Add`` and ``LayerNormalization`` by itself, hence ``Sum``."""
+        """Return the same as :meth:`_skip`, for all positions, from two nodes.
+
+        ONNX Runtime's fused node processes one number at a time and takes three to five times as long for all
+        positions. The runtime would fuse ``Add`` and ``LayerNormalization`` into it, so ``Sum`` is used instead.
+        """
         total = self.add("Sum", [states, change, self.constant(f"{name}.b", bias / self.factor)], f"{name}.sum")
         return total, self.add("LayerNormalization", [total, *self._norm(norm)], name, epsilon=self._epsilon())
 
@@ -192,7 +196,7 @@ class SasrecBuilder(GraphBuilder):
         return weight, bias
 
     def _distance_bias(self, number: int, order: tuple[int, ...]) -> str:
-        """The bias of every key for every query, axes (query, key, head) in ``order``; folded when loaded."""
+        """Return the bias of every query and key, its axes (query, key, head) in ``order``; folded when loaded."""
         if "distance" not in self._names:
             self._names.add("distance")
             column = self.add("Unsqueeze", ["steps", self.constant("i1", np.array([1]))], "steps.column")
@@ -227,7 +231,7 @@ class SasrecBuilder(GraphBuilder):
         least, most = self.constant("one", np.array(1)), self.constant("n_items", np.array(self.config.n_items))
         self.add("Clip", ["k", least, most], "asked")
         self.add("TopK", ["allowed", "asked"], "best", ["ranked"])
-        # Lists end where no user has an item left.
+        # Cut the lists at the first rank where no user has an item.
         self.add("ReduceMax", ["best", self.constant("i0", np.array([0]))], "best.any", keepdims=0)
         self.add("Greater", ["best.any", "minus_infinity"], "remaining")
         self.add("Compress", ["best", "remaining"], "scores", axis=1)

@@ -1,9 +1,9 @@
-"""One step of a :class:`~lightrec.models.students.sasrec.Sasrec` for ONNX Runtime: new items in, what was read before
-kept.
+"""Step graph of a :class:`~lightrec.models.students.sasrec.Sasrec` for ONNX Runtime: it reads new items and uses cached
+results of earlier ones.
 
-Positions enter as a bias by distance, so that the keys and values of an item never change when others follow it. The
-last layer is read at the last position alone and from the states before it (see :mod:`lightrec.export.graphs.sasrec`):
-of it only those states are kept, d numbers an item instead of 2 d.
+Positions enter as a bias by distance, so the keys and values of an item never change when others follow it and can be
+cached. The last layer is computed only at the last position, from its input states
+(see :mod:`lightrec.export.graphs.sasrec`): only these are cached for it, d numbers per item instead of 2 d.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lightrec.models.students.sasrec import Sasrec
 
 
 def build_sasrec_step(model: Sasrec) -> onnx.ModelProto:
-    """The step graph in single precision.
+    """Return the step graph in single precision.
 
     Inputs are ``items`` int64 ``[1, T]``, ``past.i.key`` and ``past.i.value`` float32 ``[1, heads, P, d / heads]`` of
     every layer i but the last, and ``past.last`` float32 ``[1, P, d]``. Outputs are ``state`` float32 ``[1, d]`` and a
@@ -65,10 +65,10 @@ def build_sasrec_step(model: Sasrec) -> onnx.ModelProto:
 
 
 class _StepBuilder(SasrecBuilder):
-    """The encoder over new positions T behind P remembered ones; weights are named and made as in the whole graph."""
+    """Builder of the encoder over T new positions after P cached ones; weights are as in the whole graph."""
 
     def nodes(self) -> list[NodeProto]:
-        """The whole graph."""
+        """Build the whole graph and return its nodes."""
         self.constant("steps", np.arange(self.config.max_length))
         self.constant("minus_infinity", np.float32(-np.inf))
         first, one = self.constant("i0", np.array([0])), self.constant("i1", np.array([1]))
@@ -77,7 +77,7 @@ class _StepBuilder(SasrecBuilder):
         self.add("Add", ["known", "new"], "time")
         self.add("Sub", ["time", one], "last.place")
         self.add("Unsqueeze", ["last.place", one], "last")
-        # From the first new position over all keys: where a layer's bias is cut out.
+        # A layer's bias is sliced from the row of the first new position and from the first key.
         self.add("Concat", ["known", first], "corner", axis=0)
         states, normed = self._embedded("items")
         last = len(self.model.layers) - 1
@@ -94,7 +94,7 @@ class _StepBuilder(SasrecBuilder):
         return "corner"
 
     def _attend(self, number: int, normed: str, weight: str, bias: str, nearby: str) -> str:
-        # Attention, which makes keys and values itself, takes either a past or a bias.
+        # Attention, which computes keys and values itself, accepts either a past or a bias, not both.
         name, parts = f"l{number}", ("key", "value")
         qkv = self.add("MatMul", [normed, weight], f"{name}.qkv")
         query, key, value = f"{name}.query", *(f"{name}.{part}" for part in parts)
