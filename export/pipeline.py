@@ -73,7 +73,7 @@ def export_bundle(
         out: the bundle to write; a bundle already there is replaced at the end, and only if all went well.
         formats: some of :data:`FORMATS`; each gives one model, and the first is the default of the bundle.
         precision: "fp32", "fp16", "int8", "int8-static" (calibrated on training histories) or, for ONNX, "int4", of
-            every model file; or "auto": for each format the fastest on this machine that keeps within
+            every model file; or "auto": for each format the fastest on this machine that loses at most
             ``max_ndcg_drop``, with a report of the choice in the bundle.
         data: the prepared data set; if None, the one that the run was trained on, at the path recorded in the run.
         max_ndcg_drop: NDCG@10 that the exported model may lose on validation users, relative to the trained one.

@@ -44,7 +44,7 @@ def add_items(
     Raises:
         ConfigError: if ``out`` exists and is not a bundle.
         DataError: if ids, vectors or titles do not fit the bundle or each other.
-        BundleError: if the bundle is damaged, or of a version whose models cannot grow.
+        BundleError: if the bundle is damaged, or holds a model whose item table cannot grow.
         ParityError: if the ranking of old items would change. Nothing is written.
     """
     bundle, out = Path(bundle), Path(out)

@@ -2,7 +2,7 @@
 
 These parts depend on the size of the catalogue: the item table (when quantized, also its scales) and the item-item
 weights, if there are any; the largest k, which is N; the number of items in the graph that scores candidates; and, in
-a traced graph, the padding index N, whose row stays the last of each table. New items get no item-item weights;
+a traced graph, the padding index N, whose row remains the last one of each table. New items get no item-item weights;
 weights from and to removed items are dropped.
 """
 

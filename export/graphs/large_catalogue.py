@@ -235,7 +235,7 @@ class _Tail:
         return self._add("Add", self._add("Unsqueeze", first, self.last), steps), piece
 
     def _from_pieces(self, pieces: Sequence[str], places: str, piece: str) -> str:
-        """Return the values at the indices ``places [n, depth]`` of each piece in ``piece [n]``, which is ascending."""
+        """Return the values at the indices ``places [n, depth]`` in the pieces ``piece [n]``, which is ascending."""
         if len(pieces) == 1:
             return self._add("Gather", pieces[0], places)
         every = self._const("table.pieces", np.arange(len(pieces)))

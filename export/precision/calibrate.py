@@ -62,7 +62,7 @@ def to_int8_static(model: onnx.ModelProto, questions: Sequence[Question]) -> onn
 
     Args:
         model: the inference graph in single precision.
-        questions: what :func:`calibration_questions` returns.
+        questions: the result of :func:`calibration_questions`.
     """
     graph = _plain_products(model)
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}

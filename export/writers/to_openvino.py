@@ -22,7 +22,7 @@ def to_openvino(graph: onnx.ModelProto, precision: str, folder: Path, questions:
     """Convert the single-precision ONNX ``graph`` and write it into ``folder``.
 
     Args:
-        graph: what :func:`lightrec.export.writers.to_onnx.to_onnx` returns.
+        graph: the result of :func:`lightrec.export.writers.to_onnx.to_onnx`.
         precision: "fp32", "fp16" (weights stored in half precision), "int8" (all weights stored in 8 bits, symmetric,
             a scale for each row; the item table is one constant here too) or "int8-static" (post-training
             quantization: products in 8 bits as well). Whether the smaller ones are faster depends on the size of
