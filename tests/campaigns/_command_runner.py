@@ -96,7 +96,7 @@ def _output(kind, out):
 
 if __name__ == "__main__":
     # Once for all: what takes long to import, and starts no thread before it is used.
-    for name in ("cli.app", "training.students", "training.search", "training.finetune", "export.add_items"):
+    for name in ("cli.app", "training.train_student", "training.tune", "training.finetune", "export.edit.add_items"):
         importlib.import_module(f"lightrec.{name}")
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)
