@@ -1,4 +1,4 @@
-"""Titles and texts of items as plain text: no HTML, no white space but single spaces, lists as words."""
+"""Plain titles and texts of items: without HTML, with single spaces only, and with lists as words."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ TAG = re.compile(rf"(?i)</?(?:{'|'.join(TAGS)})(?:\s[^<>]*)?/?>")
 HIDDEN = re.compile(r"(?is)<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 LONGEST_LIST = 100_000
-"""Characters of text that is tried as a list."""
+"""Most characters of a text that is parsed as a list."""
 
 
 def clean_title(column: pl.Series) -> pl.Series:
-    """A column of titles as plain text; empty text and words for "none" are null."""
+    """Return a column of titles as plain text; empty text and words for "none" become null."""
     return _finish(_plain(column))
 
 
 def clean_words(column: pl.Series) -> pl.Series:
-    """A column of further text: as a title, ``a|b`` becomes ``a b`` and the year ``1999.0`` 1999."""
+    """Clean a column of further text like a title; also ``a|b`` becomes ``a b``, and the year ``1999.0`` becomes 1999."""
     text = (
         _plain(column)
         .replace("(no genres listed)", None)
@@ -44,14 +44,14 @@ def clean_words(column: pl.Series) -> pl.Series:
 
 
 def join_texts(parts: list[pl.Series]) -> pl.Series:
-    """Join clean columns to one text a row by ", ", leaving out what is missing; null where all parts are."""
+    """Join clean columns by ", " to one text per row, without missing parts; null where all parts are missing."""
     frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
     joined = pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)
     return frame.select(pl.when(joined != "").then(joined).alias("text"))["text"]
 
 
 def _plain(column: pl.Series) -> pl.Series:
-    """A column as text: lists joined by spaces, HTML undone."""
+    """Return a column as text, with lists joined by spaces and HTML removed."""
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     if isinstance(column.dtype, pl.List):
@@ -74,7 +74,7 @@ def _finish(text: pl.Series) -> pl.Series:
 
 
 def _where(text: pl.Series, pattern: str, change: Callable[[str], str]) -> pl.Series:
-    """``text`` with ``change`` made to those that contain ``pattern``."""
+    """Apply ``change`` to the values that contain ``pattern``."""
     rows = text.str.contains(pattern).fill_null(False).arg_true()
     if not len(rows):
         return text
@@ -82,7 +82,7 @@ def _where(text: pl.Series, pattern: str, change: Callable[[str], str]) -> pl.Se
 
 
 def without_html(text: str) -> str:
-    """Undo entities and leave out tags.
+    """Decode entities and remove tags.
 
     >>> without_html("AT&amp;T<br>Phones <3 &lt;b&gt;new&lt;/b&gt;")
     'AT&T Phones <3  new '
@@ -93,7 +93,7 @@ def without_html(text: str) -> str:
 
 
 def _joined_list(text: str) -> str:
-    """The words of a list in JSON or Python notation; other text, such as ``[REC]``, as it is."""
+    """Return the words of a list in JSON or Python notation; other text, such as ``[REC]``, unchanged."""
     if len(text) > LONGEST_LIST:
         return text
     for read in (json.loads, ast.literal_eval):
@@ -108,7 +108,7 @@ def _joined_list(text: str) -> str:
 
 
 def _words(value: Any) -> Iterator[str | None]:
-    """The strings in nested lists, and the names of objects in them; None for anything else."""
+    """Yield the strings in nested lists, and the names of objects in them; None for anything else."""
     for part in value:
         if isinstance(part, list | tuple):
             yield from _words(part)

@@ -1,4 +1,4 @@
-"""The files of a prepared data set, read only as they were written: every one is compared with its SHA-256."""
+"""The files of a prepared data set; each is compared with its SHA-256, so that only unchanged files are used."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LISTS = ("user_ids", "item_ids", "item_texts", "item_titles")
 FILES = (*(f"{name}.npy" for name in ARRAYS), *(f"{name}.json" for name in LISTS))
 LARGEST_COUNT = 2**40
 LARGEST_LIST = 2**34
-"""Bytes of a list of ids or texts."""
+"""Most bytes of a list of ids or texts."""
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The content of dataset.json.
+    """Read the content of dataset.json.
 
     Raises:
         DataError: if the folder is not a prepared data set, was written by a newer version, or the file is damaged.
@@ -57,7 +57,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def require_unchanged(path: Path, description: dict[str, Any], names: Iterable[str] = FILES) -> None:
-    """Refuse files that are missing or differ from their SHA-256, naming them all."""
+    """Raise DataError if files are missing or differ from their SHA-256, naming them all."""
     changed = [name for name in sorted(names) if _digest(path / name) != description["files"][name]]
     if changed:
         raise DataError(
@@ -67,7 +67,7 @@ def require_unchanged(path: Path, description: dict[str, Any], names: Iterable[s
 
 
 def read_numbers(path: Path, name: str) -> np.ndarray:
-    """The array ``name`` of a data set, memory-mapped; its SHA-256 is not looked at.
+    """Read the array ``name`` of a data set, memory-mapped, without checking its SHA-256.
 
     Raises:
         DataError: if its file is missing or holds another kind of array.
@@ -80,10 +80,10 @@ def read_numbers(path: Path, name: str) -> np.ndarray:
 
 
 def read_texts(path: Path, name: str, description: dict[str, Any]) -> list[Any]:
-    """The list ``name`` of a data set: strings, or strings and None for texts and titles.
+    """Read the list ``name`` of a data set: strings, or strings and None for texts and titles.
 
     Raises:
-        DataError: if its file is missing or is not the one that was written.
+        DataError: if its file is missing, or differs from the one that was written.
     """
     file = path / f"{name}.json"
     require_unchanged(path, description, [file.name])
@@ -104,7 +104,7 @@ def read_texts(path: Path, name: str, description: dict[str, Any]) -> list[Any]:
 
 
 def require_fitting(path: Path, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Refuse arrays that do not fit together, naming the file."""
+    """Raise DataError if the arrays do not fit together, naming the file."""
     offsets, items, timestamps = (arrays[name] for name in ("offsets", "items", "timestamps"))
     n_users, n_items, events = (description[key] for key in ("users", "items", "interactions"))
     rising = len(offsets) == n_users + 1 and offsets[0] == 0 and offsets[-1] == events and (np.diff(offsets) >= 0).all()
@@ -119,31 +119,31 @@ def require_fitting(path: Path, description: dict[str, Any], arrays: dict[str, n
 
 
 def changed_files(path: Path, description: dict[str, Any]) -> list[str]:
-    """The names of files that are missing or differ from their SHA-256; reads them all."""
+    """Return the names of files that are missing or differ from their SHA-256; this reads all files."""
     recorded = description["files"]
     return [name for name in sorted(FILES) if _digest(path / name) != recorded[name]]
 
 
 def checksum(files: dict[str, str], order_only: bool) -> str:
-    """The SHA-256 over the checksums of all files and ``order_only``."""
+    """Return the SHA-256 over the checksums of all files and ``order_only``."""
     lines = [f"{name} {digest}\n" for name, digest in sorted(files.items())]
     return hashlib.sha256("".join([*lines, f"order_only {order_only}\n"]).encode()).hexdigest()
 
 
 def own_digest(description: dict[str, Any]) -> str:
-    """The SHA-256 of a description without :data:`OWN_DIGEST`, in one canonical spelling."""
+    """Return the SHA-256 of a description without :data:`OWN_DIGEST`, in one canonical spelling."""
     rest = {key: value for key, value in description.items() if key != OWN_DIGEST}
     text = json.dumps(json.loads(json.dumps(rest)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def damaged(file: Path) -> DataError:
-    """The sentence about a file that is not as it was written."""
+    """Return the error for a file that differs from what was written."""
     return DataError(f"{file} is missing or damaged: copy or prepare the data set again.")
 
 
 def _is_sound(description: dict[str, Any]) -> bool:
-    """Whether every key that is read later is there, of its type, and matches the checksums over it."""
+    """Return whether every key read later is present and of its type, and the checksums match."""
     files, order_only = description.get("files"), description.get("order_only")
     return (
         is_count(description.get("format_version", 1), 0, FORMAT_VERSION)
@@ -159,7 +159,7 @@ def _is_sound(description: dict[str, Any]) -> bool:
 
 
 def _is_unicode(value: Any) -> bool:
-    """Whether the strings of JSON can be written as UTF-8: half a surrogate pair cannot."""
+    """Return whether the strings of JSON can be written as UTF-8: half a surrogate pair cannot."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -168,5 +168,5 @@ def _is_unicode(value: Any) -> bool:
 
 
 def _digest(file: Path) -> str | None:
-    """The SHA-256 of a regular file; None for anything else, such as a pipe that never ends."""
+    """Return the SHA-256 of a regular file; None for anything else, such as a pipe that never ends."""
     return sha256_file(file) if file.is_file() else None

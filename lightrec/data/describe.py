@@ -1,4 +1,4 @@
-"""What is in a prepared data set, in numbers."""
+"""Statistics of a prepared data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Counts, distributions and oddities of a data set, ready for JSON; also which of its files are damaged."""
+    """Return counts, distributions and oddities of a data set, ready for JSON, and the names of its damaged files."""
     lengths = np.diff(dataset.offsets)
     popularity = np.bincount(dataset.items, minlength=dataset.n_items)
     return {
@@ -37,9 +37,10 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def distribution(values: np.ndarray) -> dict[str, Any]:
-    """Mean and quantiles of counts, and a histogram: ``[lower edge, how many]`` a bin, from the first to the last used.
+    """Return mean and quantiles of counts, and a histogram: ``[lower edge, count]`` per bin.
 
-    A bin ends before the next one's lower edge; the last bin has no end.
+    The bins run from the first to the last that is not empty. A bin ends before the next lower edge; the last bin has no
+    end.
     """
     if not len(values):
         return {"mean": None, **dict.fromkeys(QUANTILES), "histogram": []}
@@ -54,7 +55,7 @@ def distribution(values: np.ndarray) -> dict[str, Any]:
 
 
 def gini(counts: np.ndarray) -> float:
-    """Inequality of counts: 0 if all are equal, towards 1 if one holds everything.
+    """Return the Gini coefficient of counts: 0 if all are equal, close to 1 if one count holds everything.
 
     With the counts x sorted upwards, G = sum_i (2 i - n - 1) x_i / (n sum_i x_i) for i = 1..n.
 
@@ -70,7 +71,7 @@ def gini(counts: np.ndarray) -> float:
 
 
 def top_share(counts: np.ndarray, share: float) -> float:
-    """Which part of all events the most frequent ``share`` of the items (at least one) has.
+    """Return the part of all events that the most frequent ``share`` of the items (at least one) has.
 
     >>> top_share(np.array([1, 6, 1, 2]), 0.25)
     0.6
@@ -80,13 +81,13 @@ def top_share(counts: np.ndarray, share: float) -> float:
 
 
 def _neighbours(dataset: Dataset) -> np.ndarray:
-    """Whether each event but the first has the same user as the one before it."""
+    """Mark each event, except the first, that has the same user as the previous event."""
     users = np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
     return users[1:] == users[:-1]
 
 
 def _repeats(dataset: Dataset) -> dict[str, Any]:
-    """Events whose item the user had just before, and share of those whose item the user had ever before."""
+    """Count events with the item of the user's previous event, and the share with an item of any earlier event."""
     items = np.asarray(dataset.items)
     users = np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
     pairs = len(np.unique(users * dataset.n_items + items))
@@ -97,7 +98,7 @@ def _repeats(dataset: Dataset) -> dict[str, Any]:
 
 
 def _times(dataset: Dataset) -> dict[str, Any]:
-    """First and last time, and share of a user's neighbouring events that have the same time."""
+    """Return first and last time, and the share of a user's consecutive events that have the same time."""
     times, neighbours = np.asarray(dataset.timestamps), _neighbours(dataset)
     tied = (times[1:] == times[:-1]) & neighbours
     return {
@@ -108,7 +109,7 @@ def _times(dataset: Dataset) -> dict[str, Any]:
 
 
 def _iso(seconds: int) -> str:
-    """A time as ISO 8601, or the plain number where the calendar does not reach."""
+    """Return a time as ISO 8601, or as the plain number outside the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Which events are kept: sorted by time, without direct repeats, in users and items that are frequent enough."""
+"""Filters of events: sort by time, drop consecutive repeats, and drop users and items with too few events."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from lightrec.errors import DataError
 
 
 def sort_events(events: Events) -> Events:
-    """By user, then time, then place in the file: numpy's lexsort is stable."""
+    """Sort by user, then time, then position in the file (numpy's lexsort is stable)."""
     return events.take(np.lexsort((events.key, events.users)))
 
 
 def filter_events(events: Events, k_core: int, drop_repeats: bool, file: str) -> tuple[Events, dict[str, int]]:
-    """Drop repeats and apply the k-core until neither drops anything; also the counts of what was dropped."""
+    """Drop repeats and apply the k-core until neither drops anything; also count what was dropped."""
     users, items, read = len(np.unique(events.users)), len(np.unique(events.items)), len(events)
     repeats, before = 0, -1
     while len(events) != before:
@@ -37,11 +37,11 @@ def filter_events(events: Events, k_core: int, drop_repeats: bool, file: str) ->
 
 
 def _repeats(events: Events) -> np.ndarray:
-    """Which events have the user and the item of the event before them."""
+    """Mark the events that have the same user and item as the previous event."""
     same = (events.users[1:] == events.users[:-1]) & (events.items[1:] == events.items[:-1])
     return np.concatenate([[False], same])[: len(events)]
 
 
 def _frequent(indices: np.ndarray, least: int) -> np.ndarray:
-    """Which events belong to a user (or item) with at least ``least`` events."""
+    """Mark the events that belong to a user (or item) with at least ``least`` events."""
     return np.bincount(indices)[indices] >= least

@@ -1,4 +1,4 @@
-"""Items held out of training whole, to measure how a model ranks what it never saw."""
+"""Items held out of training entirely, to measure how a model ranks items that it never saw."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lightrec.errors import DataError
 
 
 def draw_items(dataset: Dataset, share: float, seed: int) -> np.ndarray:
-    """Draw ``share`` of the items that have a text, each as likely as any other: bool ``[N]``.
+    """Draw ``share`` of the items that have a text, uniformly at random: bool ``[N]``.
 
     Raises:
-        DataError: if so small a share of so few items is none.
+        DataError: if the share is not 0 but rounds to no item.
     """
     described = np.flatnonzero([bool(text) for text in dataset.item_texts])
     count = round(share * len(described))
@@ -32,15 +32,15 @@ def draw_items(dataset: Dataset, share: float, seed: int) -> np.ndarray:
 
 
 def held_out_items(dataset: Dataset, record: Mapping[str, Any]) -> np.ndarray:
-    """The items that a run held out of its training, from its run.json: bool ``[N]``."""
+    """Return the items that a run held out of its training, from its run.json: bool ``[N]``."""
     return draw_items(dataset, record.get("config", {}).get("hold_out_items", 0.0), record.get("seed", 0))
 
 
 def without_items(split: Split, held: np.ndarray) -> Split:
-    """``split`` as if the items ``held`` (bool ``[N]``) did not exist: none of their events is left in it.
+    """Return ``split`` without any event of the items ``held`` (bool ``[N]``).
 
-    They vanish from the training events and from the histories; cases that ask for one of them, or are left with an
-    empty history, are left out. Item indices stay as they are.
+    They are removed from the training events and from the histories; cases whose target is one of them, or whose history
+    becomes empty, are left out. Item indices do not change.
     """
     if not held.any():
         return split
@@ -69,5 +69,5 @@ def _without(cases: Cases, held: np.ndarray) -> Cases:
 
 
 def _places(kept: np.ndarray) -> np.ndarray:
-    """Where each event, and the end, stands among the events that are kept: int64 ``[M + 1]``."""
+    """Map the position of each event, and the end position, to its position among the kept events: int64 ``[M + 1]``."""
     return np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)

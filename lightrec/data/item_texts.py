@@ -25,11 +25,11 @@ class ItemTexts:
     columns: dict[str, str | list[str]]
     """The columns used: "item", "title" and "text"."""
     duplicates: int = 0
-    """Rows left out because their id was there before: the first row counts."""
+    """Rows left out because an earlier row has the same id."""
     without_id: int = 0
     """Rows left out because they have no id."""
     notes: tuple[str, ...] = ()
-    """Sentences about what was decided."""
+    """Sentences about the decisions made."""
 
 
 def read_item_texts(
@@ -37,14 +37,14 @@ def read_item_texts(
 ) -> ItemTexts:
     """Read an items file.
 
-    The first text column is the title. Without ``flags.text`` it is the column with the usual name, followed by
-    those among year, genres, category, brand and author that the file has.
+    The first text column is the title. Without ``flags.text``, the title is the column with a usual name, and the
+    columns such as year, genres, category, brand and author that the file has follow it.
 
     Args:
         table: the items file.
         flags: columns named by the user.
         item: the name of the item column in the interactions.
-        keep_na_ids: texts such as "None" and "NA" are ids.
+        keep_na_ids: treat texts such as "None" and "NA" as ids.
 
     Raises:
         DataError: if no item or text column is found, or no row has an id.

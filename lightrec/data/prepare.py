@@ -1,13 +1,13 @@
-"""From a file of interactions to a prepared data set.
+"""Preparation of a data set from a file of interactions.
 
-What happens, in this order, and always the same for the same input:
+The steps, in this order; the same input always gives the same result:
 
 1. Ids are read as text; users and items are numbered by their first appearance in the file.
-2. Rows are sorted by user, time and, where times are equal, their place in the file (the tie key).
-3. An event that repeats the item of the user's event before it is dropped, then users and items with fewer than k
-   events (k-core). Dropping an item can bring equal neighbours together, and dropping a repeat can take an item below
-   k, so both are done again until neither drops anything: the result has both properties.
-4. Items keep the order of their numbers, users too; items that nobody is left with are dropped from the catalogue.
+2. Rows are sorted by user, time and, where times are equal, position in the file (the tie key).
+3. Events with the same item as the user's previous event are dropped, then users and items with fewer than k events
+   (k-core). Dropping an item can make equal items consecutive, and dropping a repeat can take an item below k, so both
+   steps are repeated until neither drops anything: the result has both properties.
+4. Users and items keep the order of their numbers; items without any remaining event are dropped from the catalogue.
 
 A user with one event is dropped by the k-core; without it (``k_core=0``) such a user is kept and trained on.
 """
@@ -49,7 +49,7 @@ def prepare(
     reuse_ids: str | Path | None = None,
     details: dict[str, Any] | None = None,
 ) -> Dataset:
-    """Prepare ``interactions`` (and the texts in ``items``) into the folder ``out``; see the module for the steps.
+    """Prepare ``interactions`` (and the texts in ``items``) into the folder ``out``; the module lists the steps.
 
     Args:
         interactions: a file with a user and an item column and, usually, a time column. Without one, the order of
@@ -58,18 +58,18 @@ def prepare(
         out: the folder to write; an earlier prepared data set there is replaced.
         items: a file with an item column and text columns.
         name: the data set's name; by default the name of the folder ``out``.
-        columns: columns that do not have a usual name.
-        reading: how to read ``interactions``, where that cannot be recognised.
-        reading_items: the same for ``items``.
+        columns: names of the columns that do not have a usual name.
+        reading: how to read ``interactions``, where the format cannot be recognised.
+        reading_items: how to read ``items``.
         k_core: least number of events of every user and item; 0 or 1 keeps all.
-        drop_repeats: drop an event whose item equals that of the user's event before it.
-        order_only: the times are positions, not times: keep their order alone.
+        drop_repeats: drop each event with the same item as the user's previous event.
+        order_only: the times are only positions: keep only their order.
         time_format: the unit or format of the times (see :func:`~lightrec.data.times.convert.parse_times`).
         where: conditions such as ``rating>=4`` that all must hold for a row (see
             :mod:`lightrec.data.columns.conditions`).
-        keep_na_ids: texts such as "None" and "NA" are ids; otherwise their rows are left out.
-        reuse_ids: an earlier prepared data set. Its items keep their indices and new ones follow; an item that has no
-            interactions any more keeps its place and its text.
+        keep_na_ids: treat texts such as "None" and "NA" as ids; otherwise rows with them are left out.
+        reuse_ids: an earlier prepared data set. Its items keep their indices and new items follow; an item without
+            interactions in the new log keeps its index and its text.
         details: further keys of dataset.json.
 
     Raises:
@@ -165,7 +165,7 @@ def _require_overlap(item_ids: pl.Series, catalogue: ItemTexts, file: str, items
 
 
 def _number_items(ids: list[str], old: Dataset | None) -> tuple[list[str], np.ndarray]:
-    """The catalogue's ids, the old ones first, and the index of each of ``ids`` in it (int64)."""
+    """Return the catalogue's ids, the old ones first, and the index in it of each of ``ids`` (int64)."""
     if old is None:
         return ids, np.arange(len(ids))
     known = set(old.item_ids)
@@ -177,7 +177,7 @@ def _number_items(ids: list[str], old: Dataset | None) -> tuple[list[str], np.nd
 def _texts(
     ids: list[str], catalogue: ItemTexts | None, old: Dataset | None
 ) -> tuple[list[str | None], list[str | None]]:
-    """Titles and texts of ``ids``: what the items file says, else what the old data set said, else None."""
+    """Return titles and texts of ``ids``: from the items file, else from the old data set, else None."""
     titles: dict[str, str | None] = {}
     texts: dict[str, str | None] = {}
     if old is not None:
@@ -192,7 +192,7 @@ def _texts(
 
 
 def _dropped_rows(final_ids: list[str], catalogue: ItemTexts | None) -> dict[str, int]:
-    """Rows of the items file that are not used, by reason."""
+    """Count the unused rows of the items file by reason."""
     if catalogue is None:
         return {"catalogue_items_without_interactions": 0, "catalogue_duplicate_ids": 0, "catalogue_without_id": 0}
     used = len(set(final_ids).intersection(catalogue.ids))
