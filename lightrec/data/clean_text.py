@@ -33,7 +33,7 @@ def clean_title(column: pl.Series) -> pl.Series:
 
 
 def clean_words(column: pl.Series) -> pl.Series:
-    """Clean a column of further text like a title; also ``a|b`` becomes ``a b``, and the year ``1999.0`` becomes 1999."""
+    """Clean further text as titles; in addition, ``a|b`` becomes ``a b`` and the year ``1999.0`` becomes 1999."""
     text = (
         _plain(column)
         .replace("(no genres listed)", None)

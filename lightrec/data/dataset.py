@@ -4,7 +4,7 @@ Layout of the folder (format version 1)::
 
     dataset.json      description: counts, options, what was dropped, SHA-256 of each file, one checksum over all
     user_ids.json     list of strings, one per user
-    item_ids.json     list of strings, one per item; an item's index is its place here
+    item_ids.json     list of strings, one per item; an item's index is its position here
     item_texts.json   list of strings or null, one per item: what a language model reads (title, year, genres)
     item_titles.json  list of strings or null, one per item: what people read
     offsets.npy       int64 [users + 1]: user u's events are items[offsets[u]:offsets[u + 1]]
@@ -42,7 +42,7 @@ from lightrec.files.atomic import new_folder, restore, sha256_file, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Users' item sequences with times and texts; build one with :meth:`open` or :func:`write_dataset`."""
+    """Users' item sequences with times and texts; create one with :meth:`open` or :func:`write_dataset`."""
 
     path: Path
     """The folder."""
@@ -59,7 +59,7 @@ class Dataset:
     def open(cls, path: str | Path) -> Dataset:
         """Open a prepared folder; the arrays are memory-mapped.
 
-        Every file is compared with its SHA-256 in dataset.json, so that nothing long starts on damaged data.
+        Every file is compared with its SHA-256 in dataset.json, so that no long job starts on damaged data.
 
         Raises:
             DataError: if the folder is not a prepared data set, was written by a newer version, or is damaged.
@@ -99,12 +99,12 @@ class Dataset:
 
     @cached_property
     def user_ids(self) -> list[str]:
-        """The users' own ids."""
+        """The users' ids in the source data."""
         return read_texts(self.path, "user_ids", self.description)
 
     @cached_property
     def item_ids(self) -> list[str]:
-        """The items' own ids, by index."""
+        """The items' ids in the source data, by index."""
         return read_texts(self.path, "item_ids", self.description)
 
     @cached_property
@@ -118,11 +118,11 @@ class Dataset:
         return read_texts(self.path, "item_titles", self.description)
 
     def sequence(self, user: int) -> np.ndarray:
-        """User ``user``'s item indices, oldest first."""
+        """Return the item indices of ``user``, oldest first."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def damaged_files(self) -> list[str]:
-        """The names of files that are missing or differ from the SHA-256 in dataset.json; reads them all."""
+        """Return the names of files that are missing or differ from the SHA-256 in dataset.json (reads them all)."""
         return changed_files(self.path, self.description)
 
 
@@ -140,13 +140,13 @@ def write_dataset(
     item_titles: Sequence[str | None] | None = None,
     details: dict[str, Any] | None = None,
 ) -> Dataset:
-    """Write a prepared data set as a whole (beside, then renamed) and open it; see the module for the layout.
+    """Write a prepared data set atomically (a new folder, then renamed) and open it; the module shows the layout.
 
     ``item_titles`` are ``item_texts`` if left out. ``details`` are further keys of dataset.json: the options of
     the preparation, what was dropped and why.
 
     Raises:
-        DataError: if the parts do not fit together, or ``path`` holds something else than a prepared data set.
+        DataError: if the parts do not fit together, or ``path`` holds anything but a prepared data set.
     """
     path = Path(path)
     require_free(path)
@@ -184,7 +184,7 @@ def write_dataset(
 
 
 def require_free(path: Path) -> None:
-    """Raise :class:`DataError` if ``path`` holds something else than a prepared data set."""
+    """Raise :class:`DataError` if ``path`` holds anything but a prepared data set."""
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file: choose another folder for --out.")
     if path.exists() and not (path / DESCRIPTION).is_file() and any(path.iterdir()):
@@ -192,7 +192,7 @@ def require_free(path: Path) -> None:
 
 
 def _check_parts(arrays: dict[str, np.ndarray], lists: dict[str, list[Any]]) -> None:
-    """Refuse parts that do not fit together: sizes, the order of the offsets, the range of the item indices."""
+    """Raise DataError for parts that do not fit together: sizes, order of the offsets, range of the item indices."""
     offsets, items = arrays["offsets"], arrays["items"]
     n_users, n_items = len(lists["user_ids"]), len(lists["item_ids"])
     fits = {

@@ -39,8 +39,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def distribution(values: np.ndarray) -> dict[str, Any]:
     """Return mean and quantiles of counts, and a histogram: ``[lower edge, count]`` per bin.
 
-    The bins run from the first to the last that is not empty. A bin ends before the next lower edge; the last bin has no
-    end.
+    The bins run from the first to the last that is not empty. A bin ends before the next lower edge; the last bin
+    has no end.
     """
     if not len(values):
         return {"mean": None, **dict.fromkeys(QUANTILES), "histogram": []}

@@ -1,4 +1,4 @@
-"""Interactions as numbers: the rows that are chosen, whose they are, what and when."""
+"""Interactions as numbers: the user, item and time of each chosen row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Events:
     items: np.ndarray
     """int64 ``[events]``: indices into the item ids."""
     key: np.ndarray
-    """int64 or float64 ``[events]``: what a user's events are sorted by."""
+    """int64 or float64 ``[events]``: the key that a user's events are sorted by."""
     seconds: np.ndarray
     """int64 ``[events]``: the times to be stored."""
 
@@ -40,7 +40,7 @@ class Events:
         return len(self.users)
 
     def take(self, chosen: np.ndarray) -> Events:
-        """The events at the positions ``chosen`` (integers or a boolean mask)."""
+        """Return the events at the positions ``chosen`` (integers or a boolean mask)."""
         return Events(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
@@ -54,14 +54,14 @@ class EventOptions:
     time_format: str | None = None
     """See :func:`~lightrec.data.times.convert.parse_times`."""
     order_only: bool = False
-    """The order of the rows will do where no column is clearly the time."""
+    """Use the order of the rows where no column is clearly the time."""
     keep_na_ids: bool = False
-    """Texts such as "None" and "NA" are ids."""
+    """Whether texts such as "None" and "NA" are ids."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """The events of a table, and what was decided in reading them."""
+    """The events of a table, and the decisions made in reading them."""
 
     events: Events
     """In the order of the file."""
@@ -75,15 +75,15 @@ class Log:
     """The columns of the times."""
     times: Times
     conditions: dict[str, list[str]]
-    """For each column that rows were chosen by, its conditions."""
+    """The conditions on each column that has any."""
     rows: int
     """Events in the file."""
     not_chosen: int
-    """Of these, left out by the conditions."""
+    """Events left out by the conditions."""
     without_id: int
-    """Of those chosen, left out for they have no user or no item."""
+    """Chosen events left out because they have no user or no item."""
     notes: list[str]
-    """Sentences about what was decided and what is odd."""
+    """Sentences about decisions made and oddities found."""
 
 
 def read_events(table: Table, options: EventOptions) -> Log:
@@ -91,7 +91,7 @@ def read_events(table: Table, options: EventOptions) -> Log:
 
     Raises:
         DataError: for a column that is missing or unclear, and for values that cannot be read.
-        ConfigError: for a condition or a format of times that is none.
+        ConfigError: for an invalid condition or format of times.
     """
     user, item, time = choose_roles(table, options.flags, options.order_only)
     conditions = [parse_condition(text, table.columns, table.file) for text in options.where]
@@ -134,7 +134,7 @@ def read_events(table: Table, options: EventOptions) -> Log:
 
 
 def _chosen(rows: pl.DataFrame, conditions: Sequence[Condition], file: str) -> pl.DataFrame:
-    """The rows for which every condition holds."""
+    """Return the rows for which every condition holds."""
     holds = np.ones(len(rows), dtype=bool)
     for condition in conditions:
         holds &= rows_that_hold(condition, rows[condition.column], file).to_numpy()
@@ -145,7 +145,7 @@ def _chosen(rows: pl.DataFrame, conditions: Sequence[Condition], file: str) -> p
 
 
 def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: EventOptions) -> tuple[Times, TimeChoice]:
-    """The times of the events, and the columns that they came from in the end."""
+    """Return the times of the events, and the columns that were finally used for them."""
     if choice.column is None:
         places = np.arange(len(frame))
         return Times(key=places, seconds=places, unit="order of rows", order_only=True), choice
@@ -165,7 +165,7 @@ def _times(frame: pl.DataFrame, choice: TimeChoice, table: Table, options: Event
 
 
 def _swapped(ids: pl.Series, column: str, times: Times) -> list[str]:
-    """The note on ids that look like times beside times that do not: the names are of other columns."""
+    """Return a note if ids look like times and the times do not, since column names may then be swapped."""
     numbers = ids.cast(pl.Float64, strict=False)
     if times.unit != POSITIONS or len(ids) < 2 or numbers.has_nulls():
         return []

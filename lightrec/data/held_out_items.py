@@ -39,8 +39,8 @@ def held_out_items(dataset: Dataset, record: Mapping[str, Any]) -> np.ndarray:
 def without_items(split: Split, held: np.ndarray) -> Split:
     """Return ``split`` without any event of the items ``held`` (bool ``[N]``).
 
-    They are removed from the training events and from the histories; cases whose target is one of them, or whose history
-    becomes empty, are left out. Item indices do not change.
+    They are removed from the training events and from the histories; cases whose target is one of them, or whose
+    history becomes empty, are left out. Item indices do not change.
     """
     if not held.any():
         return split
@@ -69,5 +69,5 @@ def _without(cases: Cases, held: np.ndarray) -> Cases:
 
 
 def _places(kept: np.ndarray) -> np.ndarray:
-    """Map the position of each event, and the end position, to its position among the kept events: int64 ``[M + 1]``."""
+    """Map each event's position, and the end, to its position among the retained events: int64 ``[M + 1]``."""
     return np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)

@@ -1,8 +1,8 @@
-"""Scores that some system gave to items at events of a prepared data set: a file of (user, position, item, score).
+"""Scores of items by any system at events of a prepared data set: a file of (user, position, item, score).
 
 The format is any that :mod:`lightrec.data.reading.readers` knows; ``user`` and ``item`` are ids as in the source
 data, and ``position`` counts a user's events from 0 in the order of :meth:`~lightrec.data.dataset.Dataset.sequence`:
-the scores at position t say what comes there, after the t events before it. Instead of ``score`` there may be
+the scores at position t predict the event there from the t events before it. Instead of ``score`` there may be
 ``rank``, 1 for the best, and the score is then minus its logarithm.
 """
 
@@ -23,7 +23,7 @@ from lightrec.files.atomic import new_file
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """S scores, by user, position and falling score."""
+    """S scores, sorted by user, position and descending score."""
 
     users: np.ndarray
     """int64 ``[S]``."""
@@ -39,8 +39,8 @@ def read_scores(path: str | Path, dataset: Dataset) -> Scores:
     """Read a file of scores for the events of ``dataset``.
 
     Raises:
-        DataError: naming the row: a column is missing, an id or position is unknown, a score is no finite number, or
-            an item stands twice at a position.
+        DataError: if a column is missing; or, naming the row, if an id or position is unknown, a score is not a finite
+            number, or an item occurs twice at a position.
     """
     table = Table(path, ReadOptions(flags=""))
     value = "rank" if "rank" in table.columns and "score" not in table.columns else "score"
@@ -116,7 +116,7 @@ def _finite(column: pl.Series, file: str) -> pl.Series:
 
 
 def _refuse(wrong: np.ndarray, file: str, describe: Callable[[int], str]) -> None:
-    """Raise :class:`DataError` about the first row that is wrong, and say how many are."""
+    """Raise :class:`DataError` for the first wrong row, with the number of wrong rows."""
     rows = np.flatnonzero(wrong)
     if len(rows):
         others = f" ({len(rows) - 1:,} more rows are alike)" if len(rows) > 1 else ""
@@ -124,7 +124,7 @@ def _refuse(wrong: np.ndarray, file: str, describe: Callable[[int], str]) -> Non
 
 
 def write_scores(path: Path, dataset: Dataset, scores: Scores) -> None:
-    """Write the Parquet file that :func:`read_scores` reads; nothing half-written is left at ``path``."""
+    """Write the Parquet file that :func:`read_scores` reads; a failure leaves no partial file at ``path``."""
     users, items = (np.array(ids, dtype=object) for ids in (dataset.user_ids, dataset.item_ids))
     frame = pl.DataFrame(
         {

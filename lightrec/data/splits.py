@@ -1,4 +1,4 @@
-"""Splits: what a model may learn from, and whose next item it is asked for."""
+"""Splits of a data set into training sequences and the cases that a model is evaluated on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SplitName = Literal["leave-one-out", "temporal"]
 
 @dataclasses.dataclass(frozen=True)
 class Cases:
-    """Questions "what comes next?": one history and one target each, C of them.
+    """C cases of next-item prediction, each with one history and one target.
 
-    A case's history is ``items[starts[c]:ends[c]]`` and its target is ``targets[c]``, which stands at ``ends[c]``.
+    The history of case c is ``items[starts[c]:ends[c]]`` and its target is ``targets[c]``, the event at ``ends[c]``.
     """
 
     items: np.ndarray
@@ -25,7 +25,7 @@ class Cases:
     users: np.ndarray
     """int64 ``[C]``: the user of each case."""
     starts: np.ndarray
-    """int64 ``[C]``: where the user's first event stands in ``items``."""
+    """int64 ``[C]``: the position of the user's first event in ``items``."""
     ends: np.ndarray
     """int64 ``[C]``: one past the last event of the history."""
     targets: np.ndarray
@@ -35,11 +35,11 @@ class Cases:
         return len(self.targets)
 
     def history(self, case: int) -> np.ndarray:
-        """The whole history of a case, oldest first."""
+        """Return the whole history of a case, oldest first."""
         return self.items[self.starts[case] : self.ends[case]]
 
     def take(self, chosen: np.ndarray) -> Cases:
-        """The cases at the positions ``chosen`` (integers or a boolean mask)."""
+        """Return the cases at the positions ``chosen`` (integers or a boolean mask)."""
         parts = {name: getattr(self, name)[chosen] for name in ("users", "starts", "ends", "targets")}
         return Cases(items=self.items, **parts)
 
@@ -58,17 +58,17 @@ class Split:
     train_timestamps: np.ndarray
     """int64 ``[M]``: the times of the training events."""
     validation: Cases
-    """Everything is chosen on these; their targets are not in the training events."""
+    """Cases for every choice of model or setting; their targets are not in the training events."""
     test: Cases
-    """Reported, never chosen on; histories may include the validation event, as in use."""
+    """Cases for reported results only, never for choices; histories may include the validation event, as in use."""
 
     def popularity(self) -> np.ndarray:
-        """int64 ``[N]``: how often each item occurs in the training events."""
+        """Count how often each item occurs in the training events: int64 ``[N]``."""
         return np.bincount(self.train_items, minlength=self.n_items)
 
 
 def make_split(dataset: Dataset, name: SplitName = "leave-one-out", quantile: float = 0.9) -> Split:
-    """Split ``dataset`` by name; ``quantile`` is used by the temporal split alone.
+    """Split ``dataset`` by name; only the temporal split uses ``quantile``.
 
     Raises:
         ConfigError: for an unknown name.
@@ -80,9 +80,9 @@ def make_split(dataset: Dataset, name: SplitName = "leave-one-out", quantile: fl
 
 
 def leave_one_out(dataset: Dataset) -> Split:
-    """Each user's last event is the test target, the one before it the validation target.
+    """Hold out each user's last event as the test target and the event before it as the validation target.
 
-    Users with fewer than three events are trained on whole and never asked about.
+    All events of users with fewer than three are training events; such users give no case.
 
     Raises:
         DataError: if no user has three events.
@@ -103,12 +103,12 @@ def leave_one_out(dataset: Dataset) -> Split:
 
 
 def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = False) -> Split:
-    """One point in time divides all users' events: before it is training, after it is test.
+    """Split all users' events at one point in time: training before it, test after it.
 
     The test point is the ``quantile`` of all timestamps, the validation point the same quantile of the events
     before it (arXiv 2507.16289). Every user with an event after a point and one before that event gives one case:
     the last event (before the test point, for validation) is the target. With ``successive``, each test event
-    with a history is a target. Events at a point itself belong before it.
+    with a history is a target. Events exactly at a point count as before it.
 
     Raises:
         DataError: if the data's times are positions (``order_only``), ``quantile`` is not within (0, 1), or no user
@@ -151,13 +151,13 @@ def temporal(dataset: Dataset, quantile: float = 0.9, *, successive: bool = Fals
 
 
 def _ends_before(dataset: Dataset, times: np.ndarray, point: int) -> np.ndarray:
-    """For each user, the position after the last event at or before ``point``."""
+    """Return, for each user, the position after the last event at or before ``point``."""
     before = np.concatenate([[0], np.cumsum(times <= point)])
     return dataset.offsets[:-1] + before[dataset.offsets[1:]] - before[dataset.offsets[:-1]]
 
 
 def _owners(dataset: Dataset) -> np.ndarray:
-    """The user of each event."""
+    """Return the user of each event."""
     return np.repeat(np.arange(dataset.n_users), np.diff(dataset.offsets))
 
 

@@ -1,4 +1,4 @@
-"""Which column is the user, the item, the title: named by a flag, or recognised by its usual name."""
+"""The choice of the user, item and title columns: named by a flag, or recognised by a usual name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lightrec.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class ColumnFlags:
-    """Columns named by the user; what is left out is recognised by its usual name."""
+    """Columns named by the user; the others are recognised by their usual names."""
 
     user: str | None = None
     """Column of the users in the interactions (``--user-column``)."""
@@ -43,14 +43,14 @@ class Choice:
 
     column: str
     notes: tuple[str, ...] = ()
-    """Sentences that say which others might have been meant."""
+    """Sentences that name the other possible columns."""
 
 
 def choose_user(flag: str | None, columns: Sequence[str], file: str) -> Choice:
-    """The column of the users; that of the sessions where there is none.
+    """Return the column of the users, or of the sessions where there is none.
 
     Raises:
-        DataError: if the column named by ``flag`` is missing, none is recognised, or two have the same name but for
+        DataError: if the column named by ``flag`` is missing, none is recognised, or two names differ only in
             case and punctuation.
     """
     if flag is not None:
@@ -62,10 +62,10 @@ def choose_user(flag: str | None, columns: Sequence[str], file: str) -> Choice:
 
 
 def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
-    """The column of the items.
+    """Return the column of the items.
 
     Raises:
-        DataError: as :func:`choose_user`, and if columns of several things are recognised (a track, its artist).
+        DataError: as in :func:`choose_user`, and if columns of several things are recognised (a track, its artist).
     """
     if flag is not None:
         return Choice(require_named("item", flag, columns, file))
@@ -81,13 +81,13 @@ def choose_item(flag: str | None, columns: Sequence[str], file: str) -> Choice:
 
 
 def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str], file: str) -> str:
-    """The column of the ids in an items file.
+    """Return the column of the ids in an items file.
 
-    It is the one named by ``--items-id-column``; else the one named by ``--item-column``, or with the name ``item``
-    that it has in the interactions, if the file has it; else one with a usual name, ``id`` being one.
+    It is the column named by ``--items-id-column``; else, if the file has it, the column named by ``--item-column`` or
+    ``item``, its name in the interactions; else a column with a usual name, including ``id``.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is no such column.
     """
     if flags.items_id is not None:
         return require_named("items-id", flags.items_id, columns, file)
@@ -106,7 +106,7 @@ def choose_items_id(flags: ColumnFlags, item: str | None, columns: Sequence[str]
 
 
 def text_columns(flags: Sequence[str], columns: Sequence[str], file: str) -> list[str]:
-    """The columns of an items file that make up an item's text, the title first; empty if there are none."""
+    """Return the columns of an items file that make up an item's text, the title first; empty if there are none."""
     if flags:
         return [require_named("text", name, columns, file) for name in flags]
     title = named(TITLES, columns)[:1]
@@ -115,7 +115,7 @@ def text_columns(flags: Sequence[str], columns: Sequence[str], file: str) -> lis
 
 
 def require_named(role: str, name: str, columns: Sequence[str], file: str) -> str:
-    """``name``, if it is one of ``columns``; a :class:`DataError` about ``--<role>-column`` otherwise."""
+    """Return ``name`` if it is one of ``columns``; else raise :class:`DataError` about ``--<role>-column``."""
     if name not in columns:
         raise DataError(f"{file} has no column {name!r}, which --{role}-column names (its columns: {listed(columns)}).")
     return name
@@ -128,7 +128,7 @@ def _not_recognised(role: str, columns: Sequence[str], file: str) -> DataError:
 
 
 def _first(role: str, usual: Sequence[str], found: Sequence[str], file: str) -> str:
-    """The most telling column, unless another has the same name but for case, punctuation and the word "list"."""
+    """Return the most specific column; refuse another whose name differs only in case, punctuation or "list"."""
     alike = [column for column in found if base(column, usual) == base(found[0], usual)]
     if len(alike) > 1:
         raise DataError(f"{file} has several columns {' and '.join(alike)}: choose one with --{role}-column.")

@@ -1,4 +1,4 @@
-"""Conditions on the rows that are read: ``event=purchase``, ``rating>=4``, ``timestamp!=``."""
+"""Conditions on the rows to read: ``event=purchase``, ``rating>=4``, ``timestamp!=``."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class Condition:
     comparison: str
     """One of =, !=, <, <=, >, >=."""
     value: str
-    """Without spaces around it; several for = and != are separated by ``|``; empty for "nothing there"."""
+    """Without spaces around it; ``|`` separates several for = and !=; empty stands for missing values."""
 
 
 def parse_condition(text: str, columns: Sequence[str], file: str) -> Condition:
     """Read ``column<comparison>value``.
 
     Raises:
-        ConfigError: if there is no comparison in it.
+        ConfigError: if ``text`` has no comparison.
         DataError: if the file has no such column.
     """
     found = list(CONDITION.finditer(text))
     if not found:
         raise ConfigError(f"--where {text!r} is no condition: write one such as event=purchase, rating>=4 or time!=.")
     parts = [(text[: one.start()].strip(), one[0].replace("==", "="), text[one.end() :].strip()) for one in found]
-    fitting = [part for part in parts if part[0] in columns]  # a name may hold one of the signs
+    fitting = [part for part in parts if part[0] in columns]  # a column name may contain a comparison sign
     column, comparison, value = (fitting or parts)[0]
     if column not in columns:
         raise DataError(f"{file} has no column {column!r}, which --where names (its columns: {', '.join(columns)}).")
@@ -58,12 +58,12 @@ def parse_condition(text: str, columns: Sequence[str], file: str) -> Condition:
 
 
 def rows_that_hold(condition: Condition, values: pl.Series, file: str) -> pl.Series:
-    """Whether ``condition`` holds for each value (Boolean); missing values are compared with nothing but "missing".
+    """Return whether ``condition`` holds for each value (Boolean); a missing value only equals "missing".
 
     Numbers are compared as numbers, datetimes as times, everything else as text.
 
     Raises:
-        DataError: if it holds for no row, naming the values there are, or numbers are compared with what is no number.
+        DataError: if it holds for no row, naming the values present, or numbers are compared with other text.
     """
     text = as_text(values)
     if text is None:
@@ -81,7 +81,7 @@ def rows_that_hold(condition: Condition, values: pl.Series, file: str) -> pl.Ser
 
 
 def _among(condition: Condition, values: pl.Series, text: pl.Series, missing: pl.Series) -> pl.Series:
-    """Whether each value is one of those named."""
+    """Return whether each value is one of those in the condition."""
     if not condition.value:
         return missing
     whole = (text == condition.value).any()
@@ -96,7 +96,7 @@ def _among(condition: Condition, values: pl.Series, text: pl.Series, missing: pl
 
 
 def _as_numbers(known: pl.Series, named: Sequence[str]) -> pl.Series | None:
-    """``known`` as numbers, if all of it and all that is named are numbers that floats hold exactly as written."""
+    """Return ``known`` if it and ``named`` hold only numbers that floats represent exactly as written; else None."""
     everything = pl.concat([known.cast(pl.String), pl.Series(named, dtype=pl.String)])
     plain = r"^[+-]?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?$"
     return known if everything.str.contains(plain).all() else None
@@ -144,7 +144,7 @@ def _number(value: str) -> float | None:
 
 
 def _told(name: str, known: pl.Series) -> str:
-    """The values that a column holds, most frequent first."""
+    """List the values of a column for a message, most frequent first."""
     counts = known.value_counts(sort=True).rows()
     told = ", ".join(f"{str(value)[:30]} ({count:,})" for value, count in counts[:6])
     more = f" and {len(counts) - 6:,} more" if len(counts) > 6 else ""

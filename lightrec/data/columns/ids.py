@@ -1,4 +1,4 @@
-"""Ids of users and items: exact text, with those left out that say "none"."""
+"""Ids of users and items as exact text, without those that mean "none"."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PAST_EXACT = r"^\d{15}0+$"
 
 @dataclasses.dataclass(frozen=True)
 class Ids:
-    """The ids of a column, one a row."""
+    """The ids of a column, one per row."""
 
     values: pl.Series
     """Text without spaces around it; null where there is no id."""
     notes: tuple[str, ...] = ()
-    """Sentences about what was decided."""
+    """Sentences about the decisions made."""
 
 
 def read_ids(column: pl.Series, file: str, *, keep: bool = False) -> Ids:
-    """Read a column of ids: text stays as it is but for spaces around it, whole numbers become decimal text.
+    """Read a column of ids: text keeps everything but spaces around it, whole numbers become decimal text.
 
     Whole numbers that are stored as floats (pandas does so where some are missing) become whole numbers: ``17850.0``
     of a Parquet file is ``17850``. Text is not changed that way: ``17850.0`` of a CSV file stays.
@@ -87,7 +87,7 @@ def _refuse_rounded(ids: pl.Series, name: str, file: str) -> None:
 
 
 def note_missing(column: pl.Series, file: str, what: str) -> str:
-    """The sentence about rows that have no id, with the texts that stood there."""
+    """Return the sentence about rows that have no id, with the texts found in their place."""
     found = column.cast(pl.String, strict=False).str.strip_chars().fill_null("empty").replace("", "empty")
     counts = found.value_counts(sort=True).rows()
     told = ", ".join(f"{value} {count:,}" for value, count in counts[:4])
@@ -98,7 +98,7 @@ def note_missing(column: pl.Series, file: str, what: str) -> str:
 
 
 def _whole(column: pl.Series, file: str) -> pl.Series:
-    """Floats as whole numbers, NaN as null; a :class:`DataError` if one has a fraction or is too large to be exact."""
+    """Return floats as whole numbers, NaN as null; refuse a fraction or a number too large to be exact."""
     column = column.fill_nan(None)
     wrong = ((column != column.floor()) | (column.abs() >= 2**53)).fill_null(False)
     if wrong.any():
@@ -132,7 +132,7 @@ def _all_floats(ids: pl.Series) -> bool:
 
 
 def number(ids: pl.Series) -> tuple[np.ndarray, pl.Series]:
-    """An index for each row (int64) and the distinct ids, both by first appearance."""
+    """Return an index for each row (int64) and the distinct ids, both by first appearance."""
     distinct = ids.unique(maintain_order=True).alias("id")
     numbered = distinct.to_frame().with_row_index("index")
     rows = ids.alias("id").to_frame().join(numbered, on="id", how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""The columns of the user, the item and the time together: what is missing is asked for in one sentence."""
+"""The choice of the user, item and time columns together; one error names everything that is missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CREATORS = {"artist", "album"}
 
 
 def choose_roles(table: Table, flags: ColumnFlags, order_only: bool) -> tuple[Choice, Choice, TimeChoice]:
-    """The columns of the user, the item and the time of a log.
+    """Choose the columns of the user, the item and the time of a log.
 
     Raises:
         DataError: if one of them is missing or unclear, or one column would play two roles.
@@ -63,7 +63,7 @@ def choose_roles(table: Table, flags: ColumnFlags, order_only: bool) -> tuple[Ch
 
 
 def _single(columns: Sequence[str]) -> list[str]:
-    """The columns without objects, whose fields are columns themselves."""
+    """Return the columns that are not objects; the fields of objects are columns themselves."""
     objects = {column[:place] for column in columns for place, sign in enumerate(column) if sign == "."}
     return [column for column in columns if column not in objects]
 
@@ -91,7 +91,7 @@ def _not_recognised(table: Table, flags: ColumnFlags, known: dict[str, str | Non
 
 
 def _numbered(columns: Sequence[str]) -> list[str]:
-    """The columns of the largest group whose names differ in a number at their end alone, if there are three."""
+    """Return the largest group of columns, at least three, whose names differ only in a final number."""
     stems = [re.sub(r"[\W_]*\d+$", "", column) for column in columns]
     numbered = [stem for stem, column in zip(stems, columns, strict=True) if stem != column]
     most = max(numbered, key=numbered.count, default="")
@@ -100,7 +100,7 @@ def _numbered(columns: Sequence[str]) -> list[str]:
 
 
 def _likely(role: str, columns: Sequence[str]) -> list[str]:
-    """Columns that may play a role: fields of objects with a usual name, names with a telling word, foreign names."""
+    """Columns that may play a role: fields of objects with a usual name, names with a typical word, foreign names."""
     user = role == "user"
     usual, telling, foreign = (
         ((*USERS, *SESSIONS), USER_WORDS, FOREIGN_USERS) if user else (ITEMS, ITEM_WORDS, FOREIGN_ITEMS)
@@ -118,7 +118,7 @@ def _likely(role: str, columns: Sequence[str]) -> list[str]:
 
 
 def _time_flags(table: Table, taken: Sequence[str]) -> list[str]:
-    """The flags that name the time and its format, where neither is recognised."""
+    """Return the flags that name the time column and its format, where these are not recognised."""
     try:
         column = choose_time(table, None, taken, False).column
         flags = []
@@ -133,7 +133,7 @@ def _time_flags(table: Table, taken: Sequence[str]) -> list[str]:
 
 
 def _other_file(table: Table, known: dict[str, str | None]) -> str:
-    """What else the file may be, if every user or every item in it occurs once."""
+    """Say what else the file may be if every user or every item in it occurs once."""
     role, column = next(((role, column) for role, column in known.items() if column is not None), ("", None))
     if column is None or table.read([column])[column].is_duplicated().any():
         return ""

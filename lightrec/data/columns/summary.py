@@ -1,4 +1,4 @@
-"""What became of every column of both files: nothing is left out in silence."""
+"""The use of every column of both files, so that no column is ignored silently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_USED = "not used"
 FEW_ROWS = 200_000
 """Up to so many rows, the columns that are not used are read together; above, one by one."""
 MANY_VALUES = 50_000_000
-"""Values of columns that are not used that are still counted; a larger file would be read twice for little."""
+"""Most values of unused columns that are counted; a larger file would be read twice for little benefit."""
 MOST_KINDS = 20
 WISHED = ("purchase", "buy", "transaction", "order", "checkout", "play", "listen", "watch", "cart", "click", "view")
 """Parts of names of events that most people want to predict, most wanted first."""
@@ -27,7 +27,7 @@ WISHED = ("purchase", "buy", "transaction", "order", "checkout", "play", "listen
 
 @dataclasses.dataclass(frozen=True)
 class ColumnUse:
-    """One column and what became of it."""
+    """One column and its use."""
 
     file: str
     """"interactions" or "items"."""
@@ -35,13 +35,13 @@ class ColumnUse:
     role: str
     """"user", "item", "time", "condition", "title", "text" or "not used"."""
     became: str
-    """In words."""
+    """The use in words."""
     values: int | None
     """How many rows have a value; None where it was not counted."""
 
 
 def describe_log(table: Table, log: Log) -> list[dict[str, Any]]:
-    """One entry for each column of the interactions, in the order of the file (see :class:`ColumnUse`)."""
+    """Return one entry for each column of the interactions, in the order of the file (see :class:`ColumnUse`)."""
     read = log.rows - log.not_chosen - log.without_id
     used = {
         log.user: ("user", f"{len(log.user_ids):,} users"),
@@ -66,7 +66,7 @@ def describe_log(table: Table, log: Log) -> list[dict[str, Any]]:
 
 
 def describe_catalogue(table: Table | None, catalogue: ItemTexts | None) -> list[dict[str, Any]]:
-    """One entry for each column of the items file, in its order (see :class:`ColumnUse`)."""
+    """Return one entry for each column of the items file, in its order (see :class:`ColumnUse`)."""
     if table is None or catalogue is None:
         return []
     rows = len(catalogue.ids) + catalogue.duplicates + catalogue.without_id
@@ -96,7 +96,7 @@ def _times_in_words(log: Log) -> str:
 def _unused(
     table: Table, columns: Sequence[str], rows: int, *, hints: bool = True
 ) -> dict[str, tuple[str, int | None]]:
-    """For each column what it holds, and how many values."""
+    """Return what each column holds, and its number of values."""
     looked_at = list(columns)
     if rows * len(columns) > MANY_VALUES:
         looked_at = named(KINDS, columns) if hints else []
@@ -134,7 +134,7 @@ def _told(values: pl.Series, hints: bool) -> tuple[str, int]:
 
 
 def _kinds(name: str, known: pl.Series) -> str:
-    """The kinds of events, all of which count alike, and the flag that chooses among them."""
+    """List the kinds of events, which all have equal weight, and the flag that selects among them."""
     counts = known.value_counts(sort=True).rows()
     kinds = [str(value) for value, _ in counts]
     chosen = next((kind for wish in WISHED for kind in kinds if wish in kind.casefold()), kinds[0])

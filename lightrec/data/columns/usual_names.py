@@ -19,10 +19,10 @@ USERS = (
 """Names of users, most telling first."""
 
 SESSIONS = ("sessionid", "session", "usersession", "sessionkey", "visitid", "playlistid")
-"""Names of sessions: a user where no column names one."""
+"""Names of sessions, which serve as users where no column names users."""
 
 BASKETS = ("orderid", "basketid", "cartid", "invoiceno", "invoice", "invoicenumber", "invoiceid", "transactionid")
-"""Names of baskets: proposed as users, never taken."""
+"""Names of baskets: proposed as users in messages, never chosen."""
 
 ITEMS = (
     *("itemid", "item", "iid", "itemuuid", "itemnumber", "itemno", "iditem"),
@@ -51,7 +51,7 @@ SAME_THING = {
     **dict.fromkeys(("articleid", "article"), "article"),
     **dict.fromkeys(("sku", "skuid", "productsku"), "sku"),
 }
-"""Names of items that mean one thing: of those the first is taken."""
+"""Names of items by what they mean; among names with one meaning, the first column is chosen."""
 
 TIMES = (
     *("timestamp", "unixreviewtime", "eventtime", "eventtimestamp", "time", "ts", "unixtime", "unixtimestamp"),
@@ -71,14 +71,14 @@ OTHER_TIME_WORDS = {
     *("shipped", "delivery", "delivered", "spent", "duration", "dwell", "listen", "zone", "timezone", "delta", "since"),
     *("playtime", "watch", "elapsed", "avg", "average", "total", "count", "n", "num", "times", "runtime", "reading"),
 }
-"""Words that make it another time than that of the event, or a length of time."""
+"""Words of names for a time other than the event's, or for a duration."""
 
 OTHER_TIME_PARTS = (
     *("birth", "release", "signup", "regist", "updated", "lastupdate", "updatetime", "updatedate", "modified", "expir"),
     *("shipdate", "shipp", "deliver", "duration", "timespent", "playtime", "watchtime", "dwell", "elapsed", "timezone"),
     *("lifetime", "runtime", "candidate", "validate"),
 )
-"""The same within names that are written as one word, such as releasedate."""
+"""Parts with the same meaning in names written as one word, such as releasedate."""
 
 ITEM_WORDS = {
     *("item", "product", "track", "movie", "film", "book", "game", "video", "article", "sku", "asin", "song", "ad"),
@@ -109,7 +109,7 @@ ORDER_NAMES = (
 """Names of what may be the order of a user's events."""
 
 CLOCKS = {"timeframe": 0.001, "hour": 3600.0, "hourofday": 3600.0, "orderhourofday": 3600.0}
-"""Numbers that refine a date beside them, and the seconds that one of them makes."""
+"""Names of numbers that give the time of day of a date in another column, and the seconds per unit."""
 
 TITLES = (
     *("title", "itemtitle", "movietitle", "producttitle", "booktitle", "gametitle", "videotitle", "newstitle"),
@@ -139,27 +139,27 @@ RATINGS = ("rating", "ratings", "stars", "overall", "score", "bookrating", "weig
 """Names of how much a user liked an item."""
 
 USUAL = frozenset((*USERS, *SESSIONS, *BASKETS, *ITEMS, *TIMES, *TITLES, *FURTHER_TEXT, *KINDS, *RATINGS, *CLOCKS))
-"""Every name that says what a column holds."""
+"""Every name that identifies the content of a column."""
 
 
 def plain(name: str) -> str:
-    """A column's name without case, spaces and punctuation."""
+    """Return a column's name without case, spaces and punctuation."""
     return re.sub(r"[\W_]", "", name.casefold())
 
 
 def words(name: str) -> list[str]:
-    """The words of a column's name: ``InvoiceDate`` and ``invoice_date`` are "invoice" and "date"."""
+    """Return the words of a column's name: ``InvoiceDate`` and ``invoice_date`` are "invoice" and "date"."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return re.findall(r"[^\W\d_]+", spaced.casefold())
 
 
 def is_other_time(name: str) -> bool:
-    """Whether a name speaks of another time than the event's, or of a length of time: updated_at, playtime."""
+    """Return whether a name means a time other than the event's, or a duration: updated_at, playtime."""
     return bool(OTHER_TIME_WORDS & set(words(name))) or any(part in plain(name) for part in OTHER_TIME_PARTS)
 
 
 def base(name: str, usual: Collection[str]) -> str:
-    """The plain name; that of one element if the column holds lists: ``item_id_list`` and ``Items`` are ``item``."""
+    """Return the plain name, of one element for a column of lists: ``Items`` and ``item_list`` are ``item``."""
     whole = plain(name)
     if whole in usual:
         return whole
@@ -167,14 +167,14 @@ def base(name: str, usual: Collection[str]) -> str:
 
 
 def named(usual: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Those of ``columns`` that have one of the ``usual`` names, most telling first."""
+    """Return those of ``columns`` that have one of the ``usual`` names, most specific first."""
     places = {name: place for place, name in enumerate(usual)}
     found = {column: base(column, places) for column in columns}
     return sorted((column for column in columns if found[column] in places), key=lambda column: places[found[column]])
 
 
 def listed(columns: Sequence[str], most: int = 30, longest: int = 40) -> str:
-    """Names or values for a message: the first ones if there are many, cut if long, control characters spelled out."""
+    """Format names or values for a message: only the first of many, long ones cut, control characters escaped."""
     shown = [text if len(text) <= longest else f"{text[:longest]}..." for text in columns[:most]]
     shown = [text if text.isprintable() else repr(text)[1:-1] for text in shown]
     return ", ".join(shown) + (f", ... ({len(columns):,} in all)" if len(columns) > most else "")

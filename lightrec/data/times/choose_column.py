@@ -1,4 +1,4 @@
-"""Which column says when: by a flag, by its name, or by its values; never a wrong one in silence."""
+"""The choice of the time column by a flag, its name or its values; a doubtful case is an error, never a guess."""
 
 from __future__ import annotations
 
@@ -38,49 +38,49 @@ if TYPE_CHECKING:
     from lightrec.data.reading.readers import Table
 
 SAMPLE = 500
-"""Values looked at to see what a column holds."""
+"""Number of values sampled to recognise what a column holds."""
 CALENDAR_PARTS = {"year", "month", "day", "week", "hour"}
 """Words of columns that hold a part of a date: the year is often that of the item."""
 NO_TIMES = ("id", "code", "number", "price", "amount", "hash")
-"""How the names of large numbers end that are no times."""
+"""Endings of the names of columns with large numbers that are not times."""
 KNOWN = (*USERS, *SESSIONS, *ITEMS, *BASKETS, *TITLES, *KINDS, *RATINGS)
-"""Names of columns that are no times."""
+"""Names of columns that are not times."""
 HOURS_AND_MINUTES = ("hourmin", "hourminute", "hhmm", "hhmmss")
-"""How the names of times of day as digits end."""
+"""Endings of the names of columns with times of day as digits."""
 CLOCK = r"^\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([AaPp]\.?[Mm]\.?)?$"
 Kind = Literal["dates", "clock", "small", "other", "empty"]
-"""Dates, times of day, small numbers, anything else, nothing at all."""
+"""Dates, times of day, small numbers, anything else, no values."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TimeChoice:
-    """The columns that say when an event was."""
+    """The columns that hold the time of an event."""
 
     column: str | None
     """None if the order of the rows is the order of events."""
     clock: str | None = None
-    """The time of day, if ``column`` holds dates alone."""
+    """The column of the time of day, if ``column`` holds only dates."""
     doubtful: tuple[str, ...] = ()
-    """Columns that may hold the time of day if ``column`` turns out to hold dates alone."""
+    """Columns that may hold the time of day if ``column`` proves to hold only dates."""
     notes: tuple[str, ...] = ()
-    """Sentences about what was decided."""
+    """Sentences about the decisions made."""
 
 
 def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only: bool) -> TimeChoice:
-    """Decide which columns say when.
+    """Choose the columns that hold the time of an event.
 
     A column with a usual name comes first, then one whose name has a word such as "date" and whose values are dates,
-    then the only one whose values are dates. A column of days gives way to one that tells the same days and the time
-    of day too.
+    then the only one whose values are dates. A column of days is replaced by one with the same days and the time
+    of day.
 
     Args:
         table: the interactions.
         flag: the column that ``--time-column`` names.
         taken: columns with another role.
-        order_only: the order of the rows will do where no column is clearly the time.
+        order_only: use the order of the rows where no column is clearly the time.
 
     Raises:
-        DataError: if columns look like times and none clearly is the event's: the sentence proposes the flags.
+        DataError: if columns look like times and none is clearly the event's; the message proposes the flags.
     """
     if flag is not None:
         return TimeChoice(require_named("time", flag, table.columns, table.file))
@@ -88,7 +88,7 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
     usual = named(TIMES, columns)
     likely = [column for column in columns if column not in usual and _looks_like_time(column)]
     if len(usual) == 1 and not likely and not plain(usual[0]).endswith(("time", "date")):
-        return TimeChoice(usual[0])  # the usual case: nothing to look at
+        return TimeChoice(usual[0])  # the usual case: no need to read values
     kinds, numeric = _look_at(table, [*usual, *likely])
     dated = [column for column in usual if kinds[column] == "dates"]
     told = [column for column in likely if kinds[column] == "dates"]
@@ -131,7 +131,7 @@ def _of_dates(
 
 
 def _look_at(table: Table, columns: Sequence[str]) -> tuple[dict[str, Kind], list[str]]:
-    """What each column holds, and which of them hold numbers."""
+    """Return what each column holds, and which columns hold numbers."""
     kinds: dict[str, Kind] = {}
     numeric = []
     for column in columns:
@@ -143,7 +143,7 @@ def _look_at(table: Table, columns: Sequence[str]) -> tuple[dict[str, Kind], lis
 
 
 def _by_values(table: Table, columns: Sequence[str], kinds: dict[str, Kind]) -> TimeChoice:
-    """The only column whose values are dates, if no other may be the order of the events."""
+    """Choose the only column whose values are dates, if no other column may hold the order of the events."""
     rest = [column for column in columns if column not in kinds and column not in named(KNOWN, columns)]
     values = {column: table.read([column])[column] for column in rest}
     told = {column: kind_of_values(values[column]) for column in rest}
@@ -165,12 +165,12 @@ def _by_values(table: Table, columns: Sequence[str], kinds: dict[str, Kind]) -> 
 
 
 def _counts_rows(column: pl.Series) -> bool:
-    """Whether numbers only rise from row to row, so that their order is that of the rows."""
+    """Return whether numbers increase from row to row, so that they have the order of the rows."""
     return bool((column.cast(pl.Float64, strict=False).diff().drop_nulls() > 0).all())
 
 
 def _may_order(column: str, kind: Kind) -> bool:
-    """Whether a column with the name of a time may tell the order of events: it is not empty, nor a length of time."""
+    """Return whether a column named like a time may order the events: not empty, no other time or duration."""
     return kind != "empty" and not is_other_time(column)
 
 
@@ -184,7 +184,7 @@ def _looks_like_time(column: str) -> bool:
 
 
 def _with_clock(column: str, kinds: dict[str, Kind], others: Sequence[str]) -> TimeChoice:
-    """The choice of ``column``, with the column of the time of day if there is one."""
+    """Return the choice of ``column``, with the column of the time of day if there is one."""
     clocks = [name for name, kind in kinds.items() if kind == "clock" or (kind == "small" and plain(name) in CLOCKS)]
     clocks = [name for name in clocks if not is_other_time(name)]
     clocks = [name for name in clocks if kinds[name] == "clock"] or clocks
@@ -230,7 +230,7 @@ def _unclear(table: Table, columns: Sequence[str]) -> DataError:
 
 
 def kind_of_values(column: pl.Series) -> Kind:
-    """What most values of a column are, by a sample spread over it."""
+    """Return the kind of most values of a column, from an evenly spaced sample."""
     if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
         return "dates"
     if column.dtype == pl.Time:

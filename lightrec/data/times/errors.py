@@ -1,4 +1,4 @@
-"""The sentences for times that cannot be read: which row, which value, and what mends it."""
+"""Error messages for times that cannot be read: the row, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY_OR_MONTH_FIRST = re.compile(
     r"(?i)^\d{1,2}([/.\-])\d{1,2}\1(\d{4}|\d{2})(?P<clock>[ T]\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?)?"
     r"(?P<half>\s?[ap]m)?$"
 )
-"""A date in figures with the year last: nothing says whether the day or the month comes first."""
+"""A date in figures with the year last: whether day or month comes first is unknown."""
 GROUPED = re.compile(r"\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+,\d+")
 """Numbers with a decimal comma, or with something between the thousands."""
 NAMED_ZONE = re.compile(r"\d.*[\s\d\[(]([A-Za-z]+/[A-Za-z_/]+|[A-Z]{2,5})[\])]?$")
@@ -23,7 +23,7 @@ NAMED_ZONE = re.compile(r"\d.*[\s\d\[(]([A-Za-z]+/[A-Za-z_/]+|[A-Z]{2,5})[\])]?$
 
 @dataclasses.dataclass(frozen=True)
 class TimeColumn:
-    """What messages say of a column of times."""
+    """A column of times, with what error messages need."""
 
     values: pl.Series
     """As the file has them."""
@@ -32,11 +32,11 @@ class TimeColumn:
     """int64: each value's row in the file, from 0; None if they are 0, 1, 2, ..."""
 
     def row(self, place: int) -> str:
-        """The number of a row, from 1, for people."""
+        """Return the number of a row, from 1, for messages."""
         return f"{(place if self.rows is None else int(self.rows[place])) + 1:,}"
 
     def refuse(self, wrong: pl.Series, mend: str) -> None:
-        """Raise :class:`DataError` about the first row that is ``wrong``, if there is one."""
+        """Raise :class:`DataError` for the first row that is ``wrong``, if there is one."""
         if not wrong.any():
             return
         place = int(wrong.arg_true()[0])
@@ -47,16 +47,16 @@ class TimeColumn:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value says that there is no time: null, NaN, NaT, an empty text, ..."""
+    """Return whether a value means "no time": null, NaN, NaT, an empty text, ..."""
     return value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
 MISSING = ("", "na", "n/a", "nan", "nat", "none", "null", "\\n", "<na>", "0000-00-00", "0000-00-00 00:00:00")
-"""Text that says, in lower case, that there is no time."""
+"""Texts that mean "no time", in lower case."""
 
 
 def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
-    """How to mend the first unread text of a column."""
+    """Return the remedy for the first unread text of a column."""
     value = text[int(unread.arg_true()[0])]
     if value is None or is_missing(value):
         return mend_missing(name)
@@ -78,7 +78,7 @@ def mend_text(name: str, text: pl.Series, unread: pl.Series) -> str:
 
 
 def the_format(values: pl.Series) -> str | None:
-    """The one format with day or month first that reads every text of a column; None if none or both do."""
+    """Return the one format with day or month first that reads every text of a column; None if none or both do."""
     if values.dtype != pl.String:
         return None
     texts = values.str.strip_chars()
@@ -88,12 +88,12 @@ def the_format(values: pl.Series) -> str | None:
 
 
 def mend_missing(name: str) -> str:
-    """How to mend rows without a time."""
+    """Return the remedy for rows without a time."""
     return f"fill in the times, or leave those rows out with --where {name + '!='!r}"
 
 
 def _fitting_formats(texts: pl.Series, first: str) -> list[str]:
-    """The formats with day or month first that read all ``texts``; both where neither does, none for other text."""
+    """Return the formats with day or month first that read all ``texts``; both if neither does; [] for other text."""
     found = DAY_OR_MONTH_FIRST.match(first)
     if not found:
         return []

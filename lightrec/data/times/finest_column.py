@@ -1,4 +1,4 @@
-"""A column that tells the time of day, where another that tells the same days was about to be taken."""
+"""Search for a column with the time of day that agrees with a chosen column of days."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from lightrec.data.reading.readers import Table
 
 SAMPLE = 500
-"""Rows that are compared."""
+"""Number of rows compared."""
 FARTHEST_ZONE = 14 * 3600
 """Seconds by which the day of a zone begins before that of UTC, or ends after it."""
 
 
 def find_finer(table: Table, chosen: str, others: Sequence[str]) -> str | None:
-    """The first of ``others`` that tells the same days as ``chosen`` and the time of day too.
+    """Return the first of ``others`` with the same days as ``chosen`` and the time of day.
 
     Returns:
-        None if ``chosen`` tells the time of day itself, or no other column agrees with it in every row.
+        None if ``chosen`` holds the time of day itself, or no other column agrees with it in every row.
     """
     days = _seconds(table, chosen)
     if days is None or not len(days) or (days[~np.isnan(days)] % DAY != 0).any():
@@ -37,13 +37,13 @@ def _agrees(times: np.ndarray | None, days: np.ndarray) -> bool:
     if times is None:
         return False
     known = ~np.isnan(days)
-    apart = times[known] - days[known]  # NaN, which is in no range, where only the day is told
+    apart = times[known] - days[known]  # NaN, which is in no range, where only the day is known
     within = (apart >= -FARTHEST_ZONE) & (apart < DAY + FARTHEST_ZONE)
     return bool(known.any() and within.all() and (times[known] % DAY != 0).any())
 
 
 def _seconds(table: Table, column: str) -> np.ndarray | None:
-    """float64: the times of a sample of rows, NaN where there is none; None if some cannot be read as dates."""
+    """Return the times of a sample of rows (float64, NaN if missing); None if some cannot be read as dates."""
     values = table.read([column])[column]
     sample = values.gather(np.unique(np.linspace(0, len(values) - 1, SAMPLE).astype(int)))
     given = sample.is_not_null()

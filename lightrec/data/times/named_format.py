@@ -1,4 +1,4 @@
-"""Dates in a form that ``--time-format`` names."""
+"""Dates in a format that ``--time-format`` names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_by_format(text: pl.Series, form: str) -> pl.DataFrame:
         "seconds" since 1970 and "nanos" beyond them (both Int64), null where the format does not fit.
 
     Raises:
-        ConfigError: if ``form`` is no such format.
+        ConfigError: if ``form`` is not such a format.
     """
     try:
         read = text.cast(pl.String).str.to_datetime(

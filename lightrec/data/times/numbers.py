@@ -1,4 +1,4 @@
-"""Times as numbers: seconds, milliseconds, ... since 1970 by their size, dates as digits, and mere positions."""
+"""Times as numbers: seconds, milliseconds, ... since 1970 by their size, dates as digits, and positions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2100
 
 
 def units_by_size(numbers: np.ndarray) -> np.ndarray:
-    """For each number the index in :data:`UNITS` of the unit in which it is a date of 1973 to 2099, or -1."""
+    """Return for each number the index in :data:`UNITS` of the unit in which it is a date of 1973 to 2099, or -1."""
     size = np.abs(numbers.astype(np.float64))
     found = np.full(len(numbers), -1)
     for place, per_second in enumerate(UNITS.values()):
@@ -33,7 +33,7 @@ def units_by_size(numbers: np.ndarray) -> np.ndarray:
 
 
 def unit_of(numbers: np.ndarray) -> str | None:
-    """The unit that most numbers are plausible in; by their median where none is; None for small numbers."""
+    """Return the unit in which most numbers are plausible; if none is, the unit of the median; None if small."""
     counts = np.bincount(units_by_size(numbers) + 1, minlength=len(UNITS) + 1)[1:]
     if counts.any():
         return list(UNITS)[int(counts.argmax())]
@@ -43,7 +43,7 @@ def unit_of(numbers: np.ndarray) -> str | None:
 
 
 def digits_form(numbers: pl.Series) -> str | None:
-    """The form of :data:`DIGIT_FORMS` that more than half of the numbers are dates in, or None."""
+    """Return the form of :data:`DIGIT_FORMS` in which more than half of the numbers are dates, or None."""
     if not numbers.dtype.is_integer() or not len(numbers):
         return None
     length = len(str(abs(int(numbers.median() or 0))))  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def digits_form(numbers: pl.Series) -> str | None:
 
 
 def read_digits(numbers: pl.Series, length: int) -> pl.DataFrame:
-    """Numbers of ``length`` digits as dates ("seconds" and "nanos"), null where they are none."""
+    """Read numbers of ``length`` digits as dates ("seconds" and "nanos"); null where one is not a date."""
     text = numbers.cast(pl.String)
     whole = pl.when(pl.col("text").str.len_chars() == length).then(pl.col("text"))
     text = text.alias("text").to_frame().select(whole)["text"]
