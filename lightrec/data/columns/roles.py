@@ -100,7 +100,7 @@ def _numbered(columns: Sequence[str]) -> list[str]:
 
 
 def _likely(role: str, columns: Sequence[str]) -> list[str]:
-    """Columns that may play a role: fields of objects with a usual name, names with a typical word, foreign names."""
+    """Return columns that may fit a role: object fields with a usual name, names with a typical word, foreign names."""
     user = role == "user"
     usual, telling, foreign = (
         ((*USERS, *SESSIONS), USER_WORDS, FOREIGN_USERS) if user else (ITEMS, ITEM_WORDS, FOREIGN_ITEMS)

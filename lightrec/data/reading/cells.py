@@ -1,4 +1,4 @@
-"""The cells of a column of any type as text: some types and values make polars itself fail."""
+"""Conversion of a column of any type to text, also for types and values on which polars itself fails."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ TICKS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def as_text(column: pl.Series) -> pl.Series | None:
-    """The cells as text, null where there is nothing; None for a type that is no text (lists, objects, bytes).
+    """Return the cells as text, null where empty; None for a type without text (lists, objects, bytes).
 
-    Dates are ISO 8601 in UTC; beyond the calendar they are the plain number that is stored.
+    Dates are ISO 8601 in UTC; outside the calendar they are the plain stored number.
     """
     kind = column.dtype
     if kind == pl.Date or isinstance(kind, pl.Datetime):
@@ -29,7 +29,7 @@ def as_text(column: pl.Series) -> pl.Series | None:
 
 
 def is_text(column: pl.Series) -> bool:
-    """Whether the cells are strings, stored as such or by their number in a list."""
+    """Return whether the cells are strings, stored directly or as indices into a list of strings."""
     return column.dtype in (pl.String, pl.Categorical, pl.Enum)
 
 

@@ -1,4 +1,4 @@
-"""Compressed files: recognised by their first bytes and read to their last, so that damage is found before use."""
+"""Compressed files: recognised by their first bytes and read to the end, so that damage is found before use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError, Value
 
 
 def decompress(path: Path, new_file: Callable[[], Path]) -> Path:
-    """The path itself, or that of a decompressed copy.
+    """Return the path itself, or the path of a decompressed copy.
 
     Raises:
         DataError: if the content is cut short or damaged.
@@ -41,7 +41,7 @@ def decompress(path: Path, new_file: Callable[[], Path]) -> Path:
             for chunk in _decompressed(source, compression, path.name):
                 target.write(chunk)
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the system, such as a full disk
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system, such as a full disk
             raise
         raise DataError(
             f"{path.name} breaks off or is damaged: its {compression} compression cannot be read to the end "
@@ -61,7 +61,7 @@ def _decompressed(source: IO[bytes], compression: str, file: str) -> Iterator[by
 
 
 def _zstandard(source: IO[bytes], file: str) -> Iterator[bytes]:
-    """The frames of a file one after the other; a frame that is not complete is an EOFError."""
+    """Decompress the frames of a file one after the other; raise EOFError if a frame is not complete."""
     try:
         import zstandard
     except ImportError:

@@ -1,7 +1,7 @@
-"""The content of a file as it is to be read: decompressed, UTF-8, without a byte order mark.
+"""Readable content of a file: decompressed, in UTF-8, without a byte order mark.
 
-Compression, binary formats and encodings are recognised by the bytes, never by the file's name. A file that is plain
-UTF-8 is read where it is; of any other a copy is made in a scratch folder.
+Compression, binary formats and encodings are recognised by the bytes, never by the file's name. A plain UTF-8
+file is read in place; any other file is copied to a scratch folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lightrec.data.reading.encodings import binary, find_encoding, write_utf8
 from lightrec.errors import DataError
 
 HEAD = 1 << 18
-"""Bytes looked at to recognise separators, headers and shapes."""
+"""Bytes read to recognise separators, headers and shapes."""
 
 COLUMNAR: tuple[tuple[bytes, str], ...] = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"))
 REFUSED: tuple[tuple[bytes, str], ...] = (
@@ -46,25 +46,25 @@ class Content:
     file: str
     """Its name, for messages."""
     path: Path
-    """Where the readable content is: the file itself or a copy of it."""
+    """The readable content: the file itself or a copy of it."""
     kind: str
     """"parquet", "arrow" or "text"."""
     head: str = ""
     """The first complete lines of a text."""
     quotes: bool = False
-    """A double quote occurs in the text."""
+    """Whether a double quote occurs in the text."""
     notes: tuple[str, ...] = ()
-    """What a user should know, each the end of a sentence that starts with the file's name."""
+    """Notes for the user, each the end of a sentence that starts with the file's name."""
 
 
 def open_content(path: Path, encoding: str | None, flag: str, new_file: Callable[[], Path]) -> Content:
-    """Decompress and decode a file where that is needed.
+    """Decompress and decode a file where necessary.
 
     Args:
         path: an existing file that is not empty.
         encoding: of the text, or None to recognise it.
         flag: the flag that names the encoding, for messages.
-        new_file: gives the path of a new file in the scratch folder.
+        new_file: returns the path of a new file in the scratch folder.
 
     Raises:
         DataError: if the content is damaged, empty, or of a kind that cannot be read.
@@ -98,7 +98,7 @@ def _refuse_binary(start: bytes, file: str) -> None:
 
 
 def _survey(path: Path, file: str) -> tuple[str, bool]:
-    """The complete lines at the start of a UTF-8 file, and whether it has quotes; binary content is refused."""
+    """Return the complete lines at the start of a UTF-8 file, and whether it has quotes; refuse binary content."""
     quotes = False
     with path.open("rb") as stream:
         head = stream.read(HEAD)

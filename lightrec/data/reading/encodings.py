@@ -1,4 +1,4 @@
-"""Encodings of text: recognised where that is certain, said where it is likely, refused where it is not."""
+"""Encodings of text: recognised if certain, recognised with a note if likely, and otherwise refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARKS: tuple[tuple[bytes, str], ...] = (
 
 
 def find_encoding(path: Path, start: bytes, named: str | None, flag: str, file: str) -> tuple[str, tuple[str, ...]]:
-    """The codec of a text, "utf-8" if it can be read as it is; and notes."""
+    """Return the codec of a text, "utf-8" if it can be read unchanged, and notes."""
     marked = next((codec for mark, codec in MARKS if start.startswith(mark)), None)
     if named is not None:
         return _named_codec(named, marked, flag), ()
@@ -38,7 +38,7 @@ def find_encoding(path: Path, start: bytes, named: str | None, flag: str, file: 
 
 
 def binary(file: str) -> DataError:
-    """The error about a file that holds no text."""
+    """Return the error for a file that holds no text."""
     return DataError(f"{file} holds binary data, not text: store the table as CSV, JSON lines or Parquet.")
 
 
@@ -57,7 +57,7 @@ def _named_codec(named: str, marked: str | None, flag: str) -> str:
 
 
 def _wide(start: bytes) -> str | None:
-    """UTF-16 without a byte order mark: plain characters have a zero in every second byte."""
+    """Recognise UTF-16 without a byte order mark: plain characters have a zero in every second byte."""
     sample = start[: 4096 & ~1]
     pairs = max(1, len(sample) // 2)
     even, odd = sample[0::2].count(0) / pairs, sample[1::2].count(0) / pairs
@@ -67,7 +67,7 @@ def _wide(start: bytes) -> str | None:
 
 
 def _first_undecodable(path: Path) -> int | None:
-    """The number of the first line that is not UTF-8, counted from 1; None if there is none."""
+    """Return the number of the first line that is not UTF-8, counted from 1; None if there is none."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, carried = 1, b""
     with path.open("rb") as stream:
@@ -84,11 +84,11 @@ def _first_undecodable(path: Path) -> int | None:
 
 
 def _western(path: Path, bad_line: int, flag: str, file: str) -> tuple[str, tuple[str, ...]]:
-    """Windows-1252, which holds all of latin-1, unless the text does not look like it.
+    """Return Windows-1252, which contains all of latin-1; raise DataError if the text does not look like it.
 
     Western text has few characters beyond ASCII, mostly one at a time, and hardly any in the range of its quotation
     marks. Other encodings have runs of them or use that range for letters, and a damaged UTF-8 file has valid
-    characters of several bytes besides the damage.
+    multi-byte characters in addition to the damage.
     """
     valid = invalid = runs = high = marks = undefined = 0
     with path.open("rb") as stream:
@@ -119,7 +119,7 @@ def _western(path: Path, bad_line: int, flag: str, file: str) -> tuple[str, tupl
 
 
 def write_utf8(path: Path, codec: str, flag: str, file: str, copy: Path) -> Path:
-    """A copy in UTF-8 whose lines end in a line feed."""
+    """Write a copy in UTF-8 whose lines end in a line feed."""
     codec, line, first = codec.removesuffix("-named"), 1, True
     try:
         with path.open(encoding=codec, newline=None) as source, copy.open("wb") as target:

@@ -1,7 +1,7 @@
-"""JSON: one object a line, an array of objects, lists by user, and Python dictionaries a line; all as JSON lines.
+"""Reader of JSON: one object per line, an array of objects, lists by user, or one Python dictionary per line.
 
-polars reads JSON lines. What is written in another way is first written as such, one element after the other. Values
-become text as they are written; lists stay lists, and the fields of an object are columns such as ``user.id`` too.
+polars reads JSON lines. Other forms are first rewritten as JSON lines, one element after the other. Values
+become text exactly as written; lists stay lists, and the fields of an object are columns such as ``user.id`` too.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from lightrec.data.shapes.nested import with_fields
 from lightrec.errors import DataError
 
 LONGEST_LITERAL = 1 << 20
-"""Characters of a line that are read as a Python literal; a longer one is refused."""
+"""Most characters of a line that is parsed as a Python literal; a longer one is refused."""
 MOST_COLUMNS = 2_000
 
 
 def read_json(content: Content, options: ReadOptions, new_file: Callable[[], Path]) -> Part:
-    """Look at a file of JSON; its rows are read later.
+    """Open a file of JSON and find its columns; its rows are read later.
 
     Raises:
         DataError: naming the line or element that is not valid, or what the file holds instead of objects.
@@ -44,12 +44,12 @@ def read_json(content: Content, options: ReadOptions, new_file: Callable[[], Pat
 
 
 def looks_like_json(head: str) -> bool:
-    """Whether a text starts as JSON or a Python dictionary does: a brace or bracket, and what may follow it."""
+    """Return whether a text starts like JSON or a Python dictionary: a bracket and a valid next character."""
     return re.match(r"""\s*(\{\s*(u?["'}]|$)|\[\s*([\[{"\]0-9-]|true|false|null|$))""", head) is not None
 
 
 def _as_lines(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
-    """The file, or a copy, with one object a line; and what was done."""
+    """Return the file, or a copy, with one object per line, and a note on the conversion."""
     first, alone = _first_line(content.path)
     if first.startswith("["):
         return _copy(content, new_file, _array(content)), "is an array, each element of which was read as a row"
@@ -64,20 +64,20 @@ def _as_lines(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str
 
 
 def _first_line(path: Path) -> tuple[str, bool]:
-    """The first line that is not blank, and whether it is the only one."""
+    """Return the first line that is not blank, and whether it is the only one."""
     with path.open(encoding="utf-8", newline="\n") as lines:
         first = next(line for line in lines if line.strip()).strip()
         return first, not any(line.strip() for line in lines)
 
 
 def _single(content: Content, new_file: Callable[[], Path], whole: Record) -> tuple[Path, str | None]:
-    """A file of one line that is one object: a row, or lists by user."""
+    """Convert a file of one line with one object: a row, or lists by user."""
     records, note = find_records(whole, content.file)
     return (content.path, None) if records is None else (_copy(content, new_file, map(_dump, records)), note)
 
 
 def _spread(content: Content, new_file: Callable[[], Path]) -> tuple[Path, str | None]:
-    """Objects that are written over several lines, one after the other; if it is one, it may hold lists by user."""
+    """Convert objects that span several lines; a single object may hold lists by user."""
     objects = list(_objects(content, content.path.read_text(encoding="utf-8"), 0, array=False))
     if len(objects) == 1:
         records, note = find_records(json.loads(objects[0]), content.file)
@@ -92,7 +92,7 @@ def _array(content: Content) -> Iterator[str]:
 
 
 def _objects(content: Content, text: str, place: int, array: bool) -> Iterator[str]:
-    """The objects of an array, or those that follow each other, each as one line, as it is written."""
+    """Yield the objects of an array, or consecutive objects, each on one line exactly as written."""
     decoder = json.JSONDecoder(parse_constant=_refuse)
     number, place = 0, _skip(text, place)
     while place < len(text) and not (array and text[place] == "]"):
@@ -123,7 +123,7 @@ def _broken(content: Content, text: str, place: int, number: int) -> DataError:
 
 
 def _skip(text: str, place: int) -> int:
-    """The next place that is no white space."""
+    """Return the next position that is not white space."""
     while place < len(text) and text[place] in " \t\r\n":
         place += 1
     return place
@@ -144,7 +144,7 @@ def _literals(content: Content) -> Iterator[str]:
 
 
 def _literal(line: str) -> Record | None:
-    """A dictionary written as Python does; the parser runs no code, and its input is bounded."""
+    """Parse a dictionary in Python notation; the parser runs no code, and its input is bounded."""
     if len(line) > LONGEST_LITERAL or not line.startswith("{"):
         return None
     try:
@@ -185,7 +185,7 @@ def _copy(content: Content, new_file: Callable[[], Path], lines: Iterator[str]) 
 
 
 def _scan(file: str, path: Path, lists: bool) -> tuple[list[str], pl.LazyFrame]:
-    """The names of all keys and the rows; values are text, within objects too, and within lists if they are kept."""
+    """Return all keys and the rows; values become text, also within objects, and within lists if those remain."""
     try:
         schema = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()
         kinds = {name: _as_text(kind, lists) for name, kind in schema.items()}
@@ -203,7 +203,7 @@ def _scan(file: str, path: Path, lists: bool) -> tuple[list[str], pl.LazyFrame]:
 
 
 def _as_text(kind: Any, lists: bool) -> Any:
-    """The type with text in place of every number and truth value, and of lists unless they are kept."""
+    """Return the type with every number and truth value as text, and lists too unless those remain."""
     if isinstance(kind, pl.List) and lists:
         return pl.List(_as_text(kind.inner, lists))
     if isinstance(kind, pl.Struct) and kind.fields:
@@ -212,7 +212,7 @@ def _as_text(kind: Any, lists: bool) -> Any:
 
 
 def _keys(file: str, path: Path, error: BaseException) -> list[str]:
-    """All keys by first appearance; lines that are no objects are refused."""
+    """Return all keys by first appearance; refuse lines that are not objects."""
     keys: dict[str, None] = {}
     with path.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
@@ -242,5 +242,5 @@ def _parsed(line: str) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    """Python's reader takes NaN and Infinity, which are no JSON."""
+    """Refuse NaN and Infinity, which Python's reader accepts but which are not JSON."""
     raise ValueError(constant)

@@ -1,4 +1,4 @@
-"""The rows in one object of JSON: where programs put them, and which shapes they give them."""
+"""Search for the rows in one object of JSON, in the places and shapes that programs use."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lightrec.errors import DataError
 
 Record = dict[str, Any]
 DEEPEST = 3
-"""Objects within objects in which lists of rows are looked for."""
+"""Depth of nested objects to which lists of rows are searched for."""
 
 
 def find_records(whole: Record, file: str) -> tuple[list[Record] | None, str | None]:
-    """The rows in an object that is a table or maps users to their items, and what it is; None if it is a row itself.
+    """Return the rows of an object that is a table or maps users to items, and a note; None if it is itself a row.
 
     Raises:
-        DataError: if the object holds rows in a way that is not known, saying how to write them.
+        DataError: if the object holds rows in an unknown form; the message says how to write them.
     """
     values = list(whole.values())
     if len(values) == 1 and _all(values[0], dict):
@@ -56,7 +56,7 @@ def find_records(whole: Record, file: str) -> tuple[list[Record] | None, str | N
 
 
 def _inner_rows(whole: Record, before: str = "", depth: int = 1) -> list[tuple[str, list[Record]]]:
-    """Every list of objects in objects within objects, by its dotted name."""
+    """Find every list of objects in nested objects, by its dotted name."""
     found = []
     for name, value in whole.items():
         if _all(value, dict):
@@ -67,7 +67,7 @@ def _inner_rows(whole: Record, before: str = "", depth: int = 1) -> list[tuple[s
 
 
 def _usual(record: Record) -> int:
-    """How many keys are usual names of columns."""
+    """Count the keys that are usual names of columns."""
     return sum(plain_name(key) in USUAL for key in record)
 
 

@@ -1,4 +1,4 @@
-"""Texts that hold no table that can be read: dumps of databases, logs of servers, YAML, ... are named as such."""
+"""Recognition of texts without a readable table, such as database dumps, server logs and YAML, for error messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from lightrec.errors import DataError
 
 LINES = 60
-"""Lines that are looked at."""
+"""Number of lines examined."""
 
 BY_ANY_LINE: tuple[tuple[str, str], ...] = (
     (
@@ -21,7 +21,7 @@ BY_ANY_LINE: tuple[tuple[str, str], ...] = (
     ),
     (r"\s*\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)+\|?\s*", "is a Markdown table: save it as CSV"),
 )
-"""What gives a text away in any of its first lines, and what it is."""
+"""Patterns that identify a text by any of its first lines, and its description."""
 
 BY_FIRST_LINES: tuple[tuple[str, str], ...] = (
     (
@@ -52,7 +52,7 @@ BY_FIRST_LINES: tuple[tuple[str, str], ...] = (
         "item,user,rating,time",
     ),
 )
-"""What the first line that is no comment gives away, and what the text is."""
+"""Patterns that identify a text by its first line that is not a comment, and its description."""
 
 
 def refuse_other_text(head: str, file: str) -> None:

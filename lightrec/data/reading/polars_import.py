@@ -1,4 +1,4 @@
-"""polars, or the sentence that says how to get it: the modules that read files take it from here."""
+"""Import of polars for the modules that read files, with an error that says how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panics of polars: what damaged content does to it where it does not refuse it by an error of its own."""
+"""Panics of polars: damaged content can cause one instead of an ordinary error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from lightrec.data.reading.polars_import import pl
 
 PANIC = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
-"""Raised after a panic; it is no PolarsError."""
+"""Raised after a panic; it is not a PolarsError."""
 
 
 @contextlib.contextmanager
 def quiet_panics() -> Iterator[None]:
-    """Keep the stack trace that polars prints of a panic off the standard error stream.
+    """Suppress the stack trace that polars prints to the standard error stream on a panic.
 
-    polars prints before it raises, so what the process writes there meanwhile is held back; it follows at the end if
+    polars prints before it raises, so everything that the process writes there is held back and released at the end if
     there was no panic.
     """
     try:

@@ -4,7 +4,7 @@ What a file is decides its content, never its name: separated text with or witho
 pipes, ``::`` or spaces; RecBole's typed headers too), JSON (one object a line, arrays, lists by user, Python
 dictionaries), lines of a user and items, Parquet and Arrow; each compressed with gzip, Zstandard, bzip2 or xz or not;
 in UTF-8, UTF-16 or Windows-1252. Ids are never read as numbers: ``007`` stays ``007`` and ``1.0`` stays ``1.0``; whole
-numbers of Parquet and JSON become decimal text, so that a JSON column which mixes ``7`` and ``"7"`` means one id. Rows
+numbers of Parquet and JSON become decimal text, so that ``7`` and ``"7"`` in a JSON column are one id. Rows
 are counted from 1, without the header and blank lines.
 """
 
@@ -37,18 +37,18 @@ __all__ = ["FORMATS", "ReadOptions", "Table", "as_ids"]
 
 
 class Table:
-    """One file, or several of equal columns as one; columns are known and rows are read when asked for."""
+    """One file, or several with equal columns as one; the columns are known, rows are read on request."""
 
     def __init__(self, paths: str | Path | Sequence[str | Path], options: ReadOptions = ReadOptions()) -> None:
-        """Look at the columns.
+        """Find the columns; rows are read later.
 
         Args:
             paths: a file, a folder of parts, or several of these; their rows follow each other in this order.
             options: how to read them.
 
         Raises:
-            DataError: if a file is missing, empty, damaged or of a kind that cannot be read, or if the columns of the
-                files differ.
+            DataError: if a file is missing, empty, damaged or of a kind that cannot be read, or if the files
+                have different columns.
             ConfigError: if the options do not fit the files.
         """
         if options.format is not None and options.format not in FORMATS:
@@ -65,10 +65,10 @@ class Table:
         """The names of the columns, in their order."""
         _require_equal(self._parts)
         self.notes: list[str] = [*notes, *_gathered([(part.file, note) for part in self._parts for note in part.notes])]
-        """What the reader decided and a user should know, one sentence each."""
+        """Decisions of the reader that a user should know, one sentence each."""
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """The rows of some columns, in the order of the files.
+        """Read the rows of some columns, in the order of the files.
 
         Columns of text formats are text, or lists of text in JSON; those of Parquet keep their type.
 
@@ -98,14 +98,14 @@ class Table:
 
 
 class _Scratch:
-    """A folder for copies of what cannot be read where it is; it goes with its table."""
+    """A folder for copies of content that cannot be read in place; it is deleted with its table."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._numbers = itertools.count()
 
     def new(self) -> Path:
-        """The path of a file that does not exist yet."""
+        """Return the path of a file that does not exist yet."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="lightrec-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -113,7 +113,7 @@ class _Scratch:
 
     @contextlib.contextmanager
     def sentences(self, file: str) -> Iterator[None]:
-        """Say in one sentence what polars or the system found wrong with a file or its copy."""
+        """Turn errors of polars or the system about a file or its copy into one-sentence errors."""
         try:
             yield
         except OSError as error:
@@ -128,7 +128,7 @@ class _Scratch:
             raise DataError(f"{file} is damaged or cannot be read ({found}): fetch or write it again.") from None
 
     def regular(self, path: Path) -> Path:
-        """The path itself, or a copy of what a pipe gives."""
+        """Return the path itself, or a copy of the content of a pipe."""
         if path.is_file():
             return path
         if not stat.S_ISFIFO(path.stat().st_mode):
@@ -182,7 +182,7 @@ def _name(paths: str | Path | Sequence[str | Path], files: Sequence[Path]) -> st
 
 
 def _require_equal(parts: Sequence[Part]) -> None:
-    """Refuse parts whose columns differ from those of the first, naming the differences."""
+    """Raise DataError for parts whose columns differ from those of the first, naming the differences."""
     first = parts[0]
     for part in parts[1:]:
         lacking = [name for name in first.columns if name not in part.columns]
@@ -198,7 +198,7 @@ def _require_equal(parts: Sequence[Part]) -> None:
 
 
 def _joined(frames: list[pl.DataFrame], file: str) -> pl.DataFrame:
-    """The rows of all parts; a column that is text in one and whole numbers in another becomes text."""
+    """Join the rows of all parts; a column that is text in one and whole numbers in another becomes text."""
     try:
         return pl.concat(frames, how="vertical_relaxed")
     except pl.exceptions.PolarsError:
@@ -219,7 +219,7 @@ def _joined(frames: list[pl.DataFrame], file: str) -> pl.DataFrame:
 
 
 def _gathered(notes: Sequence[tuple[str, str]]) -> list[str]:
-    """One sentence for each different note, with the files that it is about."""
+    """Return one sentence for each distinct note, with the files that it is about."""
     files: dict[str, list[str]] = {}
     for file, note in notes:
         files.setdefault(note, []).append(file)
@@ -230,7 +230,7 @@ def _gathered(notes: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def as_ids(column: pl.Series, file: str) -> pl.Series:
-    """The column as ids: text, never empty.
+    """Return the column as ids: text, never empty.
 
     Raises:
         DataError: if an id is missing (naming the rows), or the column is of a type that holds no ids.

@@ -1,4 +1,4 @@
-"""Which files make up a log: one, several, or those of a folder."""
+"""The files that make up a log: one, several, or all in a folder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lightrec.errors import DataError
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> tuple[list[Path], list[str]]:
-    """The files that ``paths`` name, in their order, and notes on what was ignored.
+    """Return the files that ``paths`` name, in their order, and notes on ignored files.
 
-    Of a folder these are the files in it, ordered by name with numbers by their value. Names that start with a dot or
+    The files of a folder are ordered by name, with numbers by their value. Names that start with a dot or
     an underscore are marks of the program that wrote the parts, and empty parts hold nothing: both are left out.
 
     Raises:
@@ -59,6 +59,6 @@ def _parts(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """A key that puts part-2 before part-10."""
+    """Return a sort key that puts part-2 before part-10."""
     pieces = re.split(r"(\d+)", name)
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]

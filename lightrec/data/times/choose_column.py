@@ -1,4 +1,4 @@
-"""The choice of the time column by a flag, its name or its values; a doubtful case is an error, never a guess."""
+"""The choice of the time column by a flag, its name or its values, with a note or an error where in doubt."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def choose_time(table: Table, flag: str | None, taken: Sequence[str], order_only
 def _of_dates(
     table: Table, events: Sequence[str], told: Sequence[str], kinds: dict[str, Kind], columns: Sequence[str]
 ) -> TimeChoice:
-    """The first of ``events``, or a finer column that agrees with it, with notes on the other columns of dates."""
+    """Choose the first of ``events``, or a finer column that agrees with it; note the other columns of dates."""
     day = events[0]
     other_times = [column for column in told if column not in events]
     rest = [column for column in columns if column != day and column not in (*told, *named(KNOWN, columns))]

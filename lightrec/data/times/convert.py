@@ -1,4 +1,4 @@
-"""Timestamps as they come (numbers of several units, dates as text, typed columns) to seconds since 1970."""
+"""Conversion of timestamps (numbers in several units, dates as text, typed columns) to seconds since 1970."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST = 2**62
 ZONED = r"(?i)\d{2}\s*(?:z|utc?|gmt)|:\d{2}\S*\s*[+\-−]\d"
 """What a time with a zone contains."""
 EARLIEST = 631_152_000
-"""Seconds at the start of 1990: hardly a log is older."""
+"""Seconds at the start of 1990: logs are hardly ever older."""
 DAY = 86_400
 POSITIONS = "positions"
 TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)
@@ -31,13 +31,13 @@ class Times:
     """One time for each row."""
 
     key: np.ndarray
-    """What rows are sorted by: int64 or float64, at the full precision of the source."""
+    """The key that rows are sorted by: int64 or float64, at the full precision of the source."""
     seconds: np.ndarray
     """int64: seconds since 1970, rounded down."""
     unit: str
     """What the source held: "seconds", "milliseconds", ..., "ISO 8601", "YYYYMMDD", "positions" or a format."""
     order_only: bool = False
-    """Whether the numbers are too small for dates, so that they tell an order and nothing else."""
+    """Whether the numbers are too small for dates, so that only their order is meaningful."""
     notes: tuple[str, ...] = ()
     """Sentences about what is odd."""
 
@@ -107,7 +107,7 @@ def with_clock(dates: Times, clock: pl.Series, file: str, rows: np.ndarray | Non
 
 
 def _from_typed(source: TimeColumn) -> Times:
-    """Dates and datetimes of Parquet: their physical numbers are UTC in any zone."""
+    """Convert dates and datetimes of Parquet: their physical numbers are UTC in any zone."""
     column = source.values
     source.refuse(column.is_null(), mend_missing(column.name))
     ticks = column.to_physical().cast(pl.Int64).to_numpy()
@@ -126,13 +126,13 @@ def _from_text(text: pl.Series, source: TimeColumn) -> Times:
 
 
 def _without_missing(text: pl.Series) -> pl.Series:
-    """Null for every text that says that there is no time."""
+    """Replace every text that means "no time" by null."""
     known = ~text.str.to_lowercase().is_in(MISSING)
     return text.alias("text").to_frame().select(pl.when(known).then(pl.col("text")).alias(text.name))[text.name]
 
 
 def _zones(text: pl.Series, source: TimeColumn) -> tuple[str, ...]:
-    """The note on a column of which some times have a zone and others none."""
+    """Return a note if only some times of a column have a zone."""
     zoned = int(text.str.contains(ZONED).sum())
     if zoned in (0, len(text)):
         return ()
@@ -148,7 +148,7 @@ def _from_format(values: pl.Series, source: TimeColumn, form: str) -> Times:
 
 
 def _joined(read: pl.DataFrame, unit: str) -> Times:
-    """Seconds and nanoseconds to one key: nanoseconds where they all fit into 64 bits, else microseconds."""
+    """Combine seconds and nanoseconds into one key: nanoseconds where they all fit into 64 bits, else microseconds."""
     seconds, nanos = read["seconds"].to_numpy(), read["nanos"].to_numpy()
     if np.abs(seconds).max(initial=0) < 9_000_000_000:
         return Times(key=seconds * 1_000_000_000 + nanos, seconds=seconds, unit=unit)
@@ -156,7 +156,7 @@ def _joined(read: pl.DataFrame, unit: str) -> Times:
 
 
 def _numbers(values: pl.Series) -> pl.Series:
-    """The values as int64 where each is one, otherwise as float64; null where one is no number."""
+    """Return the values as int64 if all are whole, otherwise as float64; null where one is not a number."""
     if not values.dtype.is_float():
         whole = values.cast(pl.Int64, strict=False)
         if whole.null_count() == values.null_count():
@@ -225,7 +225,7 @@ def _positions(values: np.ndarray, source: TimeColumn) -> Times:
 
 
 def _noting_odd_dates(times: Times, source: TimeColumn) -> Times:
-    """``times`` with a note on dates before 1990 or after the next year."""
+    """Return ``times`` with a note on dates before 1990 or after the next year."""
     if times.order_only:
         return times
     latest = int(datetime(datetime.now(UTC).year + 2, 1, 1, tzinfo=UTC).timestamp())
@@ -242,7 +242,7 @@ def _noting_odd_dates(times: Times, source: TimeColumn) -> Times:
 
 
 def as_date(seconds: int) -> str:
-    """Seconds since 1970 as ISO 8601, or the plain number where the calendar does not reach."""
+    """Return seconds since 1970 as ISO 8601, or as the plain number outside the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
-"""Dates and times as they are written: ISO 8601, its relatives, and months by their English names.
+"""Dates and times as text: ISO 8601 and similar forms, and months by their English names.
 
-Day and month in figures with the year last ("12/11/2023") are not read: nothing says which is which.
+Day and month in figures with the year last ("12/11/2023") are not read: their order is ambiguous.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ GROUPS = (
     *("hour", "minute", "second", "fraction", "half", "sign", "zone_hours", "zone_minutes"),
 )
 CHUNK = 500_000
-"""Rows that are taken apart together: their parts take much memory."""
+"""Rows that are parsed together: their parts take much memory."""
 
 
 def read_written(text: pl.Series, patterns: tuple[str, ...] = PATTERNS) -> pl.DataFrame:
-    """Read times by the first of ``patterns`` that gives a date of the calendar; without a zone they are UTC.
+    """Read times by the first of ``patterns`` that gives a valid date; without a zone they are UTC.
 
     Returns:
-        "seconds" since 1970 and "nanos" beyond them (both Int64), null where the text is no time.
+        "seconds" since 1970 and "nanos" beyond them (both Int64), null where the text is not a time.
     """
     parts = [_read_chunk(text.slice(start, CHUNK), patterns) for start in range(0, max(len(text), 1), CHUNK)]
     return pl.concat(parts)
 
 
 def read_clock(text: pl.Series) -> pl.DataFrame:
-    """Read times of day such as 13:45:10.5; as :func:`read_written`, with "seconds" since midnight."""
+    """Read times of day such as 13:45:10.5; like :func:`read_written`, with "seconds" since midnight."""
     clock = pl.col("text")
     day = pl.when(clock.str.contains(r"^\d{1,2}:\d{2}")).then(pl.format("1970-01-01 {}", clock))
     return read_written(text.alias("text").to_frame().select(day.alias("text"))["text"], PATTERNS[:1])
@@ -99,7 +99,7 @@ def _read_by(text: pl.Series, pattern: str) -> pl.DataFrame:
 
 
 def _days(columns: list[str]) -> pl.Expr:
-    """Days since 1970 by year, month and day, by week and weekday, or by the day of the year."""
+    """Return days since 1970 by year, month and day, by week and weekday, or by the day of the year."""
     named = pl.col("month_name").str.to_lowercase().replace_strict(MONTH_NUMBERS, default=None, return_dtype=pl.String)
     month = pl.when(pl.col("month_name").is_not_null()).then(named).otherwise(pl.col("month").fill_null("1"))
     calendar = pl.concat_str(
@@ -120,7 +120,7 @@ def _days(columns: list[str]) -> pl.Expr:
 def _clock(
     hour: pl.Expr, minute: pl.Expr, second: pl.Expr, zone_hours: pl.Expr, zone_minutes: pl.Expr
 ) -> tuple[pl.Expr, pl.Expr]:
-    """Seconds since midnight UTC, and whether every figure is one of a clock (24:00 and a leap second are)."""
+    """Return seconds since midnight UTC, and whether every figure is valid (24:00 and a leap second are)."""
     half, sign = pl.col("half").str.to_lowercase(), pl.col("sign")
     minute, second, offset = minute.fill_null(0), second.fill_null(0), zone_minutes.fill_null(0)
     by_half = hour % 12 + pl.when(half == "p").then(12).otherwise(0)
