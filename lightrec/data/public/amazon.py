@@ -1,7 +1,7 @@
 """Amazon Reviews 2023 (McAuley Lab), one category at a time: the publisher's own 5-core ratings and its metadata.
 
-No checksum is published. What came first is trusted: its SHA-256 stands in dataset.json under "downloads", to be
-compared with.
+No checksum is published. The first download is trusted; its SHA-256 is written to dataset.json under
+"downloads" for comparison.
 """
 
 from __future__ import annotations

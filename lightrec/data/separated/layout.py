@@ -15,7 +15,7 @@ from lightrec.data.columns.usual_names import USUAL
 from lightrec.errors import ConfigError
 
 SAMPLE = 200
-"""Lines that are looked at."""
+"""Number of lines examined."""
 MOST_TITLES = 12
 """Lines among which a header below titles is looked for."""
 SEPARATORS = ("\t", "\x01", "::", ",", ";", "|", " ")
@@ -29,7 +29,7 @@ SECONDS = re.compile(r"\d{9,19}(\.\d*)?")
 TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 """A RecBole header names the type of each column: ``user_id:token``."""
 MISSING = ("", "-", "?", "na", "n/a", "nan", "null", "none", "\\n")
-"""What stands where a number is missing, in small letters."""
+"""Texts in place of a missing number, in lower case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Layout:
 
 
 def parse_separator(named: str, flag: str) -> str:
-    """The separator that a flag names.
+    """Return the separator that a flag names.
 
     Raises:
         ConfigError: if it cannot separate values.
@@ -60,7 +60,7 @@ def parse_separator(named: str, flag: str) -> str:
 
 
 def recognise_layout(head: str, separator: str | None, quotes: bool, width: int = 0) -> Layout:
-    """The layout of a text.
+    """Return the layout of a text.
 
     Args:
         head: its first lines.
@@ -74,7 +74,7 @@ def recognise_layout(head: str, separator: str | None, quotes: bool, width: int 
 
 
 def find_preamble(head: str) -> tuple[int, str | None]:
-    """How many lines before the table are none of it, and the separator that one of them names.
+    """Count the lines before the table, and return the separator that one of them names.
 
     These are ``sep=;``, as spreadsheets write it; comments: lines that start with a hash or percent sign and a space,
     before others that do not; and titles: lines above a header of usual names that have fewer values than it.
@@ -100,7 +100,7 @@ def _titles(lines: Sequence[str]) -> int:
 
 
 def split_lines(head: str, layout: Layout, limit: int = SAMPLE) -> list[list[str]]:
-    """The values of the first rows, without spaces around them; blank lines are left out."""
+    """Return the values of the first rows, without spaces around them; blank lines are left out."""
     lines = (line for line in head.split("\n") if line.strip())
     if layout.quoted:
         return _quoted_rows(head, layout.separator, limit)
@@ -108,12 +108,12 @@ def split_lines(head: str, layout: Layout, limit: int = SAMPLE) -> list[list[str
 
 
 def split_line(line: str, separator: str) -> list[str]:
-    """The values of one line without quotes."""
+    """Return the values of one line without quotes."""
     return line.split() if separator == " " else line.rstrip("\r\n").split(separator)
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether the first row names the columns; None if it probably does.
+    """Return whether the first row names the columns; None if it probably does.
 
     It does if names are of the usual ones, or if it holds words and all rows below numbers or dates alone. It does not
     if it holds numbers or dates itself, or values that occur again below. Words above columns of words, or above some
@@ -136,7 +136,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> bool | None:
 
 
 def header_names(row: Sequence[str]) -> list[str]:
-    """The names of a header, without the types that RecBole adds; a column without a name is called by its place."""
+    """The names of a header, without the types that RecBole adds; a column without one is numbered."""
     typed = all(TYPED.fullmatch(value) for value in row)
     names = [value.rpartition(":")[0] if typed else value for value in row]
     return [name or f"column_{place}" for place, name in enumerate(names, start=1)]
@@ -242,7 +242,7 @@ def _quoted_rows(head: str, separator: str, limit: int) -> list[list[str]]:
 
 
 def _measure(value: str) -> bool:
-    """A number or a date."""
+    """Return whether a value is a number or a date."""
     return bool(NUMBER.fullmatch(value) or DATE.fullmatch(value))
 
 

@@ -34,13 +34,13 @@ NEVER = "\0"
 def read_rows(
     content: Content, layout: Layout, names: list[str], header: bool, new_file: Callable[[], Path], flag: str
 ) -> tuple[pl.LazyFrame, int]:
-    """The rows, to be read later, and their number.
+    """Return the rows, to be read later, and their number.
 
     Args:
         content: the text.
         layout: how its lines are split.
         names: of the columns, as many as each row has values.
-        header: the first row is no row but names.
+        header: whether the first row holds the names.
         new_file: gives the path of a new file in the scratch folder.
         flag: the flag that names the separator, for messages.
 
@@ -94,7 +94,7 @@ def _scan(path: Path, separator: str, names: Sequence[str], quoted: bool, skip: 
 
 
 def _lines(path: Path) -> pl.LazyFrame:
-    """The lines that are not blank, in one column."""
+    """Return the lines that are not blank, in one column."""
     lines = _scan(path, NEVER, [LINE], quoted=False)
     return lines.filter(pl.col(LINE).str.strip_chars() != "")
 
@@ -117,11 +117,11 @@ def _tidy(frame: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _survey(path: Path, separator: str, width: int) -> tuple[tuple[int, int] | None, int, bool, int | None]:
-    """Look at all rows.
+    """Survey all rows.
 
     Returns:
-        The place and width of the first row of another width, the number of rows, whether lines are blank, and the
-        place of the first row that repeats the very first one.
+        The index and width of the first row of another width, the number of rows, whether lines are blank, and the
+        index of the first row that repeats the very first one.
     """
     line = pl.col(LINE).str.strip_chars()
     separators = (
@@ -199,7 +199,7 @@ def _batches(reader: Iterator[list[str]], size: int = 50_000) -> Iterator[list[l
 
 
 def _count_rows(path: Path, separator: str, dialect: dict[str, Any]) -> int:
-    """How many rows come before the one that the reader refuses."""
+    """Count the rows before the one that the reader refuses."""
     rows = 0
     with path.open(encoding="utf-8", newline="") as source, contextlib.suppress(csv.Error):
         for row in csv.reader(source, delimiter=separator, strict=True, **dialect):
@@ -229,7 +229,7 @@ def _row(place: int, header: bool) -> str:
 
 
 def pairs_are_grouped(path: Path, layout: Layout) -> bool:
-    """Whether equal values of the first of two columns are all neighbours, and those of the second are not."""
+    """Return whether equal values are all consecutive in the first of two columns, but not in the second."""
     values = _split(_lines(path), layout.separator, ["user", "item"]).collect()
     runs, distinct = values.select(pl.all().rle_id().max() + 1), values.select(pl.all().n_unique())
     return bool(runs["user"][0] == distinct["user"][0] < len(values) and runs["item"][0] > distinct["item"][0])

@@ -30,7 +30,7 @@ MOST_PROPOSED = 30
 def read_separated(
     content: Content, options: ReadOptions, new_file: Callable[[], Path], before: Sequence[str] = ()
 ) -> Part:
-    """Look at a separated text; its rows are read later.
+    """Find layout and names of a separated text; its rows are read later.
 
     Args:
         content: the text.
@@ -53,7 +53,7 @@ def read_separated(
         raise _one_value(content.file, rows[0], flag if options.flags else "")
     names, header, notes = _name_columns(content, layout, rows, options, before)
     _require_different(content.file, names)
-    if header and len(names) != len(rows[0]):  # the header is not as wide as the rows, so it goes
+    if header and len(names) != len(rows[0]):  # the header is not as wide as the rows, so it is removed
         blank = next(place for place, line in enumerate(content.head.split("\n")) if line.strip())
         content, header = _without_lines(content, blank + 1, new_file()), False
     if options.separator is None and layout.separator not in ("\t", ","):
@@ -65,7 +65,7 @@ def read_separated(
 def _name_columns(
     content: Content, layout: Layout, rows: list[list[str]], options: ReadOptions, before: Sequence[str]
 ) -> tuple[list[str], bool, list[str]]:
-    """The names of the columns, whether the first row is a header, and notes."""
+    """Return the names of the columns, whether the first row is a header, and notes."""
     header = find_header(rows)
     if options.columns:
         names = _given_names(content.file, rows[0], options)
@@ -88,7 +88,7 @@ def _one_value(file: str, first: Sequence[str], flag: str) -> DataError:
 
 
 def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[Content, str | None]:
-    """The text without lines before the table, and the separator that they name."""
+    """Return the text without lines before the table, and the separator that they name."""
     lines, separator = find_preamble(content.head)
     if not lines:
         return content, separator
@@ -98,7 +98,7 @@ def _without_preamble(content: Content, new_file: Callable[[], Path]) -> tuple[C
 
 
 def _without_lines(content: Content, lines: int, copy: Path) -> Content:
-    """The text without its first lines."""
+    """Return the text without its first lines."""
     with content.path.open("rb") as source, copy.open("wb") as target:
         for _ in range(lines):
             source.readline()

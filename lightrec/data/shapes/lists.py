@@ -1,4 +1,4 @@
-"""Logs with one row a user or session, whose cells hold lists, to one row an event."""
+"""Conversion of logs with lists in their cells (one row per user or session) to one row per event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_event_a_row(frame: pl.DataFrame, item: str, table: Table) -> pl.DataFram
     """Give every element of the lists in the column ``item`` a row of its own, with the values of its row.
 
     Further columns that hold lists must have as many elements, in the same order. A note on what was done is added to
-    ``table.notes``. A frame whose ``item`` holds no lists comes back as it is.
+    ``table.notes``. A frame whose ``item`` holds no lists is returned unchanged.
 
     Raises:
         DataError: naming the first row (counted from 1) whose lists differ in length or are nested.
@@ -55,7 +55,7 @@ def one_event_a_row(frame: pl.DataFrame, item: str, table: Table) -> pl.DataFram
 
 
 def as_lists(column: pl.Series, file: str) -> pl.Series | None:
-    """The column as lists, or None if it holds single values.
+    """Return the column as lists, or None if it holds single values.
 
     Lists in cells of text are written as JSON or Python do (``[1, 2]``, ``['a', 'b']``), or with spaces between the
     elements in a column whose name says so (``item_id_list``).

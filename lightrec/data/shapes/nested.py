@@ -1,4 +1,4 @@
-"""Objects within rows: their fields as columns, and lists of events as one row an event."""
+"""Conversion of nested objects: their fields become columns, and lists of events one row per event."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lightrec.data.separated.layout import plain_name
 def with_fields(
     frame: pl.LazyFrame, names: list[str], options: ReadOptions
 ) -> tuple[pl.LazyFrame, list[str], list[str]]:
-    """Make columns of what is nested.
+    """Convert nested values to columns.
 
-    A list of objects in a log without a column of items becomes one row an object, and so does a list of items within
+    A list of objects in a log without a column of items becomes one row per object, and so does a list of items within
     these objects. The field ``id`` of an object in
     the column ``user`` becomes a further column ``user.id``.
 
@@ -72,7 +72,7 @@ def _explode(frame: pl.LazyFrame, events: str) -> tuple[pl.LazyFrame, str]:
 
 
 def _fields(name: str, kind: Any, value: pl.Expr) -> list[tuple[str, pl.Expr]]:
-    """Every field of an object, at any depth, by its dotted name."""
+    """Yield every field of an object, at any depth, by its dotted name."""
     if not isinstance(kind, pl.Struct):
         return []
     found = []

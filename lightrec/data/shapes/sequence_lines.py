@@ -1,4 +1,4 @@
-"""Lines of a user and items, or of items alone, as one row an event."""
+"""Lines of a user and items, or of items alone, as one row per event."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NEVER = "\0"
 
 
 def read_sequences(content: Content, options: ReadOptions) -> Part:
-    """Lines such as ``user item item item`` (``--format sequences``) or ``item item item`` (``sessions``).
+    """Read lines such as ``user item item item`` (``--format sequences``) or ``item item item`` (``sessions``).
 
     The values are separated by white space, commas, semicolons or pipes, or by ``options.separator``. The events of
-    a line are in its order; a session is called by the number of its line.
+    a line keep its order; the id of a session is the number of its line.
 
     Raises:
         DataError: if no line has an item.
@@ -46,7 +46,7 @@ def read_sequences(content: Content, options: ReadOptions) -> Part:
 
 
 def _values(content: Content, options: ReadOptions) -> pl.LazyFrame:
-    """The number of each line that is not blank, from 1, and its values without spaces around them."""
+    """Return the number of each line that is not blank, from 1, and its values without spaces around them."""
     lines = pl.scan_csv(
         content.path,
         has_header=False,
