@@ -8,7 +8,7 @@ Use::
     for item in recommender.recommend(["50", "181", "174"], k=10):
         print(item.id, item.score, item.title)
 
-The names in ``__all__`` are stable: within a major version their arguments and results only gain. The options of
+The names in ``__all__`` are stable: a minor version only adds to their arguments and results. The options of
 ``lightrec``, the exit codes 0 and 2, the bundle format (which has its own version) and the exports of ``lightrec.js``
 are stable in the same way. All other modules are internal and may change in any release.
 """
@@ -37,7 +37,7 @@ __all__ = [
     "__version__",
     "errors",
 ]
-# Before anything can import a library that reports home.
+# Call this before anything can import a library that reports home.
 switch_off()
 
 _MODULES = {"Session": "session", "RecommenderSlot": "slot"}

@@ -9,14 +9,14 @@ One tree, so that a caller can catch as much or as little as needed::
     ├── DownloadError          a file could not be fetched or does not have the expected checksum
     ├── WriteError             a file or folder cannot be written, or another process is writing it
     ├── ModelError             a model or run folder cannot be loaded or does not fit the request
-    │   └── DivergedError          training ended in numbers that are none
+    │   └── DivergedError          training diverged to NaN
     ├── BundleError            a bundle cannot be read
     │   ├── BundleVersionError     it was written by a newer major version of the format
     │   └── BundleIntegrityError   a file is missing or differs from its recorded SHA-256
-    ├── ParityError            an exported graph does not answer as the original does
-    └── OutputError            standard output cannot take the answer
+    ├── ParityError            an exported graph gives other answers than the original
+    └── OutputError            standard output is closed or cannot be written
 
-Each message is one sentence that names the file, row, column or flag and says how to mend it.
+Each message is one sentence that names the file, row, column or flag and says how to fix it.
 The command line prints the message alone and exits with code 2.
 """
 
@@ -36,7 +36,7 @@ class ConfigError(LightrecError):
 
 
 class MissingExtraError(LightrecError, ImportError):
-    """An optional part of the installation is missing; the message says which extra brings it."""
+    """An optional part of the installation is missing; the message names the extra that contains it."""
 
 
 class DownloadError(LightrecError):
@@ -52,7 +52,7 @@ class ModelError(LightrecError):
 
 
 class DivergedError(ModelError):
-    """Training ended in numbers that are none (NaN): the settings are at fault, not a file."""
+    """Training diverged to NaN: the settings are at fault, not a file."""
 
 
 class BundleError(LightrecError):
@@ -68,8 +68,8 @@ class BundleIntegrityError(BundleError):
 
 
 class ParityError(LightrecError):
-    """An exported graph does not answer as the original does."""
+    """An exported graph gives other answers than the original."""
 
 
 class OutputError(LightrecError):
-    """Standard output was closed, or cannot take what is written to it."""
+    """Standard output was closed, or cannot be written."""

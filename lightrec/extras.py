@@ -1,4 +1,4 @@
-"""Say which extra of the installation is missing, in one place."""
+"""Find out which modules of an extra are missing, and say how to install them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": ("fastapi", "pydantic", "uvicorn", "httptools", "prometheus_client"),
     "export": ("torch", "transformers", "optimum", "onnx", "onnxscript", "openvino", "nncf", "requests"),
 }
-"""For each extra of the package, the modules that it brings and that lightrec imports."""
+"""For each extra of the package, the modules that it installs and that lightrec imports."""
 
 PHONES: dict[str, tuple[str, ...]] = {
     "litert": ("litert_torch", "ai_edge_litert"),
     "executorch": ("executorch",),
 }
-"""The same for the extras that ``lightrec[all]`` leaves out: converters for phones, larger than all the rest."""
+"""The modules of the extras that ``lightrec[all]`` leaves out: converters for phones, larger than all other extras."""
 
 
 def missing_modules(extra: str) -> list[str]:
-    """The modules of ``extra`` that are not installed, in order; empty if the extra is complete."""
+    """Return the modules of ``extra`` that are not installed, in order; empty if the extra is complete."""
     return [module for module in {**EXTRAS, **PHONES}[extra] if importlib.util.find_spec(module) is None]
 
 
 def require_extra(extra: str, purpose: str) -> None:
     """Raise :class:`MissingExtraError` unless every module of ``extra`` is installed.
 
-    ``purpose`` starts the sentence: "Training", "Reading interaction files".
+    ``purpose`` is the subject of the message, such as "Training" or "Reading interaction files".
     """
     missing = missing_modules(extra)
     if missing:

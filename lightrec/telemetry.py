@@ -1,4 +1,4 @@
-"""Nothing reports home: what the libraries that lightrec loads would send by themselves, and what stops them.
+"""Stop the libraries that lightrec loads from reporting home.
 
 ``import lightrec`` calls :func:`switch_off` before any other module of the package is loaded. Each library is listed in
 :data:`AUDITED`; docs/privacy.md says what leaves the machine and when.
@@ -16,7 +16,7 @@ SWITCHES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # transformers asks a server to convert a model that has no safetensors file.
     "DISABLE_SAFETENSORS_CONVERSION": "1",
-    # The convention of https://consoledonottrack.com, for whatever a later version of a library brings.
+    # The convention of https://consoledonottrack.com, for reports that a later version of a library may add.
     "DO_NOT_TRACK": "1",
 }
 """Environment variables and their values; processes that lightrec starts inherit them."""
@@ -59,7 +59,7 @@ AUDITED = {
     "uvloop": "sends nothing",
     "zstandard": "sends nothing",
 }
-"""What each imported library would send by itself, and what stops it. A new import needs a line here."""
+"""What each imported library would send by default, and how that is stopped. A new import needs a line here."""
 
 _REPORTS = (
     "init",
@@ -75,10 +75,10 @@ _REPORTS = (
 
 
 def switch_off() -> None:
-    """Switch off the reports of all libraries, of those that the program has imported before lightrec too.
+    """Switch off the reports of all libraries, including those imported before lightrec.
 
-    The variables replace values that are set already. What an earlier import has written or sent stays: ONNX Runtime
-    reports its start when it is imported, and nothing can stop that afterwards.
+    The variables replace values that are already set. Reports of an earlier import cannot be undone: ONNX Runtime
+    reports its start when it is imported.
     """
     os.environ.update(SWITCHES)
     _silence_openvino()
@@ -87,10 +87,10 @@ def switch_off() -> None:
 
 
 def silence_onnxruntime() -> None:
-    """Stop the events of an ONNX Runtime that is imported already; call this after each import of it.
+    """Stop the events of ONNX Runtime if it has been imported; call this after each import of it.
 
-    The variable alone does not do for a runtime that was imported before it was set, and on Windows for versions that
-    report through the operating system.
+    The environment variable is not enough if the runtime was imported before it was set, nor on Windows for versions
+    that report through the operating system.
     """
     stop = getattr(sys.modules.get("onnxruntime"), "disable_telemetry_events", None)
     if stop is not None:
@@ -98,10 +98,10 @@ def silence_onnxruntime() -> None:
 
 
 def _silence_openvino() -> None:
-    """Block openvino_telemetry; OpenVINO and nncf take a package that is missing for a refusal.
+    """Block openvino_telemetry; OpenVINO and nncf treat a missing package as the user's refusal.
 
-    It would send an event for every conversion unless the user has declined, and start a process for each from a
-    thread: beside a thread that is importing, that can stop for good (measured in docs/log/2026-11.md).
+    Unless the user has declined, it would send an event for every conversion and start a process for each one from a
+    thread. While another thread is importing, that can deadlock (measured in docs/log/2026-11.md).
     """
     loaded = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     reporter = getattr(loaded, "Telemetry", None)
@@ -110,11 +110,11 @@ def _silence_openvino() -> None:
 
 
 def _silence_hub() -> None:
-    """Tell a huggingface_hub that has read its variables already."""
+    """Switch off reports in a huggingface_hub that has already read its environment variables."""
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None:
         constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
 
 
 def _nothing(*_: object, **__: object) -> None:
-    """Stand in for a method that reports."""
+    """Do nothing, in place of a method that reports."""

@@ -1,4 +1,4 @@
-"""What a caller may give as an item's id, as a list of ids and as a number: everything else is one sentence."""
+"""Check a caller's item ids, lists of ids and numbers; each wrong value raises an error of one sentence."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from typing import Any
 from lightrec.errors import ConfigError, DataError
 
 MAX_IDS_COMPARED = 50_000
-"""In larger catalogues no id is looked for that is spelt like an unknown one: that takes a second."""
+"""The largest catalogue that is searched for ids similar to an unknown one; the search takes a second."""
 MAX_CHARACTERS_SHOWN = 200
-"""Characters of a wrong value that a message repeats."""
+"""The most characters of a wrong value that a message repeats."""
 
 
 def item_id(item: Any, name: str) -> str:
-    """An id as the bundle spells it: text as it is, whole numbers and UUIDs in their usual form.
+    """Return an id as the bundle spells it: text unchanged, whole numbers and UUIDs in their usual form.
 
     Args:
         item: the caller's id.
-        name: says in messages where it stands: "history".
+        name: what a message calls the list that holds it, such as "history".
 
     Raises:
-        DataError: if it is something else, such as 50.0, None, True, bytes or a list.
+        DataError: if it is anything else, such as 50.0, None, True, bytes or a list.
     """
     if isinstance(item, str):
-        return str.__str__(item)  # of an enumeration of strings the value, not the name
+        return str.__str__(item)  # for a member of a string enumeration, its value instead of its name
     if isinstance(item, uuid.UUID):
         return str(item)
     try:
         if not isinstance(item, bool):
             return str(operator.index(item))
-    except (TypeError, ValueError):  # no whole number, or one of more digits than Python writes
+    except (TypeError, ValueError):  # not a whole number, or one with more digits than Python converts
         pass
     raise DataError(f"{name} holds {shown(item)}, which is no item id: {_mend(item)}.")
 
 
 def id_list(items: Iterable[Any], name: str, ordered: bool = False) -> list[str]:
-    """The ids in a caller's list.
+    """Return the ids in a caller's list.
 
     Args:
         items: any iterable of ids.
-        name: what the list is called in messages.
-        ordered: whether their order matters, so that a set will not do.
+        name: what messages call the list.
+        ordered: whether the order matters, so that a set is refused.
 
     Raises:
-        DataError: if it is no list, or holds something that is no id.
+        DataError: if ``items`` is not a list, or holds something that is not an id.
     """
     if type(items) is not list and type(items) is not tuple:
         items = _iterable(items, name, ordered)
@@ -57,16 +57,16 @@ def id_list(items: Iterable[Any], name: str, ordered: bool = False) -> list[str]
 
 
 def each_of(lists: Iterable[Any], name: str) -> list[Any]:
-    """The lists in a caller's list, one per user; a :class:`DataError` if it is none."""
+    """Return the lists in a caller's list, one per user; raise :class:`DataError` if it is not a list."""
     if lists is None or isinstance(lists, str | bytes | bytearray | memoryview | Mapping | Set):
         raise DataError(f"{name} is {shown(lists)}: give a list with one list of item ids for each user.")
     return list(_iterable(lists, name, ordered=True))
 
 
 def whole_number(k: Any) -> int:
-    """``k`` as an int; a :class:`ConfigError` unless it is a whole number of at least 1.
+    """Return ``k`` as an int; raise :class:`ConfigError` unless it is a whole number of at least 1.
 
-    NumPy's integers are converted, since sums of the smaller ones overflow.
+    NumPy's integers are converted, because sums of the small types overflow.
     """
     if type(k) is int and k >= 1:
         return k
@@ -80,7 +80,7 @@ def whole_number(k: Any) -> int:
 
 
 def finite(amount: Any) -> float | None:
-    """A caller's number as a float; None if it is no number, not finite, or of a size that no float has."""
+    """Return a caller's number as a float; None if it is not a number, not finite, or too large for a float."""
     if not isinstance(amount, numbers.Real) or isinstance(amount, bool):
         return None
     try:
@@ -91,10 +91,10 @@ def finite(amount: Any) -> float | None:
 
 
 def read_boosts(boost: Mapping[Any, float]) -> tuple[list[str], list[float]]:
-    """Ids and numbers of a caller's mapping.
+    """Return the ids and the numbers of a caller's mapping.
 
     Raises:
-        DataError: if it is no mapping, a key is no id or stands there twice, or a number is none or not finite.
+        DataError: if it is not a mapping, a key is not an id or occurs twice, or a value is not a finite number.
     """
     if not isinstance(boost, Mapping):
         raise DataError(f"boost is {shown(boost)}: give a mapping of item ids to numbers, such as {{'50': 0.7}}.")
@@ -110,7 +110,7 @@ def read_boosts(boost: Mapping[Any, float]) -> tuple[list[str], list[float]]:
 
 
 def unknown_sentence(name: str, unknown: Iterable[str], ids: Sequence[str]) -> str:
-    """Name the first unknown id with the known ids that are spelt most like it."""
+    """Return a message that names the first unknown id and the known ids with the most similar spelling."""
     unknown = list(unknown)
     near = difflib.get_close_matches(unknown[0], ids, 3) if len(ids) <= MAX_IDS_COMPARED else []
     meant = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
@@ -119,12 +119,12 @@ def unknown_sentence(name: str, unknown: Iterable[str], ids: Sequence[str]) -> s
 
 
 def shown(value: Any) -> str:
-    """A wrong value as a message repeats it: on one line, and short."""
+    """Return a wrong value as a message repeats it: on one line, and short."""
     try:
         text = repr(value)
-    except Exception:  # a caller's own class, or a number of too many digits
+    except Exception:  # the repr of a caller's own class, or a number with too many digits
         text = f"a {type(value).__name__}"
-    if " at 0x" in text:  # an address tells nobody anything
+    if " at 0x" in text:  # a memory address helps no reader
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= MAX_CHARACTERS_SHOWN else f"{text[:MAX_CHARACTERS_SHOWN]}..."

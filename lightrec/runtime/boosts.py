@@ -16,7 +16,7 @@ import numpy as np
 from lightrec.runtime.requests import Ranking, Request
 
 Rank = Callable[[Sequence[Request], int], list[Ranking]]
-"""Ranks requests without their boosts."""
+"""A function that ranks requests without their boosts."""
 
 
 def boosted_rankings(rank: Rank, requests: Sequence[Request], k: int) -> list[Ranking]:
@@ -33,7 +33,7 @@ def _boost(rank: Rank, request: Request, ranking: Ranking, k: int, complete: boo
     items, scores = ranking
     if not len(request.history):
         return items[:k], scores[:k]
-    indices, values = items, np.array(scores, dtype=np.float64)  # no score is None where there is a history
+    indices, values = items, np.array(scores, dtype=np.float64)  # with a history, no score is None
     if not complete and len(outside := _raised_outside(request, indices)):
         outside, outside_scores = rank([dataclasses.replace(request, candidates=outside)], len(outside))[0]
         indices = np.concatenate([indices, outside])

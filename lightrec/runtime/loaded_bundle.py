@@ -30,7 +30,7 @@ from lightrec.runtime.backends.registry import choose_model, meant_backend, open
 from lightrec.runtime.ranker import Ranker
 
 MAX_BYTES_CHECKED = 2 * 2**20
-"""Models of at most so many bytes are checked whenever they are loaded: SHA-256 takes 0.5 to 2 ms for each MiB."""
+"""Mapped files of at most this many bytes in total are checked at every load: SHA-256 takes 0.5 to 2 ms per MiB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Source:
     path: Path
     """The bundle's folder, absolute."""
     manifest_sha256: str
-    """SHA-256 of its manifest, which holds that of every other file."""
+    """SHA-256 of its manifest, which holds the SHA-256 of every other file."""
     options: dict[str, Any]
-    """The options of :func:`load_bundle`, with the model that was chosen."""
+    """The options of :func:`load_bundle`, including the backend and precision that were chosen."""
 
 
 class LoadedBundle:
@@ -52,11 +52,11 @@ class LoadedBundle:
         self.manifest = manifest
         """The bundle's manifest."""
         self.catalogue = catalogue
-        """Its items."""
+        """The bundle's items."""
         self.source = source
-        """Where it was loaded from; None if it was put together from parts."""
+        """The path and options it was loaded from; None if it was assembled in memory."""
         self.ranker = Ranker(manifest, catalogue.popularity, backend, functools.partial(_reopen_model, source))
-        """Its model."""
+        """The ranker that runs the bundle's model."""
 
     def __reduce__(self) -> Any:
         """Pickle the path and the options; unpickling loads the same bundle from that path."""
@@ -118,7 +118,7 @@ def _load_again(source: Source) -> LoadedBundle:
     """Load the same bundle in another process.
 
     Raises:
-        BundleError: if it is gone, or another bundle is at its path.
+        BundleError: if the bundle is gone, or another bundle is at its path.
     """
     manifest = source.path / MANIFEST
     if not manifest.is_file():

@@ -1,4 +1,4 @@
-"""Rank items by index: batches, few candidates, boosts, and popularity where the history has no known item."""
+"""Rank items by index: batches, few candidates, boosts, and popularity if the history has no known item."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lightrec.runtime.hide_seen_items import items_to_exclude, remaining_candida
 from lightrec.runtime.requests import NO_ITEMS, Ranking, Request
 
 MAX_USERS_PER_RUN = 32
-"""Users in one run of the graph: more gain nothing, and their histories differ more in length, which costs padding."""
+"""The most users in one run of the graph: more gain no speed, and histories of unequal length cost padding."""
 
 MAX_SCORES_PER_RUN = 2**24
-"""Scores, users times items, in one run of the graph (64 MiB)."""
+"""The most scores, users times items, in one run of the graph (64 MiB)."""
 
 
 class Ranker:
@@ -53,20 +53,20 @@ class Ranker:
 
     @functools.cached_property
     def state_key(self) -> str:
-        """SHA-256 of the model, its parts and the ids: a session's state is valid for these alone."""
+        """SHA-256 of the model, its parts and the ids: a session's state is valid only for these."""
         files, record = self.manifest.files, self.backend.record
         names = [*record.files, *record.parts.values(), *sorted({ITEMS, *PACKED_ITEMS} & set(files))]
         return hashlib.sha256("\n".join(files[name].sha256 for name in names).encode()).hexdigest()
 
     def rank(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        """Rank for each request, by the model or by popularity; boosts are ignored."""
+        """Rank the items for each request, by the model or by popularity; ignore boosts."""
         found: list[Ranking | None] = [None] * len(requests)
         for position, ranking in self.rank_as_completed(requests, k):
             found[position] = ranking
         return found  # type: ignore[return-value]
 
     def rank_boosted(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        """Rank for each request, with its boosts added to the scores."""
+        """Rank the items for each request, with its boosts added to the scores."""
         return boosted_rankings(self.rank, requests, whole_number(k))
 
     def rank_as_completed(self, requests: Sequence[Request], k: int) -> Iterator[tuple[int, Ranking]]:
@@ -98,8 +98,8 @@ class Ranker:
 
         Args:
             state: float32 ``[1, d]``, the encoder's state after the history.
-            request: has candidates.
-            k: how many items.
+            request: a request with candidates.
+            k: how many items to return.
         """
         assert self.backend.parts is not None
         candidates = remaining_candidates(request)
@@ -119,7 +119,7 @@ class Ranker:
         return _pad(recent, 0), length, _pad(hidden, -1), np.array([min(k, n_items)], dtype=np.int64)
 
     def _rank_without_graph(self, request: Request, k: int) -> Ranking | None:
-        """Rank by popularity or with the graph for few candidates; None if the inference graph must answer."""
+        """Rank by popularity or with the graph for few candidates; return None if the inference graph must answer."""
         if not len(request.history):
             return self._rank_by_popularity(request, k)
         parts = self.backend.parts
@@ -143,7 +143,7 @@ class Ranker:
 
 
 def ranking_rows(items: np.ndarray, scores: np.ndarray) -> Iterator[Ranking]:
-    """Yield the rows of a graph's answer without their padding, the items -1."""
+    """Yield the rows of a graph's answer without their padding (item -1)."""
     for row, row_scores in zip(items, scores, strict=True):
         if row.size and row[-1] < 0:
             real = row >= 0

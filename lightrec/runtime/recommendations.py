@@ -19,20 +19,20 @@ class Recommendation(NamedTuple):
     id: str
     """The item's id."""
     score: float | None
-    """The model's score, a logit that is comparable within one answer; None where popularity answered."""
+    """The model's score, a logit, comparable only within one answer; None if popularity ranked the items."""
     title: str | None
     """The item's title, if the bundle has one."""
 
 
 class Recommendations(list[Recommendation]):
-    """A list of :class:`Recommendation`, best first, with the unknown ids and whether popularity answered."""
+    """A list of :class:`Recommendation`, best first, with the unknown ids and whether popularity ranked the items."""
 
     def __init__(self, items: Iterable[Recommendation] = (), unknown: Iterable[str] = (), fallback: bool = False):
         super().__init__(items)
         self.unknown: tuple[str, ...] = tuple(unknown)
         """Ids among history, exclude, candidates and boosts that the bundle does not know; they were skipped."""
         self.fallback = fallback
-        """True if the history held no known item, so that the most popular items are returned."""
+        """True if the history held no known item, so that these are the most popular items."""
 
 
 def look_up_recommendations(
@@ -44,7 +44,7 @@ def look_up_recommendations(
         ranking: the answer to ``request``.
         request: the request.
         catalogue: the bundle's items.
-        model_file: named in the message if the ranking cannot be right.
+        model_file: the file that the message names if the ranking is impossible.
 
     Raises:
         BundleError: if the ranking or the catalogue is damaged.
@@ -55,7 +55,7 @@ def look_up_recommendations(
     item_ids, titles = catalogue.item_ids, catalogue.titles
     found_titles = [None] * len(indices) if titles is None else [titles[index] for index in indices]
     ids = [item_ids[index] for index in indices]
-    # A large catalogue is mapped without being read, so that damage shows only here.
+    # A large catalogue is mapped without being read, so damage is found only here.
     if len(set(ids)) != len(ids) or None in ids:
         raise BundleError("The bundle's catalogue has items of one id or of none: copy or export the bundle again.")
     return Recommendations(
@@ -64,9 +64,9 @@ def look_up_recommendations(
 
 
 def _require_sound(indices: list[int], scores: Sequence[float | None], n_items: int, model_file: str) -> None:
-    """Refuse a ranking with an item twice, an item outside the catalogue, or a score that is not finite.
+    """Raise an error if a ranking has an item twice, an item outside the catalogue, or a score that is not finite.
 
-    Only a damaged bundle gives one: by its model, or by the popularity of a large catalogue, which is mapped unread.
+    Only a damaged bundle causes this: its model, or the popularity of a large catalogue, which is mapped unread.
     """
     if not indices:
         return
@@ -78,6 +78,6 @@ def _require_sound(indices: list[int], scores: Sequence[float | None], n_items: 
 def _all_finite(scores: Sequence[float]) -> bool:
     """Return whether every score is finite.
 
-    The sum is fast, but it can overflow where large boosts were added: then each score is looked at.
+    The sum is fast but can overflow if large boosts were added; each score is checked then.
     """
     return math.isfinite(sum(scores)) or all(map(math.isfinite, scores))

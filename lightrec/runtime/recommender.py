@@ -23,12 +23,12 @@ __all__ = ["Recommendation", "Recommendations", "Recommender"]
 class Recommender:
     """A loaded bundle; safe to use from several threads at once. Make one with :meth:`load`.
 
-    Items are called by their own ids: strings, whole numbers (50 means "50") or UUIDs. Anything else, such as 50.0,
-    None or bytes, is a :class:`DataError`.
+    Item ids are strings, whole numbers (50 means "50") or UUIDs. Anything else, such as 50.0, None or bytes, raises
+    :class:`DataError`.
 
-    Once loaded, it answers from that bundle, also when the folder is replaced or deleted. Candidates and sessions that
-    are first asked for after that, and batches on several threads, are answered the same but more slowly. Replace the
-    folder, or its files, by renaming: files are mapped into memory, and must not be written into.
+    A loaded recommender answers from its bundle even after the folder is replaced or deleted. The first requests with
+    candidates, the first sessions, and batches on several threads then give the same answers, but more slowly. Replace
+    the folder, or its files, by renaming; never write into the files, because they are mapped into memory.
     """
 
     def __init__(self, bundle: LoadedBundle, block: Iterable[Any] = ()):
@@ -37,9 +37,9 @@ class Recommender:
         self.n_items = bundle.manifest.n_items
         """Size of the catalogue, N."""
         self.k_limit = bundle.manifest.k_limit
-        """The longest ranking for which the bundle was checked; longer ones are answered as well."""
+        """The largest ``k`` for which the bundle was checked; larger ones are answered as well."""
         self.ranker = bundle.ranker
-        """Ranks by item index."""
+        """The ranker, which works on item indices."""
         self._bundle = bundle
         self._catalogue = bundle.catalogue
         self._reader = RequestReader(bundle)
@@ -64,28 +64,28 @@ class Recommender:
 
         Args:
             bundle: the folder.
-            backend: "onnxruntime" or "openvino"; if None, the one whose options are given below, or ONNX Runtime where
-                the bundle has a model for it.
+            backend: "onnxruntime" or "openvino"; if None, the backend whose options are given below, or else ONNX
+                Runtime if the bundle has a model for it.
             threads: compute threads; one if None.
-            precision: which model, where the bundle holds several; the first if None.
-            verify: whether to check the SHA-256 of the model's files as well, and of the ids and titles of a large
-                catalogue, which are mapped like those; the other files are always checked. If None, they are checked
-                where together they have at most 2 MiB, which takes 1 to 4 ms. True checks every file of the bundle,
-                whatever its size, at 0.5 to 2 GB a second; False none but the small ones.
+            precision: the precision of the model, if the bundle holds several models; the first model if None.
+            verify: whether to check the SHA-256 of the memory-mapped files: the model, and the ids and titles of a
+                large catalogue. The small files are always checked. None checks the mapped files if they have at most
+                2 MiB together, which takes 1 to 4 ms. True checks every file of the bundle, whatever its size, at 0.5
+                to 2 GB a second; False checks only the small files.
             device: OpenVINO's device, such as "CPU", "GPU" or "NPU"; the CPU if None.
-            compute: the numbers that OpenVINO computes in: "f32" (if None), or "bf16" or "f16" where the device has
-                them, which may change the order of near items; no gate has looked at these.
+            compute: the number type that OpenVINO computes in: "f32" (if None), or "bf16" or "f16" if the device
+                supports it. These two may swap items with close scores; the export's checks do not cover them.
             providers: ONNX Runtime's execution providers, the preferred first, such as
                 ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU's if None.
-            cache: whether OpenVINO keeps compiled models, to load faster next time, in ``openvino`` under the folder
-                named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Not where none can be written.
-            block: items never to recommend to anybody; see :meth:`block`.
+            cache: whether OpenVINO stores compiled models, to load faster next time, in ``openvino`` under the folder
+                named by ``LIGHTREC_CACHE`` (by default ``~/.cache/lightrec``). Ignored if that is not writable.
+            block: items never to recommend to any user; see :meth:`block`.
 
         Raises:
-            BundleError: if the bundle cannot be read, is damaged or replaced meanwhile, or holds no such model.
+            BundleError: if the bundle cannot be read, is damaged, is replaced during loading, or holds no such model.
             DataError: if an id in ``block`` is not known.
-            ConfigError: if a device or provider is not here (the message lists those that are), or an option belongs
-                to another backend.
+            ConfigError: if a device or provider is not available (the message lists those that are), or an option
+                belongs to another backend.
             MissingExtraError: if the backend is not installed.
         """
         loaded = load_bundle(
@@ -103,7 +103,7 @@ class Recommender:
 
     @property
     def backend(self) -> Backend:
-        """The loaded model; opened again in a process that was forked after a runtime had started threads."""
+        """The loaded model; it is opened again in a process that was forked after the runtime had started threads."""
         return self.ranker.backend
 
     def __reduce__(self) -> Any:
@@ -117,7 +117,7 @@ class Recommender:
         return copy
 
     def __deepcopy__(self, memo: Any) -> Recommender:
-        """Do the same as :meth:`__copy__`: a loaded bundle never changes."""
+        """Return the same as :meth:`__copy__`, since a loaded bundle never changes."""
         return self.__copy__()
 
     @property
@@ -127,25 +127,24 @@ class Recommender:
 
     @property
     def blocked(self) -> list[str]:
-        """The items that nobody is recommended."""
+        """The ids of the blocked items, which are never recommended; see :meth:`block`."""
         return [self.item_ids[item] for item in self._reader.blocked.tolist()]
 
     def block(self, items: Iterable[Any], skip_unknown: bool = False) -> tuple[str, ...]:
-        """Recommend none of ``items`` to anybody from now on, in place of those blocked before.
+        """Block ``items``: never recommend them to any user. The new list replaces the one before.
 
-        In a history they still say what the user likes. :meth:`top_k`, which evaluates the model, does not look at
-        them.
+        The model still reads blocked items in a history. :meth:`top_k`, which evaluates the model, ignores the list.
 
         Args:
-            items: their ids.
-            skip_unknown: whether ids that the bundle does not know are skipped, for a list that is kept for several
-                catalogues. By default they are refused, since an item whose id is misspelt would still be recommended.
+            items: the ids of the items.
+            skip_unknown: whether to skip ids that the bundle does not know, for a list shared by several catalogues.
+                By default they raise an error, because an item whose id is misspelt would still be recommended.
 
         Returns:
             The ids that were skipped.
 
         Raises:
-            DataError: if an id is unknown, naming the known ids most like it; what was blocked before stays blocked.
+            DataError: if an id is unknown; the message names similar known ids, and the list before stays in force.
         """
         return self._reader.block(items, skip_unknown)
 
@@ -156,7 +155,11 @@ class Recommender:
             return False
 
     def title(self, item: Any) -> str | None:
-        """The title of an item; None if the item is not known or has no title; a DataError if it is no id."""
+        """Return the title of an item, or None if the item is unknown or has no title.
+
+        Raises:
+            DataError: if ``item`` is not an id.
+        """
         index, titles = self._index(item), self._catalogue.titles
         return None if index is None or titles is None else titles[index]
 
@@ -168,25 +171,25 @@ class Recommender:
         candidates: Iterable[Any] | None = None,
         boost: Mapping[Any, float] | None = None,
     ) -> Recommendations:
-        """The items to show next to one user, best first.
+        """Return the items to show one user next, best first.
 
-        Items of the history are never returned, however long it is; the model reads its last ``max_length``
-        known items. A history without a known item is answered by popularity.
+        The model reads the last ``max_length`` known items of the history. Seen items, those anywhere in the history,
+        are never returned. A history without a known item gets the most popular items.
 
         Args:
             history: the user's item ids, oldest first.
-            k: how many items; fewer come back where fewer remain.
+            k: how many items to return; the list is shorter if fewer remain.
             exclude: further items never to return.
-            candidates: if given, only these may be returned.
-            boost: for some items a number that is added to their score before the whole catalogue is ranked; less
-                than 0 to lower them. Scores are logits: ln 2 = 0.69 makes an item twice as likely against the others.
-                The scores returned hold it. Answers by popularity have no score and are not boosted.
+            candidates: if given, only these items may be returned.
+            boost: numbers added to the scores of some items before the whole catalogue is ranked; a negative number
+                lowers an item. Scores are logits, so ln 2 = 0.69 doubles an item's odds against any other. The
+                returned scores include the boost. Popular items have no score, so they are not boosted.
 
         Raises:
-            ConfigError: if ``k`` is no whole number of at least 1.
-            DataError: if a list is no list of ids (one string, None, a set as history, floats), or a boost is no
-                finite number.
-            BundleError: if the runtime cannot run the model, or its answer is not one that the format allows.
+            ConfigError: if ``k`` is not a whole number of at least 1.
+            DataError: if a list is not a list of ids (one string, None, a set as history, floats), or a boost is not
+                a finite number.
+            BundleError: if the runtime cannot run the model, or the model's answer breaks the format.
         """
         return self._recommend([self._reader.read(history, exclude, candidates, boost)], k)[0]
 
@@ -198,13 +201,13 @@ class Recommender:
         candidates: Iterable[Any] | None = None,
         boost: Mapping[Any, float] | None = None,
     ) -> list[Recommendations]:
-        """:meth:`recommend` for many users at once.
+        """Return recommendations for many users at once; see :meth:`recommend`.
 
         Args:
             histories: one history per user.
-            k: how many items for each user.
+            k: how many items to return for each user.
             exclude: None, or one collection of items per user.
-            candidates: if given, only these may be returned, to any user.
+            candidates: if given, only these items may be returned, for all users.
             boost: as in :meth:`recommend`, for all users.
         """
         histories = each_of(histories, "histories")
@@ -219,15 +222,15 @@ class Recommender:
         """Rank by item index, for evaluation.
 
         Args:
-            histories: B arrays of item indices, oldest first; an empty one is answered by popularity.
-            k: how many items, at most :attr:`k_limit`.
-            filter_seen: must be True; the graph of a bundle always leaves out the history's own items.
+            histories: B arrays of item indices, oldest first; an empty one gets the most popular items.
+            k: how many items to return, at most :attr:`k_limit`.
+            filter_seen: must be True; the graph of a bundle never returns seen items.
 
         Returns:
-            int64 ``[B, k]``, best first; a row with fewer items ends in -1.
+            int64 ``[B, k]``, best first; a row with fewer items is padded with -1.
 
         Raises:
-            DataError: if a history holds something that is no item's index.
+            DataError: if a history holds something that is not an item index.
         """
         if not filter_seen:
             raise ConfigError("A bundle always filters seen items: evaluate the run folder to keep them.")
@@ -242,12 +245,12 @@ class Recommender:
         return ranked
 
     def session(self, history: Iterable[Any] = (), state: Mapping[str, np.ndarray] | None = None) -> Session:
-        """A user's history that grows item by item; each recommendation reads only what is new.
+        """Start a session: one user's history that grows item by item, of which the model reads only the new items.
 
         Args:
-            history: items to start from, oldest first.
-            state: what :meth:`Session.export` returned, here or elsewhere, to go on from; the items of ``history``
-                come after it.
+            history: items to start with, oldest first.
+            state: the result of :meth:`Session.export`, in this process or another, to continue from; the items of
+                ``history`` are added after it.
         """
         return Session(self._bundle, self._reader, history, state)
 
@@ -257,7 +260,7 @@ class Recommender:
             rankings = self.ranker.rank_boosted(requests, k)
             return [look_up(*pair, self._catalogue, file) for pair in zip(rankings, requests, strict=True)]
         found: list[Recommendations | None] = [None] * len(requests)
-        # Ids and titles are looked up while other requests are still computed.
+        # Look up ids and titles while other requests are still being computed.
         for position, ranking in self.ranker.rank_as_completed(requests, k):
             found[position] = look_up(ranking, requests[position], self._catalogue, file)
         return found  # type: ignore[return-value]

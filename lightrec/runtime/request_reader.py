@@ -14,7 +14,7 @@ from lightrec.runtime.requests import NO_ITEMS, Request
 
 
 class RequestReader:
-    """Turns a caller's ids into requests, and holds the items that are blocked for every user."""
+    """Converts a caller's ids to requests, and holds the items that are blocked for every user."""
 
     def __init__(self, bundle: LoadedBundle):
         self._bundle = bundle
@@ -31,7 +31,7 @@ class RequestReader:
         """Look up a caller's history and rules.
 
         Raises:
-            DataError: if a list is no list of ids, or a boost is no finite number.
+            DataError: if a list is not a list of ids, or a boost is not a finite number.
         """
         unknown: dict[str, None] = {}
         return self.read_rules(self.indices(history, "history", unknown), exclude, candidates, boost, unknown)
@@ -44,7 +44,7 @@ class RequestReader:
         boost: Mapping[Any, float] | None,
         unknown: dict[str, None],
     ) -> Request:
-        """Look up a caller's rules for a history of item indices, int64; unknown ids are added to ``unknown``."""
+        """Look up a caller's rules for a history of item indices, int64; add unknown ids to ``unknown``."""
         hidden = self.indices(exclude, "exclude", unknown)
         if len(self.blocked):
             hidden = np.concatenate([hidden, self.blocked])
@@ -56,7 +56,7 @@ class RequestReader:
         """Look up the indices, int64, of the known ids among ``items``; add the others to ``unknown``, in order.
 
         Raises:
-            DataError: if ``items`` is no list of ids; the message calls the list ``name``.
+            DataError: if ``items`` is not a list of ids; the message calls the list ``name``.
         """
         ids = id_list(items, name, ordered=name == "history")
         if not ids:
@@ -68,7 +68,7 @@ class RequestReader:
         return np.array(found, dtype=np.int64)
 
     def block(self, items: Iterable[Any], skip_unknown: bool) -> tuple[str, ...]:
-        """Block ``items`` in place of those blocked before; see :meth:`Recommender.block`."""
+        """Replace the list of blocked items by ``items``; see :meth:`Recommender.block`."""
         unknown: dict[str, None] = {}
         blocked = np.unique(self.indices(items, "block", unknown))
         if unknown and not skip_unknown:

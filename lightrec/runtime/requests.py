@@ -18,7 +18,7 @@ class Request:
     """One user's request by item index."""
 
     history: np.ndarray
-    """int64, oldest first: the whole history, including what is older than the model's window."""
+    """int64, oldest first: the whole history, including items older than the model's window."""
     exclude: np.ndarray
     """int64, further items never to return."""
     candidates: np.ndarray | None = None
@@ -26,4 +26,4 @@ class Request:
     unknown: tuple[str, ...] = ()
     """Ids that the bundle does not know."""
     boosts: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    """What is added to the scores of some items."""
+    """The number to add to an item's score, by item index."""

@@ -1,4 +1,4 @@
-"""A history that grows item by item: each recommendation costs what is new, not the whole history."""
+"""Sessions: a history that grows item by item, where each recommendation reads only the new items."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lightrec.runtime.requests import Ranking, Request
 
 
 class Session:
-    """One user's growing history; made by :meth:`Recommender.session`. For one thread at a time.
+    """One user's growing history; made by :meth:`Recommender.session`. Use it from one thread at a time.
 
-    It answers as :meth:`Recommender.recommend` would with the whole history. The model reads the last ``max_length``
-    items: as long as there are no more, only items that were not read yet go through it. After that the oldest item
-    leaves the window with each new one, and as all that was computed has seen it, the whole window is read again.
+    It gives the same answers as :meth:`Recommender.recommend` with the whole history. While the history has at most
+    ``max_length`` known items, the model reads only the new ones. After that, each new item pushes the oldest one out
+    of the window. Everything computed so far depends on that oldest item, so the whole window is read again.
     """
 
     def __init__(
@@ -36,26 +36,26 @@ class Session:
         """False if every recommendation reads the whole window, because the bundle has no graph for one step."""
         self._bundle = bundle
         self._reader = reader
-        self._ids: list[str] = []  # also the unknown ones, which another bundle may know
+        self._ids: list[str] = []  # including unknown ids, which another bundle may know
         self._history: list[int] = []
         self._unknown: dict[str, None] = {}
         self._past: Past = {}
-        self._read = 0  # how many known items the past and the state include
+        self._read = 0  # the number of known items that the past and the state include
         self._state: np.ndarray | None = None
         if state is not None:
             self._restore(state)
         self.extend(history)
 
     def __len__(self) -> int:
-        """How many known items the history has."""
+        """Return the number of known items in the history."""
         return len(self._history)
 
     def add(self, item: Any) -> None:
-        """Put ``item`` behind the history; an unknown one is skipped and reported by the next recommendation."""
+        """Append ``item`` to the history; an unknown one is skipped and reported by the next recommendation."""
         self.extend([item])
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Put several items behind the history, oldest first."""
+        """Append several items to the history, oldest first."""
         ids = id_list(items, "history", ordered=True)
         self._history.extend(self._reader.indices(ids, "history", self._unknown).tolist())
         self._ids.extend(ids)
@@ -67,7 +67,7 @@ class Session:
         candidates: Iterable[Any] | None = None,
         boost: Mapping[Any, float] | None = None,
     ) -> Recommendations:
-        """The items to show next; see :meth:`Recommender.recommend`."""
+        """Return the items to show next; see :meth:`Recommender.recommend`."""
         k = whole_number(k)
         unknown = dict(self._unknown)
         history = np.array(self._history, dtype=np.int64)
@@ -76,10 +76,10 @@ class Session:
         return look_up_recommendations(ranking, request, self._bundle.catalogue, self._ranker.model_file)
 
     def export(self) -> dict[str, np.ndarray]:
-        """What :meth:`Recommender.session` needs to go on from here: a few small arrays, without objects in them.
+        """Return a few small arrays, without objects, from which :meth:`Recommender.session` can continue.
 
-        ``numpy.savez`` writes them and ``numpy.load`` reads them. Under another bundle, or another model of this
-        one, the items are looked up and read again, also those that this bundle does not know.
+        ``numpy.savez`` writes them and ``numpy.load`` reads them. With another bundle, or another model of this
+        bundle, all ids are looked up and read again, including those that this bundle does not know.
         """
         from lightrec.runtime.session_state import pack_state
 
@@ -111,7 +111,7 @@ class Session:
         return next(ranking_rows(*parts.score(state, *self._ranker.graph_inputs([request], k))))
 
     def _state_after(self, history: np.ndarray) -> np.ndarray:
-        """Return the encoder's state after the whole history; read only the items that it has not read."""
+        """Return the encoder's state after the whole history; read only the items that it has not read yet."""
         parts, window = self._ranker.backend.parts, self._ranker.window
         assert parts is not None
         if self._state is not None and self._read == len(history):

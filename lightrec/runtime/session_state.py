@@ -1,10 +1,10 @@
-"""A session's state in arrays that can be stored anywhere, and back: whatever comes back is checked before it is used.
+"""Convert a session's state to arrays that can be stored anywhere, and back; read arrays are checked before use.
 
-items       text [H]: the whole history as ids, oldest first, also the ids that the bundle did not know
-key         text: which bundle and model computed what follows; another one reads the items again
+items       text [H]: the whole history as ids, oldest first, including ids that the bundle did not know
+key         text: the bundle and model that computed the rest; any other one reads the items again
 read        int64: how many known items the encoder has read; only with the two below
 state       float32 [1, d]: the encoder's state after them
-past:NAME   float32: what the encoder remembers, by the input of the step graph that takes it
+past:NAME   float32: the encoder's memory of them, by name of the step graph's input
 digest      text: SHA-256 of all of these
 """
 
@@ -26,23 +26,23 @@ from lightrec.runtime.ranker import Ranker
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a state holds; nothing but the history if another bundle or model computed the rest."""
+    """The content of a stored state; only the history if another bundle or model computed the rest."""
 
     ids: list[str]
     """The history, oldest first."""
     read: int = 0
-    """How many known items ``state`` and ``past`` stand for."""
+    """How many known items ``state`` and ``past`` include."""
     state: np.ndarray | None = None
     """float32 ``[1, d]``."""
     past: Past = dataclasses.field(default_factory=dict)
-    """By input of the step graph; empty once the history is longer than the window."""
+    """The encoder's memory, by input of the step graph; empty once the history is longer than the window."""
 
 
 def pack_state(
     ids: Sequence[str], key: str, read: int = 0, state: np.ndarray | None = None, past: Past | None = None
 ) -> dict[str, np.ndarray]:
-    """What :class:`Restored` describes, in arrays without objects."""
-    # Not as an array of text, which drops zeros at the end and is as wide as its longest.
+    """Return the content of a :class:`Restored` as arrays without objects."""
+    # Not as an array of text, which drops trailing NUL characters and makes every entry as wide as the longest.
     items = np.frombuffer(json.dumps(list(ids)).encode(), dtype=np.uint8)
     arrays = {"items": items, "key": np.array(key)}
     if state is not None:
@@ -52,10 +52,10 @@ def pack_state(
 
 
 def unpack_state(state: Mapping[str, np.ndarray], ranker: Ranker, catalogue: Catalogue) -> Restored:
-    """Read what :func:`pack_state` wrote, here or in another process.
+    """Read the result of :func:`pack_state`, from this process or another.
 
     Raises:
-        DataError: if it is something else, or has been changed or cut short.
+        DataError: if it is anything else, or was changed or cut short.
     """
     arrays = _arrays(state)
     _require({"items", "key", "digest"} <= set(arrays))
@@ -79,7 +79,7 @@ def unpack_state(state: Mapping[str, np.ndarray], ranker: Ranker, catalogue: Cat
 def _arrays(state: Any) -> dict[str, np.ndarray]:
     try:
         arrays = {name: state[name] for name in state}
-    except Exception:  # files of numpy.load are read only now, and fail in many ways
+    except Exception:  # numpy.load reads its files only now, which can fail in many ways
         raise _wrong() from None
     _require(isinstance(state, Mapping))
     _require(all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in arrays.items()))
@@ -88,7 +88,7 @@ def _arrays(state: Any) -> dict[str, np.ndarray]:
 
 
 def _fits(array: np.ndarray, shape: Sequence[int]) -> bool:
-    """Whether an array is finite float32 of this shape."""
+    """Return whether an array is finite float32 of this shape."""
     return array.dtype == np.float32 and array.shape == tuple(shape) and bool(np.isfinite(array).all())
 
 
@@ -114,7 +114,7 @@ def _text(array: np.ndarray) -> str:
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of names, types, shapes and bytes."""
+    """Return the SHA-256 of names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]

@@ -1,4 +1,4 @@
-"""A place for a recommender that can be exchanged while requests are being answered."""
+"""A slot for a recommender that can be replaced while requests are being answered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightrec.runtime.recommender import Recommender
 
 
 class RecommenderSlot:
-    """Holds one loaded bundle and swaps it for another without a failed or mixed answer; safe for threads.
+    """Holds one recommender and swaps it for another without a failed or mixed answer; safe for several threads.
 
     Take :attr:`current` once for each request::
 
@@ -20,12 +20,12 @@ class RecommenderSlot:
         slot.current.recommend(history)   # in any thread
         slot.swap("new-bundle")           # in another
 
-    Requests that have begun end with the old bundle, which is freed when the last of them and the last of its
-    sessions is gone. A session's exported state can go on under the new bundle.
+    Requests in progress finish with the old bundle, which is freed when the last of them and the last of its
+    sessions is gone. The exported state of a session can continue with the new bundle.
     """
 
     def __init__(self, bundle: str | Path, check: Callable[[Recommender], None] | None = None, **options: Any):
-        """Load ``bundle`` with ``options``; ``check`` sees each recommender first and refuses it by raising."""
+        """Load ``bundle`` with ``options``; ``check`` gets each new recommender first and may raise to reject it."""
         if "block" in options:  # an iterator would be empty at the next swap
             options["block"] = id_list(options["block"], "block")
         self._options = options
@@ -35,18 +35,18 @@ class RecommenderSlot:
 
     @property
     def current(self) -> Recommender:
-        """The bundle that answers now."""
+        """The recommender that answers now."""
         return self._current
 
     def swap(self, bundle: str | Path, **options: Any) -> Recommender:
-        """Load ``bundle``, ask it once, and put it into this place; returns it.
+        """Load ``bundle``, run it once to warm up, and make it current; return the new recommender.
 
         Args:
             bundle: the folder.
-            options: those of :meth:`Recommender.load` that differ from the ones given first.
+            options: options of :meth:`Recommender.load` that replace those given to the slot.
 
         Raises:
-            BundleError: if the new bundle cannot be loaded, or what ``check`` raises; the old one goes on answering.
+            BundleError: if the new bundle cannot be loaded. After this, or an error of ``check``, the old one stays.
         """
         with self._swapping:
             new = self._load(bundle, **{**self._options, **options})
@@ -71,9 +71,9 @@ def _reloaded(current: Recommender, check: Callable[[Recommender], None] | None,
 
 
 def _ready(recommender: Recommender) -> Recommender:
-    """``recommender`` after its first runs, which prepare buffers and open the graphs for sessions and few candidates.
+    """Return ``recommender`` after first runs that prepare buffers and open the graphs of sessions and few candidates.
 
-    By the time these are needed another bundle may lie in the folder, and only slower ways would be left.
+    If they were opened only when needed, the folder might hold another bundle by then, and answers would be slower.
     """
     ids = recommender.item_ids
     recommender.recommend(ids[:1], k=1)

@@ -1,4 +1,4 @@
-"""Files of interactions and items to tables, with every id as text.
+"""Read files of interactions and items as tables, with every id as text.
 
 What a file is decides its content, never its name: separated text with or without a header (commas, semicolons, tabs,
 pipes, ``::`` or spaces; RecBole's typed headers too), JSON (one object a line, arrays, lists by user, Python

@@ -72,7 +72,7 @@ def _explode(frame: pl.LazyFrame, events: str) -> tuple[pl.LazyFrame, str]:
 
 
 def _fields(name: str, kind: Any, value: pl.Expr) -> list[tuple[str, pl.Expr]]:
-    """Yield every field of an object, at any depth, by its dotted name."""
+    """Return every field of an object, at any depth, by its dotted name."""
     if not isinstance(kind, pl.Struct):
         return []
     found = []
