@@ -1,7 +1,7 @@
-"""Configurations: dataclasses filled from mappings, with every mistake named at once.
+"""Configurations: dataclasses filled from mappings, with all mistakes reported together.
 
-A configuration is a frozen or plain dataclass whose fields carry a docstring each. It is filled from a TOML
-file and from flags; unknown keys are refused, and all mistakes are reported together in one
+A configuration is a frozen or plain dataclass whose fields each have a docstring. It is filled from a TOML
+file and from flags; unknown keys are refused, and all mistakes are reported in one
 :class:`~lightrec.errors.ConfigError`.
 """
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; a missing or malformed file is a :class:`ConfigError`."""
+    """Read the tables of a TOML file; raise :class:`ConfigError` if it is missing or malformed."""
     if not path.is_file():
         raise ConfigError(f"The configuration file {path} does not exist: check the path given to --config.")
     try:
@@ -43,7 +43,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
     Args:
         kind: a dataclass.
         values: keys are field names.
-        source: what the values came from (a file name, "the command line"): it starts the message.
+        source: where the values came from (a file name, "the command line"); the message starts with it.
 
     Raises:
         ConfigError: naming every mistake at once.
@@ -55,10 +55,10 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], source: str) -> T:
 
 
 def parse_mapping(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, list[str]]:
-    """Build the dataclass ``kind`` from ``values``, or say what is wrong with them.
+    """Build the dataclass ``kind`` from ``values``, or list what is wrong with them.
 
     Args:
-        kind: a dataclass; fields may be ``int``, ``float`` (finite alone), ``str``, ``bool``, ``dict``,
+        kind: a dataclass; fields may be ``int``, ``float`` (finite only), ``str``, ``bool``, ``dict``,
             ``Literal[...]``, a tuple of one of these (``tuple[str, ...]``), or any of these ``| None``. It may define
             ``problems(self) -> list[str]`` for rules that span fields.
         values: keys are field names; missing ones keep the field's default.
@@ -92,7 +92,7 @@ def parse_mapping(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, l
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """The fields of a configuration as a JSON-ready mapping (tuples become lists)."""
+    """Return the fields of a configuration as a JSON-ready mapping (tuples become lists)."""
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(config).items()
     }
@@ -124,7 +124,7 @@ def _convert(value: Any, hint: Any) -> Any:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """A flat mapping as TOML; None is left out, for TOML has no such value."""
-    # TOML writes values as JSON does, but knows no surrogate pairs and takes no bare DEL.
+    """Return a flat mapping as TOML; None is left out, because TOML has no such value."""
+    # TOML writes values as JSON does, but has no surrogate pairs and does not allow a bare DEL.
     written = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
     return "".join(f"{key} = {written[key]}\n" for key, value in values.items() if value is not None)

@@ -1,7 +1,7 @@
-"""Text for terminals: nothing in a user's data can command the terminal, and no character stops the output.
+"""Safe text for terminals: a user's data cannot control the terminal, and no character makes the output fail.
 
 Titles, ids and paths come from files. They may hold escape sequences, which move the cursor or rename the window,
-characters that reverse the direction of writing, or characters that the terminal's encoding lacks.
+characters that reverse the writing direction, or characters that the terminal's encoding lacks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DANGEROUS_IN_LINES = re.compile(f"[\t\n{_CONTROLS}{_DIRECTIONS}{_OTHERS}]")
 _DANGEROUS_IN_JSON = re.compile(f"[\x7f-\x9f{_DIRECTIONS}{_OTHERS}]")
 
 PLAIN = "lightrec.plain"
-"""Name of the error handler of encodings that :func:`prepare_streams` gives to the streams."""
+"""Name of the encoding error handler that :func:`prepare_streams` sets on the streams."""
 
 _SPELLINGS = {
     "✓": "OK", "×": "x", "→": "->", "←": "<-", "…": "...", "–": "-", "—": "-", "−": "-", "±": "+/-", "·": ".",
@@ -40,9 +40,9 @@ _SPELLINGS = {
 
 
 def visible(text: str) -> str:
-    r"""``text`` with every control character spelled out, newlines and tabs among them; other characters stay.
+    r"""Return ``text`` with every control character, including newline and tab, replaced by its escape sequence.
 
-    Covers the C0 and C1 controls, overrides of the writing direction, line separators and lone surrogates.
+    This covers the C0 and C1 controls, overrides of the writing direction, line separators and lone surrogates.
 
     >>> visible("a\x1b[2Jb\n")
     'a\\x1b[2Jb\\n'
@@ -51,10 +51,10 @@ def visible(text: str) -> str:
 
 
 def json_text(value: Any, encoding: str = "utf-8") -> str:
-    """``value`` as indented JSON that any terminal shows safely and ``encoding`` can hold.
+    """Return ``value`` as indented JSON that is safe in any terminal and fits ``encoding``.
 
-    Characters that the encoding lacks, and those that command terminals, are written as JSON's own escapes: whoever
-    parses the text gets exactly ``value`` back.
+    Control characters, and characters that the encoding lacks, are written as JSON escapes, so parsing the text gives
+    back exactly ``value``.
 
     Raises:
         ValueError: if a number in it is not finite.
@@ -68,11 +68,11 @@ def json_text(value: Any, encoding: str = "utf-8") -> str:
 
 
 def styled(words: str, **values: Any) -> Text:
-    """Rich markup whose fields hold any text as it is: ``styled("[bold]{name}[/]: {count:,} items", ...)``.
+    """Format Rich markup with values shown literally: ``styled("[bold]{name}[/]: {count:,} items", ...)``.
 
     Args:
-        words: markup of our own, with the fields of :meth:`str.format`.
-        values: what the fields stand for; brackets in them are no markup.
+        words: trusted markup, with the fields of :meth:`str.format`.
+        values: the values of the fields; brackets in them are not markup.
     """
     markup, fields = "", []
     for literal, name, spec, conversion in string.Formatter().parse(words):
@@ -88,24 +88,24 @@ def styled(words: str, **values: Any) -> Text:
 
 
 _PLACE = "\ufdd0"
-"""Stands for a field; Unicode keeps it free for such use."""
+"""Placeholder of a field; a noncharacter that Unicode reserves for internal use."""
 
 
 def _replaced_end(text: Text, field: str) -> Text:
-    """``text`` with its last character replaced by ``field``, which takes over its style."""
+    """Return ``text`` with its last character replaced by ``field``, in the same style."""
     before, place = text.divide([len(text) - 1])
     spans = [Span(0, len(field), span.style) for span in place.spans]
     return Text.assemble(before, Text(field, spans=spans))
 
 
 class SafeConsole(Console):
-    """Rich's console, which shows text as it is: no markup, no emoji codes, and no control characters.
+    """Rich's console, showing text literally: no markup, no emoji codes, and no control characters.
 
-    Use :func:`styled` for styles. Characters that the encoding lacks are spelled; see :func:`prepare_streams`.
+    Use :func:`styled` for styles. Characters that the encoding lacks are escaped; see :func:`prepare_streams`.
     """
 
     def __init__(self, **options: Any):
-        _drop_odd_width()  # it is read here
+        _drop_odd_width()  # the constructor below reads the width
         super().__init__(**{"markup": False, "emoji": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
@@ -118,19 +118,19 @@ class SafeConsole(Console):
             yield segment if segment.control else segment._replace(text=_DANGEROUS.sub(_spelled, segment.text))
 
     def _spelled(self, text: str) -> str:
-        """``text`` as the encoding will show it, before a table measures it."""
+        """Return ``text`` as the encoding will show it, before a table measures it."""
         try:
             return text.encode(self.encoding, PLAIN).decode(self.encoding)
-        except LookupError:  # no codec of Python's
+        except LookupError:  # not one of Python's codecs
             return text
 
     def status(self, status: RenderableType, **options: Any) -> Status:
-        """See :meth:`rich.console.Console.status`; the spinner is one that the encoding has."""
+        """See :meth:`rich.console.Console.status`; the spinner uses only characters that the encoding has."""
         plain = not self.encoding.startswith("utf")
         return super().status(status, **{"spinner": "line" if plain else "dots", **options})
 
     def on_broken_pipe(self) -> None:
-        """Say so, instead of ending the process in silence."""
+        """Report the broken pipe, instead of ending the process silently."""
         raise OutputError(CLOSED) from None
 
 
@@ -138,11 +138,11 @@ CLOSED = "Standard output was closed before everything was written: give the com
 
 
 LEAST_COLUMNS = 20
-"""A narrower terminal shows nothing of a table; a width of 0 means that nobody knows it."""
+"""The minimum width: a narrower terminal shows nothing of a table. A reported width of 0 means unknown."""
 
 
 def prepare_streams() -> None:
-    """Let standard output and standard error spell what their encoding lacks, and be no narrower than can be read."""
+    """Let standard output and standard error escape what their encoding lacks, and ignore a width too small to read."""
     _drop_odd_width()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

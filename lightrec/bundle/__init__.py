@@ -1,18 +1,18 @@
 """A bundle: the folder that holds an exported student with all it needs to recommend.
 
-docs/format.md describes the format for other languages. A bundle carries no real user's history.
+docs/format.md describes the format for other languages. A bundle contains no real user's history.
 
     manifest.json     what the bundle is, and the SHA-256 of every other file
     model.onnx        and/or model.xml with model.bin: the inference graph
     items.json.gz     list of item ids (strings), by index
     popularity.npy    int32 [N], item indices, most popular first
     golden.json       synthetic histories with the answers that every runtime must give
-    titles.json.gz    list of strings or null, by index; may be left out, also when deploying
-    text_projection.safetensors    from texts to item vectors, for new items; likewise
-    precision.json    what --precision auto chose from, and why; likewise
-    step.onnx, score.onnx, candidates.onnx    for sessions and for few candidates; likewise
+    titles.json.gz    list of strings or null, by index; optional, may be deleted when deploying
+    text_projection.safetensors    from texts to item vectors, for new items; also optional
+    precision.json    the choices of --precision auto, and the reason; also optional
+    step.onnx, score.onnx, candidates.onnx    for sessions and for few candidates; also optional
 
-Large catalogues have ids and titles in files that are mapped instead: :mod:`lightrec.bundle.packed`.
+Large catalogues store ids and titles in memory-mapped files instead: :mod:`lightrec.bundle.packed`.
 """
 
 from __future__ import annotations

@@ -35,33 +35,33 @@ class Catalogue:
         titles: Sequence[str | None] | Callable[[], Sequence[str | None]] | None = None,
     ):
         self.item_ids = item_ids
-        """The items' own ids, by index."""
+        """The item ids, by index."""
         self.popularity = popularity
         """int32 ``[N]``: item indices, most popular first."""
         self._titles = titles
 
     @functools.cached_property
     def titles(self) -> Sequence[str | None] | None:
-        """By index; None if the bundle holds no titles. They are read when they are first asked for."""
+        """The titles, by index, read when first used; None if the bundle holds none."""
         return self._titles() if callable(self._titles) else self._titles
 
     @functools.cached_property
     def index(self) -> Mapping[str, int]:
-        """The index of every id; a packed catalogue never makes it."""
+        """The index of every id; a packed catalogue never builds this mapping."""
         return {item: index for index, item in enumerate(self.item_ids)}
 
     def find(self, ids: Sequence[str]) -> list[int | None]:
-        """The index of each id; None for those that are not in the catalogue."""
+        """Return the index of each id; None for an id that is not in the catalogue."""
         return self.item_ids.find(ids) if isinstance(self.item_ids, PackedIds) else list(map(self.index.get, ids))
 
 
 def write_catalogue(path: str | Path, catalogue: Catalogue, packed: bool | None = None) -> None:
-    """Write ids, popularity and, where there are some, titles.
+    """Write ids, popularity and, if there are any, titles.
 
     Args:
         path: the bundle's folder.
         catalogue: N items.
-        packed: whether in the form of large catalogues; if None, from :data:`LARGE_CATALOGUE` items on.
+        packed: whether to use the files of large catalogues; if None, with at least :data:`LARGE_CATALOGUE` items.
 
     Raises:
         DataError: if a packed catalogue holds an id twice.
@@ -79,16 +79,16 @@ def write_catalogue(path: str | Path, catalogue: Catalogue, packed: bool | None 
 
 
 def read_catalogue(path: str | Path, manifest: Manifest, thorough: bool = False) -> Catalogue:
-    """Read what :func:`write_catalogue` wrote; sizes that do not fit the manifest are a :class:`BundleError`.
+    """Read a catalogue from a bundle; raise :class:`BundleError` if its sizes do not fit the manifest.
 
     Args:
         path: the bundle.
         manifest: its manifest.
-        thorough: also look at all that the mapped files of a large catalogue hold.
+        thorough: whether to check the whole content of a large catalogue's mapped files too.
     """
     path, n_items = Path(path), manifest.n_items
     packed = PACKED_ITEMS[0] in manifest.files
-    # First, for its size says that there are so many items indeed, on which other limits depend.
+    # Read this first: its size proves the number of items, on which other limits depend.
     popularity = read_array(path / POPULARITY, np.int32, mapped=packed)
     if popularity.shape != (n_items,) or not ((packed and not thorough) or is_order(popularity)):
         raise BundleError(f"{path / POPULARITY} does not order the {n_items} items of the manifest: export again.")
@@ -109,7 +109,7 @@ def _listed_catalogue(path: Path, manifest: Manifest, popularity: np.ndarray, th
     titles = None
     ids = _strings(_content(path, ITEMS, manifest), path / ITEMS, manifest.n_items)
     if TITLES in manifest.files and (path / TITLES).exists():
-        # The bytes now, the titles when they are asked for: by then another bundle may lie there.
+        # Read the bytes now and decode them on first use: by then the folder may hold another bundle.
         content = _content(path, TITLES, manifest)
         titles = functools.partial(_strings, content, path / TITLES, manifest.n_items, nulls=True)
     catalogue = Catalogue(ids, popularity, titles)
@@ -121,7 +121,7 @@ def _listed_catalogue(path: Path, manifest: Manifest, popularity: np.ndarray, th
 
 
 def _content(path: Path, name: str, manifest: Manifest) -> bytes:
-    """The bytes of a list; that they are as many as recorded is checked with their SHA-256."""
+    """Return the bytes of a list; their number is checked together with their SHA-256."""
     return read_bytes(path / name, limit=list_limit(manifest.n_items))
 
 

@@ -24,7 +24,7 @@ from lightrec.files.atomic import new_folder
 
 
 def copy_bundle(source: str | Path, target: str | Path) -> Manifest:
-    """Copy a bundle, checking every hash on the way; ``target`` appears whole or not at all.
+    """Copy a bundle and check every hash; ``target`` appears whole or not at all.
 
     Raises:
         BundleIntegrityError: if a file of ``source`` is missing or differs; nothing is left at ``target``.
@@ -55,7 +55,7 @@ def retitle_bundle(source: str | Path, target: str | Path, titles: Mapping[str, 
         titles: the new title by item id, None for no title.
 
     Raises:
-        BundleError: if ``source`` is damaged, or ``target`` is something else than a bundle.
+        BundleError: if ``source`` is damaged, or ``target`` exists and is not a bundle.
         DataError: if an id is not in the bundle.
     """
     source, target = Path(source), Path(target)

@@ -13,7 +13,7 @@ from lightrec.files.atomic import write_json
 from lightrec.files.untrusted import is_count, is_indices, is_number, parse_json, read_bytes
 
 MAX_CASES = 10_000
-"""No bundle has more golden cases; lightrec writes a few dozen."""
+"""The maximum number of golden cases in a bundle; lightrec writes a few dozen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class GoldenCase:
     exclude: list[int]
     """Further items that must not be returned."""
     k: int
-    """How many items were asked for."""
+    """How many items were requested."""
     items: list[int]
     """The answer, best first."""
     scores: list[float]
@@ -39,11 +39,11 @@ def write_golden(path: str | Path, cases: Sequence[GoldenCase], tolerance: float
 
 
 def read_golden(path: str | Path, manifest: Manifest | None = None) -> tuple[list[GoldenCase], float]:
-    """The golden cases, at least one, and the tolerance of their scores.
+    """Return the golden cases, at least one, and the tolerance of their scores.
 
     Args:
         path: the bundle.
-        manifest: its manifest; if None, the cases are not compared with the catalogue, for there may be none beside.
+        manifest: its manifest; if None, for a folder without one, the cases are not checked against the catalogue.
 
     Raises:
         BundleError: if there is no case, or a case does not fit the bundle.
@@ -72,7 +72,7 @@ def read_golden(path: str | Path, manifest: Manifest | None = None) -> tuple[lis
 
 
 def _problem(row: Any, n_items: int, max_length: int) -> str | None:
-    """What is wrong with a golden case as it was written; None if nothing is."""
+    """Return what is wrong with a golden case as written; None if nothing is."""
     if not isinstance(row, dict):
         return "is not an object"
     lists: list[Any] = [row.get(name) for name in ("history", "exclude", "items", "scores")]

@@ -46,7 +46,7 @@ def _is_as_recorded(file: Path, record: FileRecord) -> bool:
 
 
 def deployed_bytes(path: str | Path) -> int:
-    """Size of all that a device needs: the manifest and every file but :data:`OPTIONAL_FILES`.
+    """Return the size in bytes of all files that a device needs: all but :data:`OPTIONAL_FILES`.
 
     Raises:
         BundleIntegrityError: if one of these files is missing.

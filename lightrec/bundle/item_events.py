@@ -9,14 +9,14 @@ from lightrec.errors import BundleError
 
 
 def summarise_events(counts: np.ndarray) -> dict[str, int] | None:
-    """The popularity of N items in a few numbers, for the manifest: how many events the most popular items share.
+    """Summarise the popularity of N items for the manifest: how many events the most popular items have together.
 
     Args:
         counts: ``[N]``, the training events of each item, in any order.
 
     Returns:
-        The events of the r most popular items together, by r: 1, 2, 4 and so on, and how many items have any, which
-        together have all. None without an event.
+        The total events of the r most popular items, by r: 1, 2, 4 and so on, and the number of items with any event,
+        whose total is all events. None if there is no event.
 
     >>> summarise_events(np.array([0, 5, 1, 3]))
     {'1': 5, '2': 8, '3': 9}
@@ -31,12 +31,12 @@ def summarise_events(counts: np.ndarray) -> dict[str, int] | None:
 
 
 def events_by_rank(manifest: Manifest) -> np.ndarray | None:
-    """float64 ``[N]``: about how many training events each item has, the most popular first; the last may have none.
+    """Estimate the number of training events of each item, float64 ``[N]``, most popular first; it may end in zeros.
 
-    Between two ranks that the manifest tells, items share their events evenly. None if it tells nothing.
+    Between two ranks in the manifest's summary, items share the events evenly. None if the manifest has no summary.
 
     Raises:
-        BundleError: if ``item_events`` is not what :func:`summarise_events` makes of N items.
+        BundleError: if ``item_events`` is not a result of :func:`summarise_events` for N items.
     """
     if manifest.item_events is None:
         return None

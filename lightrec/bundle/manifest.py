@@ -1,6 +1,6 @@
 """The manifest of a bundle: what the bundle is, and the SHA-256 of every other file.
 
-Anybody may have written one, so every value is checked before it is used.
+A manifest is untrusted, so every value is checked before it is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lightrec.files.atomic import restore, sha256_file, write_json
 from lightrec.files.untrusted import is_count, parse_json, read_bytes, require_shallow
 
 FORMAT_VERSION = "2.3"
-"""A reader accepts its own major version alone, and any minor version of it: these add keys or files."""
+"""A reader accepts only its own major version, but any minor version of it: these only add keys or files."""
 
 MANIFEST = "manifest.json"
 ITEMS = "items.json.gz"
@@ -29,42 +29,42 @@ GOLDEN = "golden.json"
 TITLES = "titles.json.gz"
 PACKED_ITEMS = id_files("items")
 PACKED_TITLES = string_files("titles")
-"""In place of :data:`ITEMS` and :data:`TITLES`, where the catalogue is large."""
+"""The files that replace :data:`ITEMS` and :data:`TITLES` in a large catalogue."""
 LARGE_CATALOGUE = 200_000
-"""From so many items on a catalogue is packed; a smaller one is quickly read, and lightrec.js reads it as well."""
+"""The least number of items for a packed catalogue; a smaller one is read quickly, and lightrec.js can read it too."""
 TITLE_FILES = (TITLES, *PACKED_TITLES)
 TEXT_PROJECTION = "text_projection.safetensors"
 PRECISION_REPORT = "precision.json"
 PARTS = ("step", "score", "candidates")
-"""Graphs beside the inference graph: one step of a history, scoring apart from it, the scores of some items."""
+"""Graphs in addition to the inference graph: one step of a history, scoring from a state, scores of some items."""
 OPTIONAL_FILES = (*TITLE_FILES, TEXT_PROJECTION, PRECISION_REPORT, *(f"{part}.onnx" for part in PARTS))
-"""No device needs them to recommend: they may be deleted from a deployed bundle."""
+"""Files that no device needs to recommend; they may be deleted from a deployed bundle."""
 OPTIONAL_KEYS = ("history_lengths", "item_events", "text_projection", "additions", "removals")
 """Keys that a manifest may lack."""
 MAX_CONTENT_BYTES = 2**28
-"""No file inflates to more bytes in a browser."""
+"""The most bytes to which a browser decompresses a file."""
 SMALL_FILES = (ITEMS, POPULARITY, GOLDEN, TITLES)
-"""Everything but the model and what is mapped: checked each time a bundle is loaded."""
+"""The files that are checked at every load: all but the model and the memory-mapped files."""
 MAX_COUNT = 2**31 - 1
-"""Item indices are 32-bit integers in some files, and no other size of a model is larger."""
+"""The largest count: item indices are 32-bit integers in some files, and no other size of a model is larger."""
 MAX_SIZE = 2**20
-"""No student reads more items of a history, or is wider."""
+"""The maximum length of a history that a student reads, and its maximum width."""
 MAX_WORD_CHARACTERS = 1000
-"""Characters of a name or version in a manifest."""
+"""The most characters of a name or version in a manifest."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FileRecord:
-    """What the manifest says of one file."""
+    """The manifest's entry for one file."""
 
     sha256: str
     """SHA-256 of the bytes, lower-case hex."""
     bytes: int
-    """Size."""
+    """Size in bytes."""
     content_sha256: str | None = None
-    """Of a .gz file, SHA-256 of what it holds: many web servers have the browser inflate such files on their way."""
+    """SHA-256 of a .gz file's decompressed content: with many web servers the browser receives only that."""
     content_bytes: int | None = None
-    """Size of that."""
+    """Size in bytes of the decompressed content."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ModelRecord:
     opset: int | None = None
     """ONNX opset; None for other formats."""
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The file of each of :data:`PARTS` that stands beside the model; none, or all three."""
+    """The file of each of :data:`PARTS` that belongs to the model; none, or all three."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,33 +92,33 @@ class Manifest:
     n_items: int
     """Size of the catalogue, N."""
     max_length: int
-    """Most items of a history that the graph reads, L."""
+    """The maximum number of items of a history that the graph reads, L."""
     k_limit: int
-    """The bundle is checked for rankings of up to so many items; evaluation asks for no more."""
+    """The largest ``k`` for which the bundle is checked; evaluation requests no more."""
     hidden_size: int
     """Width of the student, d."""
     models: tuple[ModelRecord, ...]
-    """At least one. The first that fits a request is used, ONNX Runtime going before other runtimes."""
+    """The models, at least one. The first match is used; ONNX Runtime is preferred to other runtimes."""
     lightrec_version: str
-    """The version that wrote the bundle."""
+    """The version of lightrec that wrote the bundle."""
     created: str
-    """When, ISO 8601 in UTC."""
+    """When the bundle was written, ISO 8601 in UTC."""
     gate: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """How the exported graph compared with the original before the bundle was written."""
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Where the student comes from: data set and checksum, configuration, seed, teachers."""
+    """How the student was trained: data set and checksum, configuration, seed, teachers."""
     history_lengths: Mapping[str, Any] | None = None
     """Distribution of the lengths of real histories, for benchmarks; None if it was left out."""
     item_events: Mapping[str, int] | None = None
     """How popular items are, for benchmarks: see :func:`summarise_events`; None if it was left out."""
     text_projection: Mapping[str, Any] | None = None
-    """Whose texts :data:`TEXT_PROJECTION` reads and how it was fitted; None if the bundle has none."""
+    """The language model whose text vectors :data:`TEXT_PROJECTION` reads, and its fit; None if the bundle has none."""
     additions: tuple[Mapping[str, Any], ...] = ()
-    """One entry for each time that items were added without retraining: how many, when, from what."""
+    """One entry for each addition of items without retraining: how many, when, from what source."""
     removals: tuple[Mapping[str, Any], ...] = ()
-    """One entry for each time that items were removed: how many, when."""
+    """One entry for each removal of items: how many, when."""
     files: Mapping[str, FileRecord] = dataclasses.field(default_factory=dict)
-    """Every file but the manifest, by name; :func:`write_manifest` fills it in."""
+    """The entry of every file but the manifest, by name; :func:`write_manifest` fills it in."""
     format_version: str = FORMAT_VERSION
     """Version of the format, "major.minor"."""
 
@@ -179,14 +179,14 @@ def _record(file: Path) -> FileRecord:
                 digest.update(block)
                 size += len(block)
     except (OSError, EOFError, zlib.error):
-        return record  # whoever reads the file says so
+        return record  # the file's reader will raise the error
     if size > MAX_CONTENT_BYTES:
         return record
     return dataclasses.replace(record, content_sha256=digest.hexdigest(), content_bytes=size)
 
 
 def _manifest(values: dict[str, Any]) -> Manifest:
-    """The manifest of values that have been checked."""
+    """Return the manifest with these values, which have been checked."""
     values["models"] = tuple(_model(model) for model in values["models"])
     values |= {name: tuple(values.get(name, ())) for name in ("additions", "removals")}
     values["files"] = {
@@ -202,14 +202,14 @@ def _model(values: Mapping[str, Any]) -> ModelRecord:
 
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a manifest whose keys are all there; each check may rely on those before it."""
+    """Yield what is wrong with a manifest that has all keys; each check may rely on the ones before."""
     for name, (is_right, meaning) in TYPES.items():
         if name in values and not is_right(values[name]):
             yield f"is wrong in {name} (it must be {meaning})"
     for number, model in enumerate(values["models"]):
         yield from (f"has malformed models: number {number} {problem}" for problem in _model_problems(model))
     for name, record in values["files"].items():
-        # A manifest from elsewhere must not reach outside its own folder.
+        # An untrusted manifest must not reach outside its folder.
         if not _is_plain(name):
             yield f"names files outside the bundle ({name!r})"
         if not _is_record(record):
@@ -237,7 +237,7 @@ def _model_problems(model: Any) -> Iterator[str]:
 
 
 def _needed(values: Mapping[str, Any]) -> set[str]:
-    """The files without which the bundle cannot be used, and the parts of its models."""
+    """Return the files without which the bundle cannot be used, and the parts of its models."""
     files, models = values["files"], values["models"]
     items = PACKED_ITEMS if PACKED_ITEMS[0] in files else (ITEMS,)
     of_models = {name for model in models for name in (*model["files"], *model.get("parts", {}).values())}
@@ -245,8 +245,8 @@ def _needed(values: Mapping[str, Any]) -> set[str]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is that of a file in the folder itself, on every system, and not the manifest's."""
-    # A colon names a drive or a second stream of a file on Windows.
+    """Return whether a name is, on every system, that of a file directly in the folder, other than the manifest."""
+    # On Windows, a colon names a drive or an alternate stream of a file.
     plain = name.isprintable() and not set(name) & set("/\\:") and not name.endswith((" ", "."))
     return plain and name not in ("", MANIFEST) and len(name.encode()) <= 255
 
@@ -280,7 +280,7 @@ def _is_object_or_null(value: Any) -> bool:
 
 
 def _is_training(value: Any) -> bool:
-    """Whether what is read of the origin is there in its form; everything else is only shown."""
+    """Return whether the values of ``training`` that are read have the right types; all others are only shown."""
     if not isinstance(value, dict) or not all(isinstance(value.get(name, {}), dict) for name in ("dataset", "config")):
         return False
     split, checksum = value.get("split"), value.get("dataset", {}).get("checksum")
@@ -295,9 +295,9 @@ def _is_entries(value: Any) -> bool:
 VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_FILE_BYTES = 2**53
-"""Bytes; the largest whole number that JSON's readers agree on."""
+"""The maximum size of a file: the largest whole number that all JSON readers represent exactly."""
 MAX_FILES = 1000
-"""Files of a model, and models of a bundle."""
+"""The most files of a model, and the most models of a bundle."""
 NUMBER = (_is_number_of_items, f"a whole number from 1 to {MAX_COUNT}")
 SIZE = (_is_size, f"a whole number from 1 to {MAX_SIZE}")
 WORD = (_is_word, f"a line of text of 1 to {MAX_WORD_CHARACTERS} characters")
@@ -313,4 +313,4 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("history_lengths", "text_projection"), (_is_object_or_null, "an object or null")),
     **dict.fromkeys(("additions", "removals"), (_is_entries, "a list of objects")),
 }
-"""What each key must be; ``item_events`` is checked by the benchmarks, which alone read it."""
+"""The check of each key and its description; only the benchmarks read and check ``item_events``."""

@@ -1,11 +1,11 @@
-"""The strings of a large catalogue in files that are mapped: no Python object is made for an item until it is named.
+"""The strings of a large catalogue in memory-mapped files: an item gets a Python object only when it is used.
 
     NAME.utf8.npy       uint8 [bytes]: the strings one after another in UTF-8; a null is the one byte 0xFF
     NAME.offsets.npy    int64 [N + 1]: where each begins, and where the last one ends
     NAME.hashes.npy     uint32 [N], of ids only: their CRC-32, sorted
     NAME.order.npy      int32 [N], of ids only: the index of the item that each hash belongs to
 
-A hash only says where to look: among items of equal hash the id itself decides.
+A hash only tells where to look: ids with equal hashes are compared themselves.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ FOUND_AT_ONCE = 10_000
 
 
 def string_files(name: str) -> tuple[str, str]:
-    """The files of :class:`PackedStrings`."""
+    """Return the file names of :class:`PackedStrings`."""
     return f"{name}.utf8.npy", f"{name}.offsets.npy"
 
 
 def id_files(name: str) -> tuple[str, str, str, str]:
-    """The files of :class:`PackedIds`."""
+    """Return the file names of :class:`PackedIds`."""
     return *string_files(name), f"{name}.hashes.npy", f"{name}.order.npy"
 
 
 class PackedStrings(Sequence[Any]):
-    """N strings or nulls, decoded when they are asked for."""
+    """N strings or nulls, each decoded when it is used."""
 
     def __init__(self, text: np.ndarray, offsets: np.ndarray):
         self.text = text
         """uint8: all strings, one after another."""
         self.offsets = offsets
-        """int64 ``[N + 1]``."""
+        """int64 ``[N + 1]``: where each string begins, and where the last one ends."""
 
     def raw(self, index: int) -> bytes:
-        """The UTF-8 of one string, :data:`NULL` for none; ``index`` is not negative."""
+        """Return the UTF-8 of one string, :data:`NULL` for null; ``index`` must not be negative."""
         start, stop = self.offsets[index : index + 2].tolist()
         return self.text[start:stop].tobytes()
 
@@ -67,11 +67,11 @@ class PackedStrings(Sequence[Any]):
         if not 0 <= place < len(self):
             raise IndexError(f"there is no string {index} of {len(self)}")
         raw = self.raw(place)
-        # Files that are mapped are not checked when they are opened, so that anything may stand there.
+        # Mapped files are not checked when they are opened, so they may hold invalid UTF-8.
         return None if raw == NULL else raw.decode("utf-8", "replace")
 
     def problem(self) -> str | None:
-        """What is wrong with the arrays, found by reading all of them; None if nothing is."""
+        """Read all of the arrays and return what is wrong with them; None if nothing is."""
         ordered = self.offsets[0] == 0 and (self.offsets[1:] >= self.offsets[:-1]).all()
         if not ordered:
             return "offsets that do not grow"
@@ -95,9 +95,9 @@ class PackedIds(PackedStrings):
         """int32 ``[N]``: the item of each hash."""
 
     def find(self, ids: Sequence[str]) -> list[int | None]:
-        """The index of each id; None for those that are not there."""
+        """Return the index of each id; None for an id that is not in the catalogue."""
         wanted = [name.encode("utf-8", "surrogatepass") for name in ids]
-        # Of the type of the table: else numpy would convert the whole table first.
+        # Use the table's type, or numpy would first convert the whole table.
         hashes = np.fromiter(map(HASH, wanted), dtype=self.hashes.dtype, count=len(wanted))
         starts = self.hashes.searchsorted(hashes, "left").tolist()
         stops = self.hashes.searchsorted(hashes, "right").tolist()
@@ -108,7 +108,7 @@ class PackedIds(PackedStrings):
         return next((index for index in places if self.raw(index) == wanted), None)
 
     def problem(self) -> str | None:
-        """As of :class:`PackedStrings`; every id must also be found, and thereby stand there once."""
+        """Check as :class:`PackedStrings` does, and that every id is found at its index, so that it is unique."""
         if not (self.hashes[1:] >= self.hashes[:-1]).all():
             return "hashes that are not sorted"
         if not is_order(self.order):
@@ -124,7 +124,7 @@ class PackedIds(PackedStrings):
 
 
 def is_order(order: np.ndarray) -> bool:
-    """Whether the integers ``order [N]`` are those from 0 to N - 1, each once."""
+    """Return whether the integers ``order [N]`` are a permutation of 0 to N - 1."""
     if order.min() < 0 or order.max() >= len(order):
         return False
     named = np.zeros(len(order), dtype=bool)
@@ -133,7 +133,7 @@ def is_order(order: np.ndarray) -> bool:
 
 
 def write_strings(folder: Path, name: str, strings: Iterable[str | None]) -> PackedStrings:
-    """Write strings as :func:`string_files`; returns them."""
+    """Write strings to the files of :func:`string_files`; return them."""
     text, ends = bytearray(), array("q", [0])
     for string in strings:
         text += NULL if string is None else string.encode()
@@ -144,11 +144,11 @@ def write_strings(folder: Path, name: str, strings: Iterable[str | None]) -> Pac
 
 
 def write_ids(folder: Path, name: str, ids: Iterable[str | None]) -> None:
-    """Write different strings as :func:`id_files`.
+    """Write distinct ids to the files of :func:`id_files`.
 
     Raises:
-        DataError: if one stands there twice.
-        BundleError: if one is null, which only a damaged catalogue gives.
+        DataError: if an id occurs twice.
+        BundleError: if an id is null, which happens only in a damaged catalogue.
     """
     unsorted = array("L")
     strings = write_strings(folder, name, _hashed(ids, unsorted))
@@ -160,7 +160,7 @@ def write_ids(folder: Path, name: str, ids: Iterable[str | None]) -> None:
 
 
 def read_strings(folder: Path, name: str, n_items: int) -> PackedStrings:
-    """Map what :func:`write_strings` wrote; files that do not hold ``n_items`` strings are a :class:`BundleError`."""
+    """Map the files of :func:`write_strings`; raise :class:`BundleError` if they do not hold ``n_items`` strings."""
     files = [folder / file for file in string_files(name)]
     text, offsets = read_array(files[0], np.uint8, mapped=True), read_array(files[1], np.int64, mapped=True)
     if offsets.shape != (n_items + 1,):
@@ -171,7 +171,7 @@ def read_strings(folder: Path, name: str, n_items: int) -> PackedStrings:
 
 
 def read_ids(folder: Path, name: str, n_items: int) -> PackedIds:
-    """Map what :func:`write_ids` wrote; the same for ids."""
+    """Map the files of :func:`write_ids`; raise :class:`BundleError` if they do not hold ``n_items`` ids."""
     strings = read_strings(folder, name, n_items)
     files = [folder / file for file in id_files(name)[2:]]
     hashes, order = read_array(files[0], np.uint32, mapped=True), read_array(files[1], np.int32, mapped=True)
@@ -181,7 +181,7 @@ def read_ids(folder: Path, name: str, n_items: int) -> PackedIds:
 
 
 def _hashed(ids: Iterable[str | None], hashes: array[int]) -> Iterator[str]:
-    """The ids as they are; their hashes are appended to ``hashes``."""
+    """Yield the ids unchanged, and append their hashes to ``hashes``."""
     for index, name in enumerate(ids):
         if name is None:  # in a damaged catalogue, which is mapped unread
             raise BundleError(f"Item {index} of the catalogue has no id: copy or export the bundle again.")
@@ -195,7 +195,7 @@ def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _require_different(strings: PackedStrings, hashes: np.ndarray, order: np.ndarray) -> None:
-    """Compare the ids whose hash is not theirs alone: equal ids are among them."""
+    """Raise an error if two ids are equal; only ids with equal hashes are compared."""
     same = np.flatnonzero(hashes[1:] == hashes[:-1])
     found = set()
     for index in order[np.union1d(same, same + 1)].tolist():

@@ -44,9 +44,9 @@ class Backend(ABC):
     """One model, loaded and ready; safe to use from several threads at once."""
 
     name: str
-    """As in the manifest."""
+    """The backend's name, as in the manifest."""
     module: str
-    """The module that it needs."""
+    """The Python module that it needs."""
 
     def __init__(self, record: ModelRecord):
         self.record = record
@@ -71,11 +71,11 @@ class Backend(ABC):
             history: int64 ``[B, T]``, item indices, right-padded with anything; T at most the bundle's ``max_length``.
             length: int64 ``[B]``, how many of them are real, 1 to T.
             exclude: int64 ``[B, E]``, items never to return, padded with -1.
-            k: int64 ``[1]``, how many items are asked for.
+            k: int64 ``[1]``, how many items to return.
 
         Returns:
             ``items`` int64 ``[B, K]`` and ``scores`` float32 ``[B, K]``, best first; K is ``k`` clamped to what
-            remains, and a row with fewer ends in item -1 with score minus infinity.
+            remains, and a row with fewer items is padded with item -1 and score minus infinity.
         """
 
     def run_many(self, inputs: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Turn what a runtime raises while it loads or runs a model into an error with one sentence."""
+"""Convert the exceptions of a runtime that loads or runs a model to errors of one sentence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from lightrec.errors import BundleError
 
 MIN_VERSIONS = {"onnxruntime": (1, 23), "openvino": (2025, 4)}
-"""The oldest version of each runtime that knows all that a bundle's models use; pyproject.toml asks for the same."""
+"""The oldest version of each runtime that supports all features of a bundle's models; the same as in pyproject.toml."""
 MAX_REASON_CHARACTERS = 300
-"""Characters of a runtime's own message that are repeated."""
+"""The most characters of a runtime's own message that are repeated."""
 
 
 def cannot_load(backend: str, file: Path, error: Exception) -> BundleError:
@@ -34,7 +34,7 @@ def wrong_answer(file: Path, problem: str) -> BundleError:
 
 
 def require_answer(items: np.ndarray, scores: np.ndarray, rows: int, k: int, file: Path) -> None:
-    """Refuse a model's answer unless it is one row of at most ``k`` items and scores for each of ``rows`` users."""
+    """Raise an error unless an answer has one row of at most ``k`` items and scores for each of ``rows`` users."""
     if items.shape != scores.shape or items.ndim != 2 or len(items) != rows or items.shape[1] > k:
         raise wrong_answer(file, f"items of the shape {items.shape} and scores of the shape {scores.shape}")
 
@@ -47,11 +47,11 @@ def reason(error: Exception) -> str:
 
 
 def too_old(backend: str) -> str | None:
-    """Say which version is installed and which is needed; None if it is new enough or unknown."""
+    """Return which version is installed and which is needed; None if it is new enough or unknown."""
     needed = MIN_VERSIONS.get(backend)
     try:
         found = version(backend) if needed else ""
-    except PackageNotFoundError:  # it may come in a package of another name, such as onnxruntime-gpu
+    except PackageNotFoundError:  # the package may have another name, such as onnxruntime-gpu
         return None
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if not needed or len(numbers) < 2 or numbers >= needed:

@@ -26,7 +26,7 @@ INTERFACE: tuple[Ports, Ports] = (REQUEST, RANKING)
 
 
 def require_plain(file: Path, beside: Collection[str]) -> None:
-    """Refuse what ONNX Runtime should not open: see :mod:`lightrec.runtime.backends.onnx_check`."""
+    """Refuse a file that ONNX Runtime should not open: see :mod:`lightrec.runtime.backends.onnx_check`."""
     if file.suffix == ".ort":
         require_plain_ort(file)
     else:
@@ -35,7 +35,7 @@ def require_plain(file: Path, beside: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """Refuse a graph whose names cannot be read: ONNX Runtime decodes them when they are first asked for."""
+    """Refuse a graph whose names cannot be decoded: ONNX Runtime decodes them only when they are first read."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -97,11 +97,11 @@ def wrong_port(file: Path, side: str, name: str) -> BundleError:
 
 
 def _is_small(value: NodeArg) -> bool:
-    """Whether the dimensions of an array are known, but for those that are free, and are those of a student."""
+    """Return whether an array's dimensions are free or known, and small enough for a student."""
     sizes = [size for size in value.shape or (0,) if isinstance(size, int)]
     return all(size > 0 for size in sizes) and math.prod(sizes) <= MAX_PAST_VALUES
 
 
 def _fits(value: NodeArg, kind: str, dimensions: int) -> bool:
-    """Whether a port is of this type; the dimensions of outputs are not always known, and are counted when it runs."""
+    """Return whether a port has this type and rank; an output's rank may be unknown, and is checked when it runs."""
     return value.type == kind and (not value.shape or len(value.shape) == dimensions)

@@ -1,8 +1,8 @@
-"""Look through a model before ONNX Runtime opens it: only graphs that end, and weights of the bundle's own files.
+"""Check a model before ONNX Runtime opens it: its graph must terminate, and its weights be in the bundle's files.
 
-A model from elsewhere could loop for ever, hide graphs in graphs, or name files of its own choice. The models that
-lightrec writes are flat lists of operators, so that everything else is refused. This reads the few fields of ONNX's
-protobuf that tell, and skips over the weights; the package ``onnx`` is not part of the base installation.
+An untrusted model could loop for ever, nest graphs, or read files of its choice. The models that lightrec writes are
+flat lists of operators, so everything else is refused. This reads only the few fields of ONNX's protobuf that matter,
+and skips the weights; the package ``onnx`` is not part of the base installation.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from lightrec.errors import BundleError
 
 NESTING = (b"Loop", b"Scan", b"If", b"SequenceMap")
-"""The operators that hold graphs."""
+"""The operators that contain graphs."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
-"""Whose operators a model may use."""
+"""The operator domains that a model may use."""
 MAX_FIELDS = 1_000_000
-"""Fields of protobuf that are looked at; a student's model has some thousands, and a second is long enough."""
+"""The most protobuf fields that are read, which takes a second; a student's model has some thousands."""
 
 # Field numbers of onnx.proto.
 MODEL_GRAPH, MODEL_OPSET, MODEL_FUNCTIONS = 7, 8, 25
@@ -28,7 +28,7 @@ ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 5, 6, 1
 TENSOR_EXTERNAL, ENTRY_KEY, ENTRY_VALUE = 13, 1, 2
 
 Field = tuple[int, int, int]
-"""Number, and where its bytes start and stop; a number that is no bytes is left out."""
+"""Field number, and where its bytes start and stop; fields that hold no bytes are left out."""
 
 
 def require_plain_onnx(file: Path, beside: Collection[str]) -> None:
@@ -36,10 +36,10 @@ def require_plain_onnx(file: Path, beside: Collection[str]) -> None:
 
     Args:
         file: the .onnx file.
-        beside: the names of the files beside it that its weights may lie in.
+        beside: the names of the files in its folder that may hold its weights.
 
     Raises:
-        BundleError: if the file is no ONNX model, or uses something that no model of a bundle does.
+        BundleError: if the file is not an ONNX model, or uses a feature that no model of a bundle uses.
     """
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -51,12 +51,12 @@ def require_plain_onnx(file: Path, beside: Collection[str]) -> None:
 
 
 def require_plain_ort(file: Path) -> None:
-    """The same for a file in ONNX Runtime's own format, in which the name of an operator follows its length.
+    """Do the same for a file in ONNX Runtime's own format, where each operator's name follows its length.
 
-    ONNX Runtime reads weights of such a file from nowhere else.
+    Such a file holds all of its weights itself.
 
     Raises:
-        BundleError: as above.
+        BundleError: as :func:`require_plain_onnx` does.
     """
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -71,7 +71,7 @@ def require_plain_ort(file: Path) -> None:
 
 
 class _Model:
-    """One file, and how much of it has been looked at."""
+    """The content of one file, with a count of the fields read so far."""
 
     def __init__(self, content: mmap.mmap, beside: Collection[str]):
         self.content = content
@@ -79,7 +79,7 @@ class _Model:
         self.left = MAX_FIELDS
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the model."""
+        """Yield what is wrong with the model."""
         graphs = 0
         for number, start, stop in self.fields(0, len(self.content)):
             if number == MODEL_FUNCTIONS:
@@ -91,7 +91,7 @@ class _Model:
             yield f"is not an ONNX model (it holds {graphs} graphs)"
 
     def of_graph(self, start: int, stop: int) -> Iterator[str]:
-        """The same of its graph."""
+        """Yield what is wrong with its graph."""
         for number, first, last in self.fields(start, stop):
             if number == GRAPH_NODE:
                 yield from self.of_node(first, last)
@@ -101,7 +101,7 @@ class _Model:
                 yield "has sparse weights, which no model of a bundle has"
 
     def of_node(self, start: int, stop: int) -> Iterator[str]:
-        """The same of an operator."""
+        """Yield what is wrong with an operator."""
         kind = domain = ""
         for number, first, last in self.fields(start, stop):
             if number == NODE_KIND:
@@ -114,7 +114,7 @@ class _Model:
             yield f"uses the operator {kind!r} of {domain!r}, which no model of a bundle does"
 
     def of_attribute(self, start: int, stop: int) -> Iterator[str]:
-        """The same of an operator's attribute."""
+        """Yield what is wrong with an operator's attribute."""
         for number, first, last in self.fields(start, stop):
             if number in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS):
                 yield "holds a graph in a graph (a loop or a condition), which no model of a bundle does"
@@ -122,7 +122,7 @@ class _Model:
                 yield from self.of_tensor(first, last)
 
     def of_tensor(self, start: int, stop: int) -> Iterator[str]:
-        """The same of a weight."""
+        """Yield what is wrong with a weight."""
         for number, first, last in self.fields(start, stop):
             if number != TENSOR_EXTERNAL:
                 continue
@@ -131,7 +131,7 @@ class _Model:
                 yield f"reads weights from {entry.get(ENTRY_VALUE)!r}, which is not a file of this model"
 
     def fields(self, start: int, stop: int) -> Iterator[Field]:
-        """The fields of bytes within a message; ValueError where it does not read as one."""
+        """Yield the fields that hold bytes in a message; raise ValueError if it is not protobuf."""
         while start < stop:
             key, start = self.varint(start, stop)
             wire, length = key & 7, 0
@@ -150,7 +150,7 @@ class _Model:
             start = end
 
     def varint(self, start: int, stop: int) -> tuple[int, int]:
-        """A number, and where the next field starts."""
+        """Return a number, and where the next field starts."""
         value = 0
         for place in range(start, min(start + 10, stop)):
             byte = self.content[place]
@@ -160,5 +160,5 @@ class _Model:
         raise ValueError("it is cut short")
 
     def text(self, start: int, stop: int) -> str:
-        """A string, of which the first bytes are enough."""
+        """Return a string, or only its start if it is long."""
         return self.content[start : min(stop, start + 300)].decode("utf-8", "replace")

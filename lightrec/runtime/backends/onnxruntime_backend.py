@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU, or by the execution providers that are asked for."""
+"""ONNX Runtime: on the CPU, or with the requested execution providers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_BYTES_LOADED_TWICE = 32 * 2**20
 
 
 class OnnxRuntimeBackend(Backend):
-    """ONNX Runtime; part of the base installation. On the CPU unless other providers are asked for."""
+    """ONNX Runtime, part of the base installation; it runs on the CPU unless other providers are requested."""
 
     name = module = "onnxruntime"
 
@@ -46,9 +46,9 @@ class OnnxRuntimeBackend(Backend):
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-            options.log_severity_level = 4  # what fails is raised as well
+            options.log_severity_level = 4  # failures are raised anyway
             require_plain(file, beside)
-            # Its fallback would print to standard output and open the model once more, with the same result.
+            # Its fallback would print to standard output and open the model again, with the same result.
             return onnxruntime.InferenceSession(file, options, providers=providers, enable_fallback=0)
 
         models = [file.parent / name for name in record.files]
@@ -83,8 +83,8 @@ class OnnxRuntimeBackend(Backend):
     def run_many(self, inputs: Iterable[Inputs]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Run one input per thread, each with a single compute thread; this loads the model a second time.
 
-        The operators of a small model are too short to split between threads. A large model is not loaded twice, nor is
-        one whose file has been replaced since.
+        The operators of a small model are too short to split between threads. A large model is not loaded twice, nor a
+        model whose file has been replaced since.
         """
         if self._threads == 1 or self._bytes > MAX_BYTES_LOADED_TWICE:
             return super().run_many(inputs)
@@ -96,13 +96,13 @@ class OnnxRuntimeBackend(Backend):
     def _run(self, session: InferenceSession, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         try:
             items, scores = session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
-        except Exception as error:  # those of ONNX Runtime have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise cannot_run(self.name, self._file, error) from None
         require_answer(items, scores, len(inputs[0]), int(inputs[3][0]), self._file)
         return items, scores
 
     def _open_several(self) -> Callable[[Iterable[Inputs]], Iterator[tuple[np.ndarray, np.ndarray]]] | None:
-        from concurrent.futures import ThreadPoolExecutor  # for one thread nothing of it is imported
+        from concurrent.futures import ThreadPoolExecutor  # not imported if there is only one thread
 
         session, run = open_late(self._file, self._known, functools.partial(self._open_graph, threads=1)), self._run
         if session is None:
@@ -114,7 +114,7 @@ class OnnxRuntimeBackend(Backend):
             waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
             for inputs in asked:
                 waiting.append(pool.submit(run, session, inputs))
-                if len(waiting) > 2 * self._threads:  # what is asked next is only then put together
+                if len(waiting) > 2 * self._threads:  # only then prepare further inputs
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

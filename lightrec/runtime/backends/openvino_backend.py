@@ -1,4 +1,4 @@
-"""OpenVINO: on the CPU, a GPU or an NPU, with compiled models kept between starts."""
+"""OpenVINO: on the CPU, a GPU or an NPU, with compiled models cached between starts."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from openvino import CompiledModel, Core, InferRequest, Model
 
 COMPUTE = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-"""The numbers to compute in, with the name of each among a device's capabilities."""
+"""The number types to compute in, each with its name among a device's capabilities."""
 
 OWN_TYPES = {INTEGERS: "i64", FLOATS: "f32"}
-"""How OpenVINO calls the types of inputs and outputs."""
+"""OpenVINO's names of the types of inputs and outputs."""
 
 FREE = 0
-"""Stands for the model whose shapes are free, where others are named by the columns of their ``exclude``."""
+"""Key of the model with free shapes; the key of a model with fixed shapes is the number of columns of ``exclude``."""
 
 FIXED = (1, 256)
-"""Columns of ``exclude`` for which a single full window has a model with fixed shapes, compiled when first needed."""
+"""Numbers of columns of ``exclude`` with a fixed-shape model for one full window, compiled when first needed."""
 
 MAX_FIXED_BYTES = 32 * 2**20
-"""Models with more bytes of weights have no such second copy: scoring, most of their time, gains nothing by it."""
+"""Models with more bytes of weights get no fixed-shape copy: scoring, which takes most of their time, gains nothing."""
 
 
 class OpenVinoBackend(Backend):
     """OpenVINO, in the ``openvino`` extra.
 
-    A single history that fills the window is answered by a model with fixed shapes, in about two thirds of the time;
-    everything else by the one with free shapes, which is no slower for short histories.
+    A model with fixed shapes answers a single history that fills the window, in about two thirds of the time. The
+    model with free shapes answers everything else; it is no slower for short histories.
     """
 
     name = module = "openvino"
@@ -52,7 +52,7 @@ class OpenVinoBackend(Backend):
         self._core = openvino.Core()
         self._device = require_device(self._core, settings.device or "CPU", settings.compute)
         self._options = _options(self._device, settings)
-        # Read first: compiled models are then found in the cache by what they hold, not by where the file lies.
+        # Read the model first, so that the cache finds compiled models by content instead of by path.
         self._file = file
         weights = require_plain_ir(file, record.files)
         self._graph = self._core.read_model(file, weights)
@@ -80,13 +80,13 @@ class OpenVinoBackend(Backend):
         return items, scores
 
     def _columns(self, shape: tuple[int, ...], excluded: int) -> int:
-        """Which model answers: the columns of its ``exclude``, or :data:`FREE`."""
+        """Return the key of the model that answers: the number of columns of ``exclude``, or :data:`FREE`."""
         if shape != (1, self._window):
             return FREE
         return next((columns for columns in FIXED if columns >= excluded), FREE)
 
     def _request(self, columns: int) -> InferRequest:
-        """An inference request belongs to one thread at a time."""
+        """Return this thread's inference request; one request must not be used by two threads at a time."""
         requests: dict[int, InferRequest] = self._local.__dict__.setdefault("requests", {})
         if columns not in requests:
             requests[columns] = self._model(columns).create_infer_request()
@@ -102,10 +102,10 @@ class OpenVinoBackend(Backend):
 
 
 def require_device(core: Core, device: str, compute: str) -> str:
-    """``device`` as OpenVINO writes it.
+    """Return ``device`` as OpenVINO writes it.
 
     Raises:
-        ConfigError: if it is not here, or does not compute in ``compute``; the message lists what there is.
+        ConfigError: if it is not available or does not support ``compute``; the message lists what is available.
     """
     name, found = str(device).upper(), core.available_devices
     if not any(name in (known, known.split(".")[0]) for known in found):
@@ -120,7 +120,7 @@ def require_device(core: Core, device: str, compute: str) -> str:
 
 
 def _require_ports(graph: Model, file: Path) -> None:
-    """As :func:`lightrec.runtime.backends.interface.require_interface`."""
+    """Refuse a wrong interface, as :func:`lightrec.runtime.backends.interface.require_interface` does."""
     for side, ports, expected in (("input", graph.inputs, INTERFACE[0]), ("output", graph.outputs, INTERFACE[1])):
         wanted = {(name, OWN_TYPES[kind], dimensions) for name, (kind, dimensions) in expected.items()}
         found = {
@@ -146,7 +146,7 @@ def _options(device: str, settings: Settings) -> dict[str, Any]:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether ``folder`` is there, or could be made, to write into: a device may have no disk for it."""
+    """Return whether ``folder`` is writable or can be created; a device may have no disk for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{threading.get_ident()}"

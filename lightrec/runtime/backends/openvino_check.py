@@ -1,4 +1,4 @@
-"""Look through an OpenVINO model before OpenVINO opens it: as :mod:`lightrec.runtime.backends.onnx_check` for ONNX."""
+"""Check an OpenVINO model before OpenVINO opens it, as :mod:`lightrec.runtime.backends.onnx_check` does for ONNX."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lightrec.errors import BundleError
 from lightrec.files.untrusted import read_bytes
 
 MAX_GRAPH_BYTES = 64 * 2**20
-"""Bytes of the .xml file; a student's has some hundred thousand."""
+"""Maximum size of the .xml file; a student's has some hundred thousand bytes."""
 NESTED = ("Loop", "If")
-"""Layers with graphs of their own that may not end; a TensorIterator has as many turns as its input has parts."""
+"""Layers with inner graphs that may not terminate; a TensorIterator has one iteration per slice of its input."""
 
 
 def require_plain_ir(file: Path, files: Sequence[str]) -> Path:
@@ -27,7 +27,7 @@ def require_plain_ir(file: Path, files: Sequence[str]) -> Path:
         The file of its weights.
 
     Raises:
-        BundleError: if it is no such model, or its weights are missing.
+        BundleError: if it is not such a model, or its weights are missing.
     """
     weights = file.with_suffix(".bin")
     if weights.name not in files or not weights.is_file():

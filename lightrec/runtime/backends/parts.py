@@ -27,12 +27,12 @@ class Parts:
     """The step, scoring and candidate graphs of a bundle, each opened when it is first used; safe for threads.
 
     The step and candidate graphs read the item table from the model's file, mapped into memory; the scoring graph
-    holds it once more. By the time a graph is first used another bundle may lie in the folder, or none: where
-    :meth:`ready` says so, the model answers alone.
+    holds another copy. When a graph is first used, the folder may hold another bundle or none; :meth:`ready` is then
+    False, and the inference graph answers instead.
 
     Args:
-        files: by the name of the part.
-        models: the files of the model, which hold their weights; it is opened after this is made.
+        files: the file of each part, by name.
+        models: the files of the model, which hold the parts' weights; the model is opened after this object is made.
         open_graph: loads a file.
     """
 
@@ -50,22 +50,22 @@ class Parts:
         self._lock = threading.Lock()
 
     def ready(self, *parts: str) -> bool:
-        """Whether these graphs are open or can be, as the files are still those that lay beside the model.
+        """Return whether these graphs are open or can be opened, because their files have not been replaced.
 
         Raises:
-            BundleError: if they are, but ONNX Runtime cannot read one.
+            BundleError: if the files are the same, but ONNX Runtime cannot read one.
         """
         return all(part in self._graphs or self._find(part) is not None for part in parts)
 
     def start(self) -> dict[str, np.ndarray]:
-        """The past of an empty history."""
+        """Return the past of an empty history."""
         return {
             value.name: np.zeros([size if isinstance(size, int) else 0 for size in value.shape], dtype=np.float32)
             for value in self._pasts()
         }
 
     def shapes_after(self, read: int) -> tuple[list[int], dict[str, list[int]]]:
-        """The shapes of the state, and of the past by name, after ``read`` items."""
+        """Return the shape of the state, and the shapes of the past by name, after ``read`` items."""
         state, *present = [
             [size if isinstance(size, int) else read for size in value.shape]
             for value in self._graph("step").get_outputs()
@@ -76,7 +76,7 @@ class Parts:
         return [value for value in self._graph("step").get_inputs() if value.name != "items"]
 
     def step(self, items: np.ndarray, past: Past) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Read the next items int64 ``[T]`` of one history; returns the state float32 ``[1, d]`` and the next past."""
+        """Read the next items int64 ``[T]`` of one history; return the state float32 ``[1, d]`` and the next past."""
         state, *present = self._run("step", None, {"items": items[None], **past})
         return state, dict(zip(past, present, strict=True))
 
@@ -90,9 +90,9 @@ class Parts:
         return items, scores
 
     def score_candidates(self, state: np.ndarray, history: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """The scores float32 ``[C]`` of the items int64 ``[C]`` under the state float32 ``[1, d]`` of a history.
+        """Return scores float32 ``[C]`` of the items int64 ``[C]``, given a history's state float32 ``[1, d]``.
 
-        Only a graph whose items have neighbours reads the ``history`` int64 ``[T]``, at most the window.
+        Only a graph with item-item weights reads ``history``, int64 ``[T]``, T at most the window.
         """
         graph = self._graph("candidates")
         inputs = {"state": state, "candidates": candidates[None]}
@@ -107,7 +107,7 @@ class Parts:
         graph = self._graph(part)
         try:
             return graph.run(outputs, inputs)
-        except Exception as error:  # those of ONNX Runtime have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise cannot_run("onnxruntime", self._files[part], error) from None
 
     def _graph(self, part: str) -> InferenceSession:
@@ -144,8 +144,8 @@ def open_late(
 
     Args:
         file: what to open.
-        known: :func:`identities` of that time, of all files that are read.
-        open_graph: opens it.
+        known: :func:`identities` of all files that are read, taken when the bundle was loaded.
+        open_graph: loads a file.
 
     Raises:
         BundleError: if the files are the same but cannot be read.
@@ -155,9 +155,9 @@ def open_late(
     graph = problem = None
     try:
         graph = open_graph(file)
-    except Exception as error:  # those of ONNX Runtime have no base of their own
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
         problem = error if isinstance(error, BundleError) else cannot_load("onnxruntime", file, error)
-    if identities(known) != known:  # while it was being opened
+    if identities(known) != known:  # replaced while it was being opened
         return None
     if problem is not None:
         raise problem
@@ -169,5 +169,5 @@ def _identity(file: Path) -> Identity | None:
         found = file.stat()
     except OSError:
         return None
-    # A new file can get the inode of a deleted one, and a copy can keep its date, but nothing sets the time of change.
+    # A new file can get a deleted one's inode, and a copy can keep its date, but no program can set the change time.
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -1,7 +1,7 @@
 """Runtimes for phones, LiteRT and ExecuTorch: graphs of fixed shapes that score all items for one history at a time.
 
-What a graph of free shapes does at its end is done here: hiding what was seen and excluded, and taking the best k. On a
-phone an app does the same in a few lines (docs/mobile.md). These backends are there to check a model where it is made.
+This module does what a graph of free shapes does itself: it hides seen and excluded items, and takes the top k. On a
+phone an app does the same in a few lines (docs/mobile.md). These backends check a model on the machine that exports it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lightrec.runtime.backends.base import Backend, Settings
 
 
 class FixedBackend(Backend):
-    """Base of both; calls from several threads wait for each other."""
+    """Base class of both backends; calls from several threads wait for each other."""
 
     def __init__(self, record: ModelRecord, settings: Settings):
         super().__init__(record)
@@ -27,7 +27,7 @@ class FixedBackend(Backend):
 
     @abstractmethod
     def _scores(self, history: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """Scores float32 ``[1, N]`` for int32 ``history [1, L]``, padded with 0, and ``length [1]``."""
+        """Return scores float32 ``[1, N]`` for int32 ``history [1, L]``, padded with 0, and ``length [1]``."""
 
     def run(
         self, history: np.ndarray, length: np.ndarray, exclude: np.ndarray, k: np.ndarray
@@ -41,7 +41,7 @@ class FixedBackend(Backend):
         return np.where(np.isfinite(best), items, -1), best
 
     def _row(self, history: np.ndarray, length: int, exclude: np.ndarray) -> np.ndarray:
-        """Scores ``[N]`` of one user, minus infinity for what must not be returned."""
+        """Return scores ``[N]`` for one user, minus infinity for items that must not be returned."""
         seen = history[:length]
         padded = np.zeros((1, self._window), dtype=np.int32)
         padded[0, :length] = seen
@@ -52,7 +52,7 @@ class FixedBackend(Backend):
 
 
 class LiteRtBackend(FixedBackend):
-    """LiteRT, once TensorFlow Lite; in the ``litert`` extra."""
+    """LiteRT, formerly TensorFlow Lite, in the ``litert`` extra."""
 
     name, module = "litert", "ai_edge_litert"
 
@@ -64,7 +64,7 @@ class LiteRtBackend(FixedBackend):
         interpreter = Interpreter(model_path=str(file), num_threads=settings.threads)
         interpreter.allocate_tensors()
         self._interpreter = interpreter
-        # By rank: the converter numbers the inputs and forgets their names.
+        # Sorted by number of dimensions: the converter numbers the inputs and drops their names.
         self._history, self._length = sorted(
             (value["index"] for value in interpreter.get_input_details()),
             key=lambda index: -len(interpreter.get_tensor(index).shape),
@@ -79,7 +79,7 @@ class LiteRtBackend(FixedBackend):
 
 
 class ExecuTorchBackend(FixedBackend):
-    """ExecuTorch, which runs on torch's own tensors; in the ``executorch`` extra."""
+    """ExecuTorch, which runs on torch's tensors, in the ``executorch`` extra."""
 
     name = module = "executorch"
 

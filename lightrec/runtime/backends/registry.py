@@ -18,7 +18,7 @@ from lightrec.runtime.backends.openvino_backend import OpenVinoBackend
 from lightrec.runtime.backends.phone_backends import ExecuTorchBackend, LiteRtBackend
 
 MAX_THREADS = 1024
-"""More threads would only be created and wait."""
+"""The most compute threads; more would only be created and wait."""
 
 Kind = type[OnnxRuntimeBackend] | type[OpenVinoBackend] | type[LiteRtBackend] | type[ExecuTorchBackend]
 BACKENDS: dict[str, Kind] = {
@@ -27,20 +27,20 @@ BACKENDS: dict[str, Kind] = {
     "litert": LiteRtBackend,
     "executorch": ExecuTorchBackend,
 }
-"""By name; where a bundle holds several, ONNX Runtime goes before the others."""
+"""The backends by name; if a bundle has models for several, ONNX Runtime is preferred."""
 
 
 def is_installed(backend: str) -> bool:
-    """Whether the runtime ``backend`` can be imported here."""
+    """Return whether the runtime ``backend`` can be imported here."""
     return importlib.util.find_spec(BACKENDS[backend].module) is not None
 
 
 def choose_model(path: str | Path, manifest: Manifest, backend: str | None, precision: str | None) -> ModelRecord:
-    """The first model of the bundle that fits; None fits all, and ONNX Runtime goes before the others.
+    """Return the first model of the bundle that matches; None matches all, and ONNX Runtime is preferred.
 
     Raises:
-        ConfigError: if ``backend`` is no backend of lightrec.
-        BundleError: if the bundle holds no such model; the message lists those it holds.
+        ConfigError: if ``backend`` is not a backend of lightrec.
+        BundleError: if the bundle holds no such model; the message lists the models it holds.
     """
     if backend is not None and backend not in BACKENDS:
         raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
@@ -75,18 +75,18 @@ def open_backend(
         path: the bundle.
         manifest: its manifest.
         backend: one of :data:`BACKENDS`; if None, the one that ``device``, ``compute`` or ``providers`` belongs to,
-            or ONNX Runtime where the bundle has a model for it.
+            or else ONNX Runtime if the bundle has a model for it.
         threads: compute threads; one if None, which is fastest for single requests to a small model.
         precision: "fp32", "fp16", "int8", "int8-static" or "int4"; the first in the bundle if None.
         device: OpenVINO's device; the CPU if None.
-        compute: what OpenVINO computes in, "f32" (if None), "bf16" or "f16".
+        compute: the number type that OpenVINO computes in, "f32" (if None), "bf16" or "f16".
         providers: ONNX Runtime's execution providers, the preferred first; the CPU's if None.
-        cache: whether OpenVINO keeps compiled models under lightrec's cache folder.
-        record: the model itself, where it has been chosen already.
+        cache: whether OpenVINO stores compiled models under lightrec's cache folder.
+        record: the model to load, if it has been chosen already.
 
     Raises:
         BundleError: if the bundle holds no such model, or it cannot be loaded.
-        ConfigError: if an option is not one of the backend's, or what it names is not here.
+        ConfigError: if an option belongs to another backend, or its device or provider is not available.
         MissingExtraError: if the backend is not installed.
     """
     record = record or choose_model(path, manifest, meant_backend(backend, device, compute, providers), precision)
@@ -102,12 +102,12 @@ def open_backend(
         return BACKENDS[record.backend](record, file, settings)
     except LightrecError:
         raise
-    except Exception as error:  # those of ONNX Runtime have no base of their own
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise cannot_load(record.backend, file, error) from None
 
 
 def _kept_models() -> Path:
-    from lightrec.files.download import cache_folder  # imports the whole of http: a third of a start
+    from lightrec.files.download import cache_folder  # imports all of http, a third of the start time
 
     return cache_folder() / "openvino"
 
@@ -115,7 +115,7 @@ def _kept_models() -> Path:
 def meant_backend(
     backend: str | None, device: str | None, compute: str | None, providers: Sequence[str] | None
 ) -> str | None:
-    """The backend that is named, or whose options are given; None where neither is."""
+    """Return the named backend, or the one whose options are given; None if there is neither."""
     if backend is not None and not isinstance(backend, str):
         raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
     named = [(backend, backend), ("openvino", device), ("openvino", compute), ("onnxruntime", providers)]
