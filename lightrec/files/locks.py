@@ -1,7 +1,7 @@
-"""One writer at a time: a lock beside each file or folder that is being written.
+"""Allow one writer at a time, by a lock file next to each file or folder that is being written.
 
-The lock is the operating system's own and ends with its process, however that ends. Some network file systems have no
-locks: there, and between machines that share one, two writers are not kept apart.
+The lock belongs to the operating system, which releases it however the process ends. Some network file systems have no
+locks; there, and between machines that share a file system, two writers are not kept apart.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from lightrec.errors import WriteError
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-"""What a file system without locks answers."""
+"""Error numbers of a file system without locks."""
 
 HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-"""What is answered where another process holds the lock."""
+"""Error numbers when another process holds the lock."""
 
 
 @contextlib.contextmanager
@@ -27,11 +27,11 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of ``path``, which need not exist; the folder around it must.
 
     Args:
-        path: the file or folder that is about to be written.
-        wait: wait for another process that holds the lock, instead of refusing.
+        path: the file or folder to be written.
+        wait: whether to wait for another process that holds the lock, instead of raising an error.
 
     Yields:
-        Whether the lock is held; False where the file system has no locks.
+        Whether the lock is held; False if the file system has no locks.
 
     Raises:
         WriteError: if another process holds the lock.
@@ -54,12 +54,12 @@ _BUSY = -1
 
 
 def _acquire(place: Path, wait: bool) -> int | None:
-    """The descriptor that holds the lock, :data:`_BUSY`, or None where there are no locks."""
+    """Return the descriptor that holds the lock, :data:`_BUSY`, or None if there are no locks."""
     while True:
         lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(lock, wait)
-            # Whoever held the lock before removes its file: what was locked may be a file without a name.
+            # The previous holder removes the lock file, so the file locked here may have been deleted.
             if os.path.samestat(place.stat(), os.fstat(lock)):
                 return lock
         except FileNotFoundError:

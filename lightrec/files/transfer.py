@@ -1,7 +1,7 @@
-"""One file over HTTP: resumed where it broke off, and never put together from two versions of it.
+"""Transfer one file over HTTP: resume it where it was interrupted, and never combine two versions of it.
 
-Beside the part of a file that has arrived stands which version of it the server is sending: its ETag, its date and its
-length. A transfer is resumed on condition that the server still has that version (``If-Range``).
+The version that the server sends (ETag, date and length) is stored next to the part that has arrived. A transfer is
+resumed only if the server still has that version (``If-Range``).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import IO, Any, BinaryIO
 from lightrec.errors import DownloadError
 
 TIMEOUT = 5.0
-"""Seconds without an answer, or without a byte, after which a connection is given up."""
+"""Seconds without a response, or without a byte, after which a connection is abandoned."""
 BLOCK = 1 << 18
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes expected, if that is known."""
+"""Called with the bytes received so far and the bytes expected, None if unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """Which version of a file a server sends, as far as it says."""
+    """The version of a file that a server sends, as far as the server reports it."""
 
     etag: str | None = None
     modified: str | None = None
@@ -39,40 +39,40 @@ class Version:
 
     @property
     def condition(self) -> str | None:
-        """What ``If-Range`` takes: a strong ETag, or else the date; None if the server gave neither."""
+        """Return the value for ``If-Range``: a strong ETag, or else the date; None if the server sent neither."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no address of a file on the web.
+    """Refuse a URL that is not on the web.
 
     Raises:
-        DownloadError: if it is neither http nor https.
+        DownloadError: if the URL is neither http nor https.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url} cannot be fetched: only http and https addresses can.")
 
 
 def file_name(url: str) -> str:
-    """The last part of the address, without query: how the file is called."""
+    """Return the file's name: the last part of the URL, without the query."""
     return PurePosixPath(urllib.parse.urlsplit(url).path).name or "file"
 
 
 def fetch(url: str, part: Path, progress: Progress | None = None, *, checked: bool) -> bool:
-    """Bring ``part`` up to the whole file, connecting again as long as each connection brings some bytes.
+    """Complete the file ``part``; connect again as long as each connection transfers some bytes.
 
     Args:
         url: http or https.
-        part: what has arrived before, if anything.
+        part: the part that has arrived before, if any.
         progress: called after every block.
-        checked: whether the caller knows the file's hash. If not, a part is resumed only where the server promises
-            that it belongs to the same version, and is fetched anew otherwise.
+        checked: whether the caller knows the file's hash. If not, a part is resumed only if the server confirms that
+            it belongs to the same version, and otherwise fetched again.
 
     Returns:
-        Whether the file was put together from several connections.
+        Whether the file was combined from several connections.
 
     Raises:
-        DownloadError: if the host cannot be reached, or refuses, or answers with something else.
+        DownloadError: if the host cannot be reached, refuses, or sends something other than the file.
     """
     joined = False
     while True:
@@ -87,7 +87,7 @@ def fetch(url: str, part: Path, progress: Progress | None = None, *, checked: bo
             raise DownloadError(f"{url} cannot be fetched: the server answers {error.code} {error.reason}.") from None
         except urllib.error.URLError as error:
             reason = error.reason
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a proxy's address
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a wrong proxy address
             reason = error
         if _size(part) <= before:
             by_hand = f", or put the file at {part.with_suffix('')} yourself" if checked else ""
@@ -98,13 +98,13 @@ def fetch(url: str, part: Path, progress: Progress | None = None, *, checked: bo
 
 
 def forget(part: Path) -> None:
-    """Delete what has arrived."""
+    """Delete the part that has arrived and its version."""
     part.unlink(missing_ok=True)  # first: a part without its version is never resumed unchecked
     _version_file(part).unlink(missing_ok=True)
 
 
 def version_of(part: Path) -> Version:
-    """The version that a part belongs to, as far as the server said."""
+    """Return the version that a part belongs to, as far as the server reported it."""
     try:
         return Version(**json.loads(_version_file(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -112,7 +112,7 @@ def version_of(part: Path) -> Version:
 
 
 def _transfer(url: str, part: Path, progress: Progress | None, checked: bool) -> tuple[bool, bool]:
-    """One connection: whether it resumed, and whether the file is whole afterwards."""
+    """Transfer over one connection; return whether it resumed, and whether the file is now complete."""
     done, version = _size(part), version_of(part)
     if done and not (checked or version.condition):
         forget(part)
@@ -128,7 +128,7 @@ def _transfer(url: str, part: Path, progress: Progress | None, checked: bool) ->
             raise
         if (error.headers.get("Content-Range") or "").endswith(f"/{done}"):
             return True, True
-        forget(part)  # more is there than the server has: it is another file
+        forget(part)  # the part is longer than the server's file: it is another version
         return _transfer(url, part, progress, checked)
     with response:
         _check_content(url, response.headers)
@@ -148,7 +148,7 @@ def _transfer(url: str, part: Path, progress: Progress | None, checked: bool) ->
 
 
 def _check_content(url: str, headers: Message) -> None:
-    """Refuse a page in place of a file, as proxies and login pages send it, and a file that was packed on its way."""
+    """Refuse an HTML page instead of a file, as proxies and login pages send, and a file compressed in transit."""
     if headers.get_content_type() in ("text/html", "application/xhtml+xml") and ".htm" not in file_name(url):
         raise DownloadError(
             f"{url} answers with a web page instead of the file: a proxy or a login page may be in between."
@@ -158,7 +158,7 @@ def _check_content(url: str, headers: Message) -> None:
 
 
 def _continues(headers: Message, done: int, version: Version) -> bool:
-    """Whether a part from the server begins where the own part ends, and belongs to the same version."""
+    """Return whether the server's part begins where the local part ends, and belongs to the same version."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
     if found is None or int(found[1]) != done:
         return False
@@ -168,7 +168,7 @@ def _continues(headers: Message, done: int, version: Version) -> bool:
 
 
 def _note_version(part: Path, headers: Message) -> None:
-    """Write down, before the first byte arrives, which version the part belongs to."""
+    """Store the part's version before the first byte arrives."""
     length = headers.get("Content-Length")
     version = Version(headers.get("ETag"), headers.get("Last-Modified"), int(length) if length else None)
     try:
@@ -178,7 +178,7 @@ def _note_version(part: Path, headers: Message) -> None:
 
 
 def _copy(source: http.client.HTTPResponse, part: Path, done: int, total: int | None, report: Progress | None) -> bool:
-    """Append what the server sends; whether all that it announced has arrived."""
+    """Append what the server sends; return whether all announced bytes have arrived."""
     try:
         file = part.open("ab", buffering=0)
     except OSError as error:
@@ -196,7 +196,7 @@ def _copy(source: http.client.HTTPResponse, part: Path, done: int, total: int | 
 
 
 def _write(file: IO[bytes] | BinaryIO, block: bytes) -> None:
-    """Write all of a block: a single call may take less when the disk is nearly full."""
+    """Write all of a block: a single call may write less when the disk is nearly full."""
     rest = memoryview(block)
     while rest:
         rest = rest[file.write(rest) :]

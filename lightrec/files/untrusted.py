@@ -1,4 +1,4 @@
-"""Read files from untrusted sources: within limits, and with one clear error for whatever is wrong."""
+"""Read files from untrusted sources, within limits and with one clear error for every defect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from lightrec.errors import BundleError
 
 MAX_JSON_BYTES = 64 * 2**20
-"""No JSON file of a bundle is larger, except the lists of items and titles; see :func:`list_limit`."""
+"""The maximum size of a bundle's JSON file, except the lists of ids and titles; see :func:`list_limit`."""
 MAX_JSON_DEPTH = 100
 """The maximum nesting of lists and objects."""
 MAX_LIST_BYTES = 2**30
@@ -23,7 +23,7 @@ MAX_LIST_BYTES = 2**30
 MAX_BYTES_PER_STRING = 4096
 """The maximum mean size of an id or title."""
 MAX_NPY_HEADER_BYTES = 4096
-"""Bytes of text that describe the array of a .npy file; NumPy writes about 100."""
+"""The maximum size of the header of a .npy file; NumPy writes about 100 bytes."""
 
 
 def list_limit(n_items: int) -> int:
@@ -32,9 +32,9 @@ def list_limit(n_items: int) -> int:
 
 
 def read_bytes(file: Path, limit: int = MAX_JSON_BYTES) -> bytes:
-    """Read a regular file of at most ``limit`` bytes; anything else is a :class:`BundleError`."""
+    """Read a regular file of at most ``limit`` bytes; raise :class:`BundleError` for anything else."""
     try:
-        if not file.is_file():  # neither a folder, nor a pipe or a device that never ends, nor a link to itself
+        if not file.is_file():  # a folder, an endless pipe or device, or a link to itself
             raise _unreadable(file)
         with file.open("rb") as opened:
             content = opened.read(limit + 1)
@@ -116,14 +116,14 @@ def is_indices(value: Any, n_items: int) -> bool:
 
 
 def _header(opened: io.BufferedReader, dtype: np.dtype) -> int:
-    """The length of the array that follows; the file is left at its start. A ValueError if it is another array."""
+    """Return the array's length and leave the file at its start; raise ValueError if type or shape differ."""
     version = np.lib.format.read_magic(opened)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError
     try:
         shape, _, found = readers[version](opened, max_header_size=MAX_NPY_HEADER_BYTES)
-    except Exception:  # the header is Python's notation, and there are many ways to get it wrong
+    except Exception:  # the header is a Python literal, which can be wrong in many ways
         raise ValueError from None
     if found != dtype or len(shape) != 1 or not is_count(shape[0], 0, 2**62):
         raise ValueError

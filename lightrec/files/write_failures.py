@@ -1,4 +1,4 @@
-"""A disk that is full, or a place that may not be written: one sentence instead of a library's own exception."""
+"""Report a full disk or a missing write permission in one sentence, instead of a library's own exception."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ REASONS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.ELOOP: "its links lead in a circle; choose another path",
 }
-"""Why a file cannot be written, and what to do about it."""
+"""Why a file cannot be written, and what to do about it, by error number."""
 
 ALWAYS_WRITES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-"""What only a write can answer, whichever file it names."""
+"""Error numbers that only a write can cause, whichever file they name."""
 
 CUT_SHORT = re.compile(
     r"\d+ requested and \d+ written"  # numpy
     r"|PytorchStreamWriter failed|file write failed|unexpected pos \d+"  # torch
 )
-"""How libraries say that a file was not written whole, without the reason."""
+"""Messages of libraries for a file that was not written completely, without the reason."""
 
 IN_WORDS = {
     **{os.strerror(number).lower(): number for number in ALWAYS_WRITES},
     "no space left on device": errno.ENOSPC,
 }
-"""How libraries that wrap the system's error put it into words."""
+"""Messages of libraries that wrap the system's error, with its number."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn every failure to write ``path``, or a file below it, into one :class:`WriteError` that names it.
 
-    Libraries wrap the reason in exceptions of their own, or leave it out: it is found in the chain of exceptions, in
-    their text, or by trying to write. Other exceptions pass.
+    Libraries wrap the reason in their own exceptions, or omit it. It is found in the chain of exceptions, in their
+    text, or by trying to write. Other exceptions pass unchanged.
     """
     try:
         yield
@@ -64,13 +64,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_failure(error: BaseException, path: Path | None) -> WriteError | None:
-    """The sentence about ``error``, which was raised while ``path`` was being written; None if that was not why.
+    """Return the error to raise for ``error``, raised while writing ``path``; None if writing was not the cause.
 
-    Without a path only a full disk and the like are told from other errors.
+    Without a path, only a full disk and similar causes are recognised.
     """
     for link in _chain(error):
         number = _number(link)
-        named = getattr(link, "filename2", None) or getattr(link, "filename", None)  # of a copy, where it goes
+        named = getattr(link, "filename2", None) or getattr(link, "filename", None)  # of a copy, the target
         if path is not None and number in REASONS and (named is None or _belongs(str(named), path)):
             return _sentence(path, number)
         if number in ALWAYS_WRITES:
@@ -89,7 +89,7 @@ def _sentence(place: object, number: int) -> WriteError:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The exception and what led to it, the last one first."""
+    """Return the exception and its causes, the last one first."""
     links: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in links:
@@ -99,7 +99,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _number(error: BaseException) -> int | None:
-    """The operating system's error number: its own, or the one that a library put into words."""
+    """Return the operating system's error number, from the exception or from a library's message."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     text = str(error).lower()
@@ -109,7 +109,7 @@ def _number(error: BaseException) -> int | None:
 
 
 def _belongs(named: str, path: Path) -> bool:
-    """Whether a file is ``path``, below it, around it, or what is written beside it."""
+    """Return whether a file is ``path``, inside it, one of its parents, or its temporary file."""
     found, target = _resolved(Path(named)), _resolved(path)
     beside = f".{target.name}."
     return (
@@ -120,7 +120,7 @@ def _belongs(named: str, path: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
-    """``path`` without symbolic links, as far as they do not lead in a circle."""
+    """Return ``path`` without symbolic links, unless they form a cycle."""
     return Path(os.path.realpath(path))
 
 
@@ -132,7 +132,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _try_to_write(path: Path) -> OSError | None:
-    """What the operating system says to a small file in or beside ``path``; None if it takes it."""
+    """Try to write a small file in or next to ``path``; return the system's error, or None on success."""
     place = _resolved(path)
     folder = next((folder for folder in (place, *place.parents) if _is_folder(folder)), None)
     if folder is None:

@@ -34,11 +34,11 @@ GENERIC = {
     "Not Found": "There is nothing at this address: see /docs.",
     "Method Not Allowed": "This address takes another method: see /docs.",
 }
-"""Starlette's own words, as sentences."""
+"""Sentences that replace Starlette's own error texts."""
 
 
 def make_app(service: Service) -> FastAPI:
-    """The application; it closes ``service`` when it ends."""
+    """Return the application, which closes ``service`` when it shuts down."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,9 +52,9 @@ def make_app(service: Service) -> FastAPI:
         description="The next items for a user, from a lightrec bundle. Addresses not on this page get 404.",
         lifespan=lifespan,
         responses=problems(*EVERYWHERE),
-        docs_url=None,  # FastAPI's own page loads its program from elsewhere
+        docs_url=None,  # FastAPI's own page loads its scripts from another host
         redoc_url=None,
-        redirect_slashes=False,  # to an address that is made of the header Host
+        redirect_slashes=False,  # the redirect would go to the address in the Host header
     )
     _add_recommend(app, service)
     add_operations(app, service)
@@ -98,7 +98,7 @@ def _add_recommend(app: FastAPI, service: Service) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Everything that can go wrong becomes one sentence under ``error``."""
+    """Answer every error with one sentence under ``error``."""
 
     def problem(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
         return Json({"error": text}, status, headers)
@@ -131,7 +131,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 class _Preflights(CORSMiddleware):
-    """Starlette's, which refuses in the form of every other error."""
+    """Starlette's CORS middleware, with refusals in the form of all other errors."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answered = super().preflight_response(request_headers)
@@ -143,7 +143,7 @@ class _Preflights(CORSMiddleware):
 
 
 def _let_pages_in(app: FastAPI, origins: tuple[str, ...]) -> None:
-    """Answer the preflights of browsers, outside everything else, so that refusals can be read by pages as well."""
+    """Add CORS as the outermost middleware, so that pages can read error responses as well."""
     app.add_middleware(
         _Preflights,
         allow_origins=origins,

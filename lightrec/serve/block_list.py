@@ -1,4 +1,4 @@
-"""The file of ``--block``: items that nobody is recommended."""
+"""The file of ``--block``: items never to recommend."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lightrec.errors import DataError
 from lightrec.runtime.recommender import Recommender
 
 MAX_IDS_SHOWN = 3
-"""Unknown ids that a sentence names."""
+"""The most unknown ids that a message names."""
 MAX_IDS_COMPARED = 20_000
-"""Items among which a near id is looked for: it takes a second for a million."""
+"""The largest catalogue that is searched for similar ids; the search takes a second for a million."""
 
 
 def read_block_list(path: Path) -> list[str]:
-    """The ids in the file ``path``, one a line; spaces around them and empty lines do not count.
+    """Read the ids in the file ``path``, one per line; surrounding spaces and empty lines are ignored.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: if the file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -29,7 +29,7 @@ def read_block_list(path: Path) -> list[str]:
 
 
 def unknown_ids(blocked: Sequence[str], recommender: Recommender) -> str | None:
-    """Name the ids that the bundle does not know, each with the one that it may be meant to be; None without any."""
+    """Return a message with the unknown ids, each with a similar known id; None if the bundle knows all of them."""
     unknown = [item for item in dict.fromkeys(blocked) if item not in recommender]
     if not unknown:
         return None

@@ -1,4 +1,4 @@
-"""What Prometheus may ask of the service."""
+"""The service's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from lightrec.bundle import Manifest
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-"""Bounds of the latency histogram: a recommendation takes a millisecond or less where nothing waits."""
+"""Bounds of the latency histogram: a recommendation takes a millisecond or less if no request waits."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counters of one service, apart from those of any other in the process."""
+    """Counters of one service, separate from those of any other service in the process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,17 +40,17 @@ class Metrics:
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request to ``route``, which is a pattern and not what a stranger may have asked for."""
+        """Count one request to ``route``, the route's pattern, never the path that a client sent."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def loaded(self, manifest: Manifest, precision: str, backend: str) -> None:
-        """Say which bundle answers from now on."""
+        """Record which bundle answers from now on."""
         words = (manifest.model_type, manifest.created, precision, backend)
         self._bundle.clear()
-        # A lone surrogate, which a manifest may hold, is no UTF-8.
+        # A manifest may hold lone surrogates, which UTF-8 cannot encode.
         self._bundle.labels(*(word.encode("utf-8", "replace").decode() for word in words)).set(manifest.n_items)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

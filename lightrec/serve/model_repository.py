@@ -3,9 +3,9 @@
     OUT/NAME/1/model.onnx, items.bin ...    the version folder: the model's files
     OUT/NAME/config.pbtxt                   for Triton: tensors, and one thread for each request
     OUT/config.json                         for OpenVINO Model Server
-    OUT/NAME/items.json.gz, ...             ids, titles and popularity, for whoever asks: the servers leave them alone
+    OUT/NAME/items.json.gz, ...             ids, titles and popularity, for clients; the servers ignore them
 
-These servers run the graph alone, which speaks of items by their index; docs/format.md describes its tensors.
+These servers run only the graph, whose items are indices; docs/format.md describes its tensors.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from lightrec.errors import BundleError, ConfigError
 from lightrec.files.atomic import new_folder, write_json, write_text
 
 VERSION = "1"
-"""Of the model; the servers take the highest."""
+"""The model's version; the servers take the highest."""
 MARK = "README.txt"
-"""Tells a folder of this module from any other, and people what it is."""
+"""The file that identifies a folder written by this module, and explains it to people."""
 BESIDE = (ITEMS, *PACKED_ITEMS, *TITLE_FILES, POPULARITY, GOLDEN)
 
 TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
@@ -45,7 +45,7 @@ TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     },
     "output": {"items": ("TYPE_INT64", (-1, -1)), "scores": ("TYPE_FP32", (-1, -1))},
 }
-"""Type and shape of the tensors of every bundle's graph, in Triton's words."""
+"""Type and shape of the tensors of every bundle's graph, in Triton's notation."""
 
 README = """{name}: a lightrec bundle ({model_type}, {precision}) as a model repository.
 
@@ -56,14 +56,14 @@ docs/format.md of lightrec describes inputs and outputs; {name}/golden.json hold
 
 @dataclasses.dataclass(frozen=True)
 class ModelRepository:
-    """What :func:`package_for_triton` or :func:`package_for_ovms` wrote."""
+    """The result of :func:`package_for_triton` or :func:`package_for_ovms`."""
 
     path: Path
-    """The folder that the server is given."""
+    """The folder to give to the server."""
     name: str
-    """Of the model."""
+    """The model's name."""
     precision: str
-    """Of the model, as in the manifest."""
+    """The model's precision, as in the manifest."""
     files: dict[str, int]
     """Bytes of every file, by its path inside the folder."""
 
@@ -76,12 +76,12 @@ def package_for_triton(
     Args:
         bundle: the bundle.
         out: the folder to write, for ``tritonserver --model-repository``; it appears whole or not at all.
-        precision: which of the bundle's models for ONNX Runtime; the first if None.
-        name: of the model; that of the bundle's folder if None.
+        precision: precision of the bundle's model for ONNX Runtime; the first model if None.
+        name: the model's name; that of the bundle's folder if None.
 
     Raises:
         BundleError: if the bundle is damaged or holds no such model.
-        ConfigError: if ``out`` exists and is something else.
+        ConfigError: if ``out`` exists and is not such a folder.
     """
     bundle = Path(bundle)
     manifest = verify_hashes(bundle)
@@ -93,9 +93,10 @@ def package_for_triton(
 def package_for_ovms(
     bundle: str | Path, out: str | Path, precision: str | None = None, name: str | None = None
 ) -> ModelRepository:
-    """Write a folder for OpenVINO Model Server (``ovms --config_path OUT/config.json``); see above for the arguments.
+    """Write a folder for OpenVINO Model Server (``ovms --config_path OUT/config.json``).
 
-    It asks the server to compute in 32-bit floats: on some processors OpenVINO's default changes rankings.
+    See :func:`package_for_triton` for the arguments. The folder makes the server compute in 32-bit floats, because
+    OpenVINO's default on some processors changes rankings.
     """
     bundle = Path(bundle)
     manifest = verify_hashes(bundle)
@@ -109,7 +110,7 @@ def package_for_ovms(
 
 
 def config_pbtxt(name: str, model: ModelRecord) -> str:
-    """Triton's description of the model; batches are in the tensors' own first dimension."""
+    """Return Triton's description of the model; the first dimension of the tensors is the batch."""
     lines = [
         f'name: "{name}"',
         'backend: "onnxruntime"',

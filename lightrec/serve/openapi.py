@@ -1,4 +1,4 @@
-"""What the OpenAPI page says beyond what FastAPI finds by itself: bodies that routes read, and what can go wrong."""
+"""Add to the OpenAPI page what FastAPI cannot derive: the bodies that routes read themselves, and the errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightrec.serve.requests import BatchQuestion, Problem, Question
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES = (Question, BatchQuestion, InferRequest)
-"""Read by the routes themselves, because FastAPI would read JSON that is none: NaN, lone surrogates."""
+"""Bodies that the routes read themselves, because FastAPI would accept invalid JSON: NaN, lone surrogates."""
 
 MEANINGS = {
     400: "This is not HTTP.",
@@ -29,26 +29,26 @@ MEANINGS = {
     504: "There was no answer in time.",
 }
 EVERYWHERE = (400, 405, 408, 413, 431, 500, 503)
-"""What any request can be answered, whatever its route."""
+"""The error statuses of every route."""
 ASKED = (422, 504)
-"""What routes that put questions to the bundle add to these."""
+"""Further error statuses of the routes that use the bundle."""
 FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
-"""Schemas that FastAPI adds where a path has a parameter."""
+"""Schemas that FastAPI adds for routes with a path parameter."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers ``statuses``, for the ``responses`` of FastAPI."""
+    """Return the error responses of ``statuses``, for FastAPI's ``responses``."""
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
 
 
 def reads(kind: type[BaseModel]) -> dict[str, Any]:
-    """Arguments for a route that reads its body itself, as one of :data:`BODIES`."""
+    """Return the arguments of a route that reads its body itself, as one of :data:`BODIES`."""
     schema = {"$ref": REFERENCE.format(model=kind.__name__)}
     return {"openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}}
 
 
 def add_schemas(app: FastAPI) -> None:
-    """Put the schemas of :data:`BODIES` onto the page, and take off FastAPI's own for errors, which are never sent."""
+    """Add the schemas of :data:`BODIES` to the page, and remove FastAPI's own error schemas, which are never sent."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run the service: uvicorn, signals, and an end that drops nothing."""
+"""Run the service: uvicorn, signals, and a shutdown that drops no request."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from lightrec.serve.limits.open_files import room
 from lightrec.serve.service import LOG, Service
 
 PATIENCE = 10
-"""Seconds beyond the timeout of a request after which a stopping service leaves those that have not ended."""
+"""Seconds beyond a request's timeout that a stopping service waits for requests in progress."""
 KEEP_ALIVE = 65
-"""Seconds that an idle connection stays open: longer than the pools of clients and proxies keep theirs."""
+"""Seconds that an idle connection stays open: longer than clients and proxies keep theirs in their pools."""
 HAND_OVER = 0.0005
-"""Seconds after which a thread lets another have Python's lock: the workers and the event loop pass it to and fro."""
+"""Seconds after which a thread yields Python's lock, which the workers and the event loop share."""
 
 
 def run(service: Service, host: str, port: int, started: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; requests that have begun are answered first. SIGHUP reads the bundle anew.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress; SIGHUP reloads the bundle.
 
     Args:
-        service: what is served.
+        service: the service to run.
         host: address to listen at.
-        port: 0 for any that is free.
-        started: is told the port when requests can come.
+        port: port to listen at; 0 for any free port.
+        started: called with the port once requests can arrive.
 
     Raises:
-        ConfigError: if the address cannot be listened at, or too few files may be open.
+        ConfigError: if the service cannot listen at the address, or the limit of open files is too low.
     """
     listener = _listen(host, port)
     settings = service.settings
@@ -52,7 +52,7 @@ def run(service: Service, host: str, port: int, started: Callable[[int], None]) 
         http=functools.partial(Connection, connections),  # type: ignore[arg-type]
         ws="none",
         backlog=backlog,
-        log_level="error",  # its warnings tell of every request that is none
+        log_level="error",  # it would warn about every malformed request
         access_log=False,
         timeout_graceful_shutdown=int(settings.timeout) + PATIENCE,
         server_header=False,
@@ -60,7 +60,7 @@ def run(service: Service, host: str, port: int, started: Callable[[int], None]) 
         timeout_keep_alive=KEEP_ALIVE,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn stops, then raises the signal once more for whoever handled it before: that is nobody here.
+        # After it has stopped, uvicorn raises the signal again for the handler before its own: do nothing then.
         signal.signal(number, lambda *_: None)
     started(listener.getsockname()[1])
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -72,7 +72,7 @@ async def _serve(server: uvicorn.Server, service: Service, listener: socket.sock
 
     def reload() -> None:
         task = loop.create_task(service.reload_or_log())
-        reloads.add(task)  # the loop itself keeps no task alive
+        reloads.add(task)  # the loop itself holds only weak references to tasks
         task.add_done_callback(reloads.discard)
 
     if hasattr(signal, "SIGHUP"):
@@ -81,7 +81,7 @@ async def _serve(server: uvicorn.Server, service: Service, listener: socket.sock
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # With its protocol named, asyncio sends at once; else an answer's second part waits for an acknowledgement, 40 ms.
+    # Only if the protocol is given does asyncio set TCP_NODELAY; else an answer's second part waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":

@@ -1,4 +1,4 @@
-"""One bundle being served: the recommender, its workers, its counters."""
+"""The service of one bundle: its recommender, workers and counters."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ LOG = logging.getLogger("lightrec.serve")
 
 @dataclasses.dataclass(frozen=True)
 class ServeSettings:
-    """How to serve."""
+    """The settings of a service."""
 
     bundle: Path
-    """The folder; a reload reads it anew."""
+    """The bundle's folder; a reload reads it again."""
     name: str
-    """What the Open Inference Protocol calls the model."""
+    """The model's name in the Open Inference Protocol."""
     workers: int = 1
     """Requests that are computed at one time, each by one thread."""
     queue: int = 1000
-    """Requests that may wait for a worker; more are refused with 503, and those that wait for half of the timeout."""
+    """Requests that may wait for a worker; more are refused with 503, as are those that wait half of the timeout."""
     timeout: float = 1.0
-    """Seconds from a request's arrival to 504; also for its body to arrive (408)."""
+    """Seconds after which a request gets 504; also the time for its body to arrive (408)."""
     max_body: int = 1_000_000
-    """Bytes of a request's body; more are refused with 413."""
+    """Maximum bytes of a request's body; larger ones are refused with 413."""
     connections: int = 1000
-    """Connections that may be open; at most as many as the limit of open files leaves room for."""
+    """Maximum number of open connections; it is lowered to what the limit of open files allows."""
     reload_token: str | None = None
-    """What ``POST /reload`` must bring as its bearer token; there is no such route if None."""
+    """The bearer token that ``POST /reload`` requires; if None, there is no such route."""
     block: Path | None = None
-    """File of the items that nobody is recommended, one id a line; a reload reads it anew."""
+    """File of items never to recommend, one id per line; a reload reads it again."""
     allow_unknown_blocked: bool = False
-    """Whether ids of :attr:`block` that the bundle does not know are skipped with a warning, and not refused."""
+    """Whether ids of :attr:`block` that the bundle does not know are skipped with a warning instead of refused."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may ask, such as ``https://shop.example``; ``*`` for all. No browser lets them otherwise."""
+    """Origins whose pages may send requests, such as ``https://shop.example``; ``*`` for all. Browsers block others."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """For :meth:`Recommender.load`."""
+    """Options for :meth:`Recommender.load`."""
 
 
 class Service:
-    """Answers by the bundle that is loaded now; for one event loop."""
+    """Answers requests with the current bundle; for one event loop."""
 
     def __init__(self, settings: ServeSettings):
         if not settings.name or "/" in settings.name:
@@ -70,16 +70,16 @@ class Service:
 
     @property
     def recommender(self) -> Recommender:
-        """The bundle that answers now; take it once for each request."""
+        """The recommender that answers now; read it once per request."""
         return self._slot.current
 
     async def ask(
         self, question: Callable[[Recommender], list[Recommendations]], render: Callable[[list[Recommendations]], T]
     ) -> T:
-        """Put ``question`` to the bundle and ``render`` what it found, in a worker; returns what ``render`` does.
+        """Call ``question`` with the recommender, then ``render`` with the result, in a worker; return the latter's.
 
         Raises:
-            QueueFullError: if too many requests wait, or this one did for too long.
+            QueueFullError: if too many requests wait, or this one waited too long.
             TimeoutError: if the answer takes too long.
         """
         recommender = self.recommender
@@ -95,10 +95,10 @@ class Service:
         return rendered
 
     async def reload(self) -> Recommender:
-        """Read the folder of the bundle anew, while the old bundle goes on answering.
+        """Load the bundle's folder again, while the old bundle keeps answering.
 
         Raises:
-            BundleError: if it cannot be loaded; the old one stays.
+            BundleError: if it cannot be loaded; the old bundle stays.
         """
         try:
             await asyncio.to_thread(self._swap)
@@ -112,7 +112,7 @@ class Service:
         return self.recommender
 
     async def reload_or_log(self) -> None:
-        """:meth:`reload` for those who cannot be answered: a signal."""
+        """Call :meth:`reload` on a signal, which has no response, and log the outcome."""
         try:
             recommender = await self.reload()
             LOG.warning("%s read anew: %d items.", self.settings.bundle, recommender.n_items)
@@ -120,7 +120,7 @@ class Service:
             LOG.error("The bundle was not read anew: %s", error)
 
     def close(self) -> None:
-        """Let the workers end."""
+        """Finish the work in progress and stop the workers."""
         self.workers.close()
 
     def _swap(self) -> None:
@@ -132,7 +132,7 @@ class Service:
         return [] if self.settings.block is None else read_block_list(self.settings.block)
 
     def _check(self, recommender: Recommender) -> None:
-        """Apply the block list; refuse a bundle that lacks its items: a mistyped one would go on being recommended."""
+        """Apply the block list; refuse a bundle that lacks its items, because a mistyped id would block nothing."""
         unknown = unknown_ids(self._blocked, recommender)
         recommender.block(self._blocked, skip_unknown=True)
         if unknown is None:

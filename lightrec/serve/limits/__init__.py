@@ -1,1 +1,1 @@
-"""Bounds on what clients can make the service hold: connections, open files, request bodies, sizes and the queue."""
+"""Limits on the resources that clients can use: connections, open files, request bodies, sizes and the queue."""

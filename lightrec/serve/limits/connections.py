@@ -13,13 +13,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
-"""From the first byte of a request, or the start of a connection, until its headers are there."""
+"""Maximum seconds from a request's first byte, or the connection's start, until its headers are complete."""
 WRITE_SECONDS = 30.0
-"""From the moment an answer must wait for its client until all of it is taken."""
+"""Maximum seconds from when a response first has to wait for its client until the client has read all of it."""
 MAX_HEAD_BYTES = 65_536
-"""Of a request's first line and headers."""
+"""Maximum bytes of a request's first line and headers."""
 MAX_BYTES_PER_BODY_BYTE = 10
-"""Bytes on the line for each that a body may have: it may come in chunks of one byte, or be read to be forgotten."""
+"""Bytes received per byte that a body may have: it may come in chunks of one byte, or be read only to be discarded."""
 
 REASONS = {400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 431: "Header Fields Too Large"}
 REASONS[503] = "Service Unavailable"
@@ -37,10 +37,10 @@ class Connections:
     write_seconds: float = WRITE_SECONDS
     open: set[Connection] = dataclasses.field(default_factory=set)
     idle: dict[Connection, None] = dataclasses.field(default_factory=dict)
-    """Those without a request that is being answered; the one that is for the longest time comes first."""
+    """The connections without a request in progress, the one idle for longest first."""
 
     def admit(self, new: Connection) -> bool:
-        """Make room for one more by closing the one that is idle for longest; False if all are being answered."""
+        """Admit a connection; if there is no room, close the one idle for longest. Return False if all are busy."""
         if len(self.open) >= self.most:
             if not self.idle:
                 return False
@@ -50,27 +50,27 @@ class Connections:
         return True
 
     def forget(self, connection: Connection) -> None:
-        """It is closed, or will be at once."""
+        """Remove a connection that is closed or about to be."""
         self.open.discard(connection)
         self.idle.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, with clocks and bounds."""
+    """uvicorn's connection, with timers and limits."""
 
     def __init__(self, limits: Connections, **options: Any):
         super().__init__(**options)
         self._limits = limits
         self._clock: asyncio.TimerHandle | None = None
-        """Runs while headers are awaited."""
+        """The timer that runs while headers are awaited."""
         self._writing: asyncio.TimerHandle | None = None
-        """Runs while an answer waits for its client."""
+        """The timer that runs while a response waits for its client."""
         self._in_head = True
         self._received = 0
         """Bytes since the request began."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or refuse where there is no room."""
+        """Start the connection, or refuse it if there is no room."""
         super().connection_made(transport)
         if self._limits.admit(self):
             self._start_clock()
@@ -78,7 +78,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(503, "Too many connections are open: come again in a second.", "retry-after: 1\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the timers."""
         self._limits.forget(self)
         self._stop_clock()
         if self._writing is not None:
@@ -86,7 +86,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, as far as the bounds allow."""
+        """Process received bytes within the limits."""
         if self.transport.is_closing():
             return
         self._received += len(data)
@@ -98,32 +98,32 @@ class Connection(HttpToolsProtocol):
         if self._in_head and self._received > MAX_HEAD_BYTES:
             self._refuse(431, f"The headers have more than {MAX_HEAD_BYTES:,} bytes: send fewer.")
         elif self._received > MAX_HEAD_BYTES + MAX_BYTES_PER_BODY_BYTE * self._limits.max_body:
-            self.drop()  # it was told 413, or sends a chunk's extensions without end
+            self.drop()  # it goes on after a 413, or sends endless chunk extensions
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Note the start of a request."""
         self._in_head = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; what comes behind a body is no longer looked at."""
+        """Add a header to the request; ignore trailers, which follow a body."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The request can be answered."""
+        """Mark the connection as busy and let uvicorn answer the request."""
         self._in_head = False
         self._stop_clock()
         self._limits.idle.pop(self, None)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The next byte belongs to another request."""
+        """Prepare for the next request, to which the next byte belongs."""
         super().on_message_complete()
         self._in_head, self._received = True, 0
 
     def on_response_complete(self) -> None:
-        """The connection is idle, and its client takes the answer in time."""
+        """Mark the connection as idle, and time how long its client takes to read the response."""
         super().on_response_complete()
         if self.cycle is not None and self.cycle.response_complete and self in self._limits.open:
             self._limits.idle[self] = None
@@ -131,16 +131,16 @@ class Connection(HttpToolsProtocol):
             self._time_writing()
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
+        """Start the timer for a client that reads more slowly than it is sent data."""
         super().pause_writing()
         self._time_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
+        """Refuse data that is not HTTP."""
         self._refuse(400, "The request is not HTTP/1.1, or has a wrong header: send another.")
 
     def drop(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close the connection at once, even with a request in progress."""
         self._limits.forget(self)
         self.transport.abort()
 
@@ -156,7 +156,7 @@ class Connection(HttpToolsProtocol):
         self._clock = None
         if self.transport.is_closing():
             return
-        if self._answering():  # the headers of the next request wait behind this one
+        if self._answering():  # the next request's headers must wait for this one
             self._start_clock()
         elif self._received:
             self._refuse(
@@ -178,9 +178,9 @@ class Connection(HttpToolsProtocol):
             self.drop()
 
     def _refuse(self, status: int, problem: str, header: str = "") -> None:
-        """Answer what never became a request, or none that can be read to its end, and close."""
+        """Refuse data that is not a complete request, and close the connection."""
         if self._answering() and (self.cycle.response_started or not self.cycle.more_body):
-            self.cycle.keep_alive = False  # the request before is whole: its answer is the last
+            self.cycle.keep_alive = False  # the request before is complete: answer it, then close
             self.flow.pause_reading()
             return
         content = json.dumps({"error": problem}).encode()

@@ -8,21 +8,21 @@ from pathlib import Path
 from lightrec.errors import ConfigError
 
 RESERVE = 32
-"""Files left for what else opens some, such as reading the bundle anew."""
+"""Open files reserved for other uses, such as reloading the bundle."""
 MAX_PENDING_CONNECTIONS = 2048
-"""Connections that the system keeps until they are accepted; all of these may be accepted before one is looked at."""
+"""Connections that the system queues until they are accepted; all may be accepted before any is processed."""
 MIN_CONNECTIONS = 8
-"""Connections with which there is a service at all."""
+"""The minimum number of connections for a usable service."""
 DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 
 
 def room(wanted: int) -> tuple[int, int]:
-    """How many connections may be open, at most ``wanted``, and how many may wait to be accepted.
+    """Return how many connections may be open, at most ``wanted``, and how many may wait to be accepted.
 
-    The process's own limit is raised as far as the system lets it.
+    This raises the process's limit of open files as far as needed and allowed.
 
     Raises:
-        ConfigError: if the limit leaves room for next to none.
+        ConfigError: if the limit leaves room for too few connections.
     """
     limit = _raised_limit(wanted + MAX_PENDING_CONNECTIONS + RESERVE + _open_files())
     if limit is None:
@@ -36,7 +36,7 @@ def room(wanted: int) -> tuple[int, int]:
 
 
 def _raised_limit(needed: int) -> int | None:
-    """The limit of open files; None where there is none."""
+    """Return the limit of open files, raised towards ``needed`` if possible; None if there is no limit."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -53,6 +53,6 @@ def _raised_limit(needed: int) -> int | None:
 
 
 def _open_files() -> int:
-    """How many files the process has open; a guess where the system does not tell."""
+    """Return how many files the process has open; a guess if the system does not report it."""
     folder = next((folder for folder in map(Path, DESCRIPTORS) if folder.is_dir()), None)
     return 64 if folder is None else sum(1 for _ in folder.iterdir())

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODIES_HELD = 64
-"""The bodies of all requests together have at most so many times the bytes of the largest."""
+"""All bodies in memory together have at most this many times the bytes allowed for one."""
 MAX_BODIES_DISCARDED = 8
-"""A body of at most so many times the limit is read to its end and forgotten, so that its client hears why."""
+"""A body of at most this many times the limit is read to its end and discarded, so that its client gets the reason."""
 
 
 class Gate:
@@ -26,11 +26,11 @@ class Gate:
         self.app = app
         self.metrics = metrics
         self.max_body = max_body
-        """Bytes that a body may have."""
+        """Maximum bytes of a body."""
         self.timeout = timeout
-        """Seconds that it may take to arrive."""
+        """Maximum seconds for a body to arrive."""
         self.held = 0
-        """Bytes of the bodies that are being read or answered."""
+        """Bytes of all bodies that are being read or answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,7 +64,7 @@ class Gate:
             self.held -= body.held
 
     async def _read(self, body: _Body, receive: Receive, send: Send) -> bool:
-        """Whether all of ``body`` came; where not, the request is answered, or its client has left."""
+        """Read ``body``; return False if it is incomplete, after a refusal or because the client disconnected."""
         more = True
         try:
             async with asyncio.timeout(self.timeout):
@@ -90,7 +90,7 @@ class Gate:
 
 
 class _Body:
-    """What has come of one body: nothing any more, once that is too large."""
+    """The part of one body received so far; emptied once the body is too large."""
 
     def __init__(self, most: int):
         self._most = most
@@ -100,7 +100,7 @@ class _Body:
         self.too_large = False
 
     def add(self, chunk: bytes) -> int:
-        """By how many bytes more is held now."""
+        """Add a chunk; return by how many bytes the memory in use changed."""
         before = self.held
         self.too_large = self.too_large or self.held + len(chunk) > self._most
         if self.too_large:
@@ -113,7 +113,7 @@ class _Body:
 
 
 async def refuse(send: Send, status: int, problem: str, *headers: tuple[bytes, bytes]) -> None:
-    """Answer by one sentence, and close the connection: something of the body may still be under way."""
+    """Answer with one sentence and close the connection, because the rest of the body may still arrive."""
     body = json.dumps({"error": problem}).encode()
     size = str(len(body)).encode()
     usual = [(b"content-type", b"application/json"), (b"content-length", size), (b"connection", b"close")]
@@ -122,7 +122,7 @@ async def refuse(send: Send, status: int, problem: str, *headers: tuple[bytes, b
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives ``body`` once, then what else the client does, such as leaving."""
+    """Return a ``receive`` that gives ``body`` once, then the client's further messages, such as a disconnect."""
     given = False
 
     async def replay() -> Message:

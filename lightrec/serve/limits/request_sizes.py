@@ -1,4 +1,4 @@
-"""Limit what one request may ask for, and parse the numbers in its headers.
+"""Limit the size of one request, and parse the numbers in its headers.
 
 Together with the limit on the body, this keeps one request from using the memory or time of thousands.
 """
@@ -18,16 +18,16 @@ MAX_IDS = 65_536
 MAX_ITEMS_RETURNED = 131_072
 """The most items in the answer to one batch, users times k."""
 NUMBER = re.compile(r"[0-9]{1,15}")
-"""A whole number in a header: ASCII digits alone. ``str.isdigit`` is also true of "²", which ``int`` refuses."""
+"""A whole number in a header: only ASCII digits. ``str.isdigit`` also accepts "²", which ``int`` refuses."""
 
 
 def whole_number(header: str) -> int | None:
-    """The number that a header's value is; None if it is no whole number below 10^15."""
+    """Return the number in a header's value; None if it is not a whole number below 10^15."""
     return int(header) if NUMBER.fullmatch(header) else None
 
 
 def require_size(users: int, k: int) -> None:
-    """Refuse a batch that is too large with a :class:`DataError`; both numbers are checked here too."""
+    """Raise :class:`DataError` if a batch is too large; check ``users`` and ``k`` one by one as well."""
     if users > MAX_USERS:
         raise DataError(f"The request has {users:,} users: ask for at most {MAX_USERS:,} at once.")
     if not 1 <= k <= MAX_K:

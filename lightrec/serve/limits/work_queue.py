@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 0.5
-"""A request waits for this share of its time at most: what is begun later would often end too late, for nobody."""
+"""The share of its timeout that a request may wait: work begun later would often end after the timeout, for nothing."""
 
 
 class QueueFullError(Exception):
@@ -20,29 +20,27 @@ class QueueFullError(Exception):
 
 
 class Workers:
-    """Runs work in threads, in the order of its coming.
+    """Runs work in threads, in the order of arrival.
 
-    A burst, such as all that arrives while the system lets other programs run, waits for its turn however large it is;
-    but nothing waits for long. The runtimes compute outside Python's lock, so that several threads keep several cores
-    busy.
+    The queue absorbs a burst, such as the requests that arrive while the system runs other programs; but no request
+    waits for long. The runtimes compute outside Python's lock, so several threads keep several cores busy.
     """
 
     def __init__(self, threads: int, queue: int):
         self.room = threads + queue
-        """How many requests may be worked on or wait at one time."""
+        """How many requests may be in progress or waiting at one time."""
         self.pending = 0
-        """How many do."""
+        """How many are now."""
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lightrec")
 
     async def run(self, work: Callable[[], T], timeout: float) -> T:
-        """What ``work`` returns.
+        """Run ``work`` in a worker thread and return its result.
 
-        Work that still waits when its turn is too late is never begun; work that has begun keeps its place till it
-        ends.
+        Work that has waited too long is never begun; work that has begun occupies its worker until it ends.
 
         Raises:
-            QueueFullError: if the queue is full, or the turn comes after :data:`PATIENCE` of the time.
+            QueueFullError: if the queue is full, or the work has waited longer than :data:`PATIENCE` of ``timeout``.
             TimeoutError: after ``timeout`` seconds.
         """
         with self._lock:
@@ -62,7 +60,7 @@ class Workers:
             return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Wait for what has begun and end the threads."""
+        """Wait for the work in progress and end the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def _leave(self, _: Future) -> None:

@@ -1,6 +1,6 @@
 """Tensors of the Open Inference Protocol: as JSON, or as the bytes that Triton's clients append to it.
 
-What a tensor claims to hold is compared with what the body brings before anything of the claimed size is made.
+A tensor's claimed shape is compared with the body's actual content before memory of that size is allocated.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from lightrec.serve.requests import Strict
 
 Datatype = Literal["BYTES", "INT64", "INT32", "FP32", "BOOL"]
 NUMBERS = {"INT64": "<i8", "INT32": "<i4", "FP32": "<f4", "BOOL": "?"}
-"""How numbers lie in the binary extension."""
+"""NumPy types of the numbers in the binary extension."""
 MAX_TENSORS = 16
 """The most inputs, and outputs, that one request may name."""
 
 Size = Annotated[int, Field(ge=0, le=MAX_IDS)]
 Parameters = Annotated[dict[str, Any], Field(default_factory=dict)]
 Values = list[Any]
-"""Strings or integers."""
+"""A tensor's values: strings or integers."""
 
 
 class Tensor(Strict):
@@ -62,11 +62,11 @@ class InferRequest(Strict):
 
 
 def read_tensor(tensor: Tensor, appended: bytes | None = None) -> Values:
-    """The values, row by row: integers, or strings if its datatype is BYTES.
+    """Return the values of a tensor, row by row: integers, or strings if its datatype is BYTES.
 
     Args:
-        tensor: what the JSON says.
-        appended: its bytes, where they stand behind the JSON.
+        tensor: the tensor in the JSON.
+        appended: the tensor's bytes, if they are appended to the JSON.
 
     Raises:
         DataError: if the values are not of the type or shape that the tensor claims.
@@ -79,7 +79,7 @@ def read_tensor(tensor: Tensor, appended: bytes | None = None) -> Values:
 
 
 def rows(values: Values, shape: list[int]) -> list[Values]:
-    """``values`` cut into the rows of ``shape``; one row if that has one dimension."""
+    """Split ``values`` into the rows of ``shape``; one row if it has one dimension."""
     if len(shape) == 1:
         return [values]
     count, width = shape
@@ -87,12 +87,12 @@ def rows(values: Values, shape: list[int]) -> list[Values]:
 
 
 def json_tensor(name: str, datatype: Datatype, values: np.ndarray) -> dict[str, Any]:
-    """An output as JSON."""
+    """Return an output as JSON."""
     return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": values.ravel().tolist()}
 
 
 def binary_tensor(name: str, datatype: Datatype, values: np.ndarray) -> tuple[dict[str, Any], bytes]:
-    """An output as the binary extension gives it: what the JSON says of it, and its bytes."""
+    """Return an output in the binary extension: its entry in the JSON, and its bytes."""
     if datatype == "BYTES":
         strings = (value.encode("utf-8", "surrogatepass") for value in values.ravel())
         content = b"".join(struct.pack("<I", len(string)) + string for string in strings)
@@ -124,7 +124,7 @@ def _from_json(tensor: Tensor) -> Values:
 
 
 def _strings(content: bytes, tensor: Tensor) -> Iterator[str]:
-    """Each string stands behind its length in four bytes."""
+    """Yield the strings, each of which follows its length in four bytes."""
     place = 0
     for _ in range(tensor.count):
         try:
