@@ -1,4 +1,4 @@
-"""What this machine can run: versions, processor, memory, runtimes, and what is missing and how to get it."""
+"""Find out what this machine can run: versions, processor, memory, runtimes, and missing parts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PACKAGES = (
     "nncf",
     "polars",
 )
-"""The packages whose versions matter to a result; three of them bring ONNX Runtime, and mostly one is there."""
+"""The packages whose versions can affect a result; three of them contain ONNX Runtime, and usually one is installed."""
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-"""Where Linux tells of itself and of a process, and where it shows the limits of containers."""
+"""Where Linux describes itself and its processes, and where it shows the limits of containers."""
 
 FEATURES = {
     "sse4_2": "SSE4.2",
@@ -59,7 +59,7 @@ FEATURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What :func:`diagnose` found; None stands for what this operating system does not tell."""
+    """The result of :func:`diagnose`; None means that the operating system does not report the value."""
 
     python: str
     """Version of Python."""
@@ -68,7 +68,7 @@ class Diagnosis:
     processor: str | None
     """Model name of the processor."""
     features: list[str] | None
-    """Those of :data:`FEATURES` that it has."""
+    """The :data:`FEATURES` that the processor has."""
     cores: int
     """Logical cores of the machine."""
     usable_cores: float
@@ -78,17 +78,17 @@ class Diagnosis:
     packages: dict[str, str | None]
     """Version of each of :data:`PACKAGES`; None if it is not installed."""
     onnxruntime_providers: list[str]
-    """Execution providers of ONNX Runtime here; empty if it cannot be loaded. The CPU's is the default."""
+    """Available execution providers of ONNX Runtime; empty if it cannot be loaded. The CPU's is the default."""
     openvino_devices: dict[str, str]
     """Devices that OpenVINO sees, with their names; empty without OpenVINO. The CPU is the default."""
     extras: dict[str, list[str]]
-    """For each extra of lightrec, the modules that are missing; an empty list where it is complete."""
+    """For each extra of lightrec, the missing modules; an empty list if it is complete."""
     problems: list[str]
-    """What is wrong with the base installation, one sentence each; missing extras are no problem."""
+    """What is wrong with the base installation, one sentence each; missing extras do not count."""
 
 
 def diagnose() -> Diagnosis:
-    """Look at this machine; nothing is changed and nothing is sent anywhere."""
+    """Examine this machine, without changing anything or sending anything anywhere."""
     problems: list[str] = []
     providers = _onnxruntime_providers(problems)
     devices = _openvino_devices(problems)
@@ -146,10 +146,10 @@ def _openvino_devices(problems: list[str]) -> dict[str, str]:
 
 
 def processor(told: Path = PROC) -> tuple[str | None, list[str] | None]:
-    """Model name and features; on Linux from /proc/cpuinfo, elsewhere the name alone.
+    """Return the processor's model name and features; on Linux from /proc/cpuinfo, elsewhere only the name.
 
     Args:
-        told: where Linux tells of itself. An ARM board whose cpuinfo has no name has that of the board there.
+        told: the folder /proc. For an ARM board whose cpuinfo has no name, the board's name is there.
     """
     facts = _cpuinfo(_read(told / "cpuinfo") or "")
     board = (_read(told / "device-tree/model") or "").strip("\0 \n")
@@ -159,7 +159,7 @@ def processor(told: Path = PROC) -> tuple[str | None, list[str] | None]:
 
 
 def known_features(flags: str) -> list[str]:
-    """The readable names of the known features among ``flags``.
+    """Return the readable names of the known features among ``flags``.
 
     >>> known_features("fpu sse4_2 avx2 avx512_vnni")
     ['SSE4.2', 'AVX2', 'AVX-512 VNNI']
@@ -169,7 +169,7 @@ def known_features(flags: str) -> list[str]:
 
 
 def _cpuinfo(text: str) -> dict[str, str]:
-    """The first value of each key of /proc/cpuinfo."""
+    """Return the first value of each key of /proc/cpuinfo."""
     facts: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
@@ -183,14 +183,14 @@ def _usable_cores() -> float:
 
 
 def container_limits(groups: Path = GROUPS, told: Path = PROC) -> tuple[float | None, int | None]:
-    """Cores and bytes of memory that this process's control groups grant, of version 2 or 1; None for no limit.
+    """Return the cores and bytes of memory that this process's control groups (v2 or v1) allow; None for no limit.
 
-    Of its own group and all above it the least counts. In a container the groups above are often not shown, and the
-    path of its own is the host's: then only what is there is read.
+    The smallest limit of its group and all groups above applies. In a container, the groups above are often hidden and
+    the path of its group is the host's; then only the groups that exist are read.
 
     Args:
         groups: where the groups are mounted.
-        told: where Linux tells the process which are its own.
+        told: the folder /proc, which lists the groups of this process.
     """
     cores, memory = [], []
     for line in (_read(told / "self/cgroup") or "0::/").splitlines():
@@ -202,7 +202,7 @@ def container_limits(groups: Path = GROUPS, told: Path = PROC) -> tuple[float | 
 
 
 def _upwards(groups: Path, kinds: str, path: str) -> Iterator[Path]:
-    """The folders of a group and of all above it; of version 1 each kind of limit has groups of its own."""
+    """Yield the folders of a group and of all groups above it; in version 1 each kind of limit has separate groups."""
     root = groups / kinds if kinds else groups
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for count in range(len(parts), -1, -1):
@@ -218,12 +218,12 @@ def _granted_cores(group: Path) -> float | None:
 
 def _granted_memory(group: Path) -> int | None:
     limit = (_read(group / "memory.max") or _read(group / "memory.limit_in_bytes") or "max").strip()
-    # Version 1 writes "none" as a very large number.
+    # Version 1 writes "no limit" as a very large number.
     return int(limit) if limit.isdigit() and int(limit) < 2**60 else None
 
 
 def container_cores(cpu_max: str | None) -> float | None:
-    """Cores granted by the text of a cgroup's cpu.max; None if there is no limit.
+    """Return the cores allowed by the text of a cgroup's cpu.max; None if there is no limit.
 
     >>> container_cores("150000 100000"), container_cores("max 100000"), container_cores(None)
     (1.5, None, None)

@@ -1,4 +1,4 @@
-"""Golden cases replayed in a browser: the web package of a bundle, opened in a headless Chromium of its own."""
+"""Replay golden cases in a browser: open the web package of a bundle in a separate headless Chromium."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # The switches above leave some requests of a new profile; without an address and a proxy none can be made.
+    # Despite the switches above, a new profile sends some requests; without name resolution and proxy it cannot.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
     "--no-proxy-server",
 )
-"""With these switches Chromium reaches this machine alone."""
+"""Switches with which Chromium can reach only this machine."""
 TIMEOUT = 120
-"""Seconds after which Chromium is given up."""
+"""Maximum seconds to wait for Chromium."""
 
 
 def find_chromium() -> str | None:
-    """Where Chromium or Chrome is; None if it is not on the PATH."""
+    """Return the path of Chromium or Chrome; None if it is not on the PATH."""
     return next(filter(None, map(shutil.which, COMMANDS)), None)
 
 
 def has_sandbox() -> bool:
-    """Whether Chromium may have its sandbox: it refuses to start with one for root."""
+    """Return whether Chromium can use its sandbox: as root, it refuses to start with one."""
     return getattr(os, "geteuid", lambda: None)() != 0
 
 
 def quiet_environment(folder: Path) -> dict[str, str]:
-    """Environment variables that keep Chromium's settings and crash reports in ``folder``, out of the home."""
+    """Return environment variables that put Chromium's settings and crash reports in ``folder``, not in the home."""
     return {**os.environ, "CHROME_CONFIG_HOME": str(folder), "GSETTINGS_BACKEND": "memory"}
 
 
@@ -67,7 +67,7 @@ def replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list
     command = find_chromium()
     if command is None:
         raise MissingExtraError("Chromium or Chrome on the PATH")
-    # Chromium may still write into its profile while it ends.
+    # Chromium may still write to its profile while it exits.
     with tempfile.TemporaryDirectory(prefix="lightrec-", ignore_cleanup_errors=True) as scratch:
         site = _site(path, precision, Path(scratch) / "web")
         with _served(site) as server:
@@ -88,7 +88,7 @@ def _site(bundle: Path, precision: str, folder: Path) -> Path:
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Serves a folder to this machine alone, and keeps what its pages post."""
+    """Serves a folder to this machine only, and stores what its pages post."""
 
     def __init__(self, folder: Path):
         super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
@@ -96,7 +96,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    # What the system believes of these names may be wrong, and a browser runs no script of another type.
+    # The system's MIME types of these extensions may be wrong, and a browser runs no script with a wrong type.
     extensions_map = {  # noqa: RUF012
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
@@ -124,10 +124,10 @@ def _served(site: Path) -> Iterator[_Server]:
 
 
 def _asked(command: str, server: _Server, scratch: Path) -> dict[str, Any]:
-    """What the page posts once Chromium has opened it."""
+    """Open the page in Chromium and return what it posts."""
     told, said = _opened(command, server, scratch, has_sandbox())
     if told is None and has_sandbox() and "sandbox" in said.lower():
-        # As in a container that allows no user namespaces. The page is our own.
+        # Some containers allow no user namespaces. The page is lightrec's, so it is safe without a sandbox.
         told, said = _opened(command, server, scratch, sandbox=False)
     if told is None:
         raise MissingExtraError(f"a Chromium that starts here ({_last_line(said)})")
@@ -135,7 +135,7 @@ def _asked(command: str, server: _Server, scratch: Path) -> dict[str, Any]:
 
 
 def _opened(command: str, server: _Server, scratch: Path, sandbox: bool) -> tuple[dict[str, Any] | None, str]:
-    """The page's answer, None if Chromium ends without one, and what Chromium says."""
+    """Return the page's answer, None if Chromium exits without one, and Chromium's output."""
     words = [command, "--headless", *QUIET, f"--user-data-dir={scratch / 'profile'}"]
     words += [] if sandbox else ["--no-sandbox"]
     words.append(f"http://localhost:{server.server_port}/replay.html")
@@ -147,7 +147,7 @@ def _opened(command: str, server: _Server, scratch: Path, sandbox: bool) -> tupl
 
 
 def _posted(server: _Server, process: subprocess.Popen[bytes]) -> bytes | None:
-    """The answer; None if Chromium ends without one."""
+    """Return the answer that the page posts; None if Chromium exits without one."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         with contextlib.suppress(queue.Empty):

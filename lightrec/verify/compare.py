@@ -9,23 +9,23 @@ from lightrec.verify.report import ModelCheck, Status
 
 
 def compare(case: GoldenCase, items: np.ndarray, scores: np.ndarray, tolerance: float) -> str | None:
-    """Say what is wrong with an answer to a golden case; None if it is right.
+    """Return what is wrong with an answer to a golden case; None if it is right.
 
     Args:
         case: the request and the recorded answer.
         items: the items answered, best first, without -1.
         scores: their scores.
-        tolerance: scores may differ by so much, and items whose recorded scores are no further apart than that
-            from a neighbour's may have changed places with it.
+        tolerance: the maximum difference of a score; adjacent items whose recorded scores differ by no more than this
+            may be swapped.
     """
     if len(items) != len(case.items):
         return f"{len(items)} items instead of {len(case.items)}"
     expected = np.array(case.scores, dtype=np.float64)
     difference = score_difference(case, scores)
-    if not difference <= tolerance:  # also where it is not a number
+    if not difference <= tolerance:  # also true for NaN
         return f"scores differ by {difference:.2g}, more than {tolerance:.2g}"
     gaps = np.concatenate([[np.inf], -np.diff(expected)])
-    # The last item may have changed places with the one that just missed the list.
+    # The last item may have been swapped with the first one below the list.
     tied = (gaps <= tolerance) | (np.append(gaps[1:], 0) <= tolerance)
     wrong = np.flatnonzero((items != np.array(case.items)) & ~tied)
     return f"item {items[wrong[0]]} instead of {case.items[wrong[0]]} at rank {wrong[0] + 1}" if len(wrong) else None
@@ -45,7 +45,7 @@ def check_answers(
     way: str = "",
     runtime: str | None = None,
 ) -> ModelCheck:
-    """Compare the answers of a model with the golden ones; ``way`` says in a failure how it was asked."""
+    """Compare the answers of a model with the golden ones; ``way`` describes in a failure how the model was run."""
     problem, largest = None, 0.0
     for number, (case, (items, scores)) in enumerate(zip(cases, answers, strict=True)):
         found = compare(case, items, scores, tolerance)

@@ -20,21 +20,21 @@ class JavaScriptRuntime:
     """A program that runs lightrec.js."""
 
     name: str
-    """Its name in the report if it is not installed."""
+    """The program's name in the report if it is not installed."""
     replay: Callable[[Path, str], tuple[str, list[tuple[list[int], list[float]]]]]
-    """Replays the cases of a bundle's model of some precision; returns the package that ran it and the answers."""
+    """Replays the cases with a bundle's model of a given precision; returns the package that ran it and the answers."""
     reads_packed: bool
-    """Whether it reads the files of a large catalogue."""
+    """Whether it can read the files of a large catalogue."""
 
 
 def _replay_in_chromium(path: Path, precision: str) -> tuple[str, list[tuple[list[int], list[float]]]]:
-    from lightrec.verify.chromium import replay_in_chromium  # imports the whole of http
+    from lightrec.verify.chromium import replay_in_chromium  # imports all of http
 
     return replay_in_chromium(path, precision)
 
 
 IN_NODE = JavaScriptRuntime(PACKAGES[0], replay_in_node, reads_packed=False)
-IN_CHROMIUM = JavaScriptRuntime("chromium", _replay_in_chromium, reads_packed=True)  # as packaged, which writes lists
+IN_CHROMIUM = JavaScriptRuntime("chromium", _replay_in_chromium, reads_packed=True)  # packaging writes lists
 
 
 def check_in_javascript(
@@ -52,7 +52,7 @@ def check_in_javascript(
 
 
 def _unread(runtime: JavaScriptRuntime, manifest: Manifest, model: ModelRecord) -> str | None:
-    """Say why lightrec.js cannot read the model; None if it can."""
+    """Return why lightrec.js cannot read the model; None if it can."""
     if len(model.files) > 1:
         return f"lightrec.js reads models of one file, not of {len(model.files)}: export in another precision"
     if PACKED_ITEMS[0] in manifest.files and not runtime.reads_packed:

@@ -1,4 +1,4 @@
-"""Golden cases replayed in Node.js, through lightrec.js and whichever ONNX Runtime Node finds."""
+"""Replay golden cases in Node.js, through lightrec.js and whichever ONNX Runtime Node finds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from lightrec.errors import BundleError, MissingExtraError
 
 PACKAGES = ("onnxruntime-node", "onnxruntime-web")
-"""The npm packages that bring ONNX Runtime to Node, the faster one first."""
+"""The npm packages with ONNX Runtime for Node, the faster one first."""
 TIMEOUT = 120
-"""Seconds after which Node is given up."""
+"""Maximum seconds to wait for Node."""
 
 
 def replay_in_node(path: Path, precision: str) -> tuple[str, list[tuple[list[int], list[float]]]]:
@@ -50,6 +50,6 @@ def replay_in_node(path: Path, precision: str) -> tuple[str, list[tuple[list[int
 
 
 def _reason(stderr: str) -> str:
-    """The line of Node's report that names the error."""
+    """Return the line of Node's report that names the error."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return next((line for line in lines if "Error: " in line), lines[-1] if lines else "it says nothing")

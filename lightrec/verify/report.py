@@ -19,20 +19,20 @@ class ModelCheck:
     backend: str
     """The runtime."""
     precision: str
-    """As in the manifest."""
+    """The model's precision, as in the manifest."""
     status: Status
-    """"absent" where the runtime is not installed or does not read such a model, so that nothing could be replayed."""
+    """The result; "absent" if the runtime is not installed or cannot read such a model, so nothing was replayed."""
     cases: int
-    """Golden cases replayed."""
+    """Number of golden cases replayed."""
     max_score_difference: float | None
-    """Largest difference from a recorded score; None where nothing was replayed."""
+    """Largest difference from a recorded score; None if nothing was replayed."""
     detail: str
     """What is wrong, or how to install what is missing; empty if the model passed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VerifyReport:
-    """The outcome of :func:`verify_bundle`; the hashes have all been found right."""
+    """The outcome of :func:`verify_bundle`, for a bundle whose hashes are all right."""
 
     path: Path
     """The bundle."""
@@ -41,7 +41,7 @@ class VerifyReport:
     tolerance: float
     """The maximum difference of a score from the recorded one."""
     models: tuple[ModelCheck, ...]
-    """One per model of the bundle; in Node.js and in a browser, where they were asked for, one per ONNX model again."""
+    """One per model of the bundle, and one more per ONNX model for each of Node.js and the browser, if requested."""
 
     @property
     def passed(self) -> bool:

@@ -20,12 +20,12 @@ def verify_bundle(path: str | Path, node: bool = False, browser: bool = False) -
 
     Args:
         path: the bundle.
-        node: also in Node.js, through lightrec.js.
-        browser: also in headless Chromium, through lightrec.js.
+        node: whether to replay them in Node.js too, through lightrec.js.
+        browser: whether to replay them in headless Chromium too, through lightrec.js.
 
     Raises:
         BundleError: if the bundle cannot be read; :class:`BundleIntegrityError` if a file is missing or differs.
-            A model that answers wrongly does not raise: it is "failed" in the report.
+            A model with wrong answers raises nothing: it is "failed" in the report.
     """
     path = Path(path)
     manifest = verify_hashes(path)
@@ -61,7 +61,7 @@ def _check(path: Path, manifest: Manifest, model: ModelRecord, cases: list[Golde
 
 
 def _left_out(backend: Backend) -> str:
-    """What the model was not checked for, as its files were deleted from the bundle."""
+    """Return which checks were left out, because their files were deleted from the bundle."""
     if backend.parts is None and backend.record.parts:
         return "its graphs for sessions and candidates are not here, so that sessions read their whole history"
     return ""

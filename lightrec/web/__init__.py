@@ -1,6 +1,6 @@
 """A bundle in a browser or in Node: lightrec.js, a demo page, and the static folder that holds all of it.
 
-lightrec.js and its types are to be copied into other projects; they lie here so that every wheel holds them.
+lightrec.js and its types can be copied into other projects; they are in this package so that every wheel has them.
 """
 
 from __future__ import annotations
@@ -8,4 +8,4 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-"""Where lightrec.js, lightrec.d.ts and page/ lie."""
+"""The folder of lightrec.js, lightrec.d.ts and page/."""

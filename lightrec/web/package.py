@@ -1,12 +1,12 @@
 """Write the static folder that serves a bundle in a browser.
 
-    index.html, app.js, style.css, ...   the demo page (page/ of this room)
-    service-worker.js, precache.js       keep everything for offline use; precache.js lists the files
+    index.html, app.js, style.css, ...   the demo page (page/ in this package)
+    service-worker.js, precache.js       cache everything for offline use; precache.js lists the files
     lightrec.js, lightrec.d.ts           the library
     onnxruntime-web/                     ONNX Runtime compiled to WebAssembly
     bundle/                              the bundle, with the one model that a browser runs
 
-Any web server serves it: it holds nothing but files.
+Any web server can serve it, because it holds only static files.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ from lightrec.web.user_files import HEAD, PRECACHE, TAIL, carry_own_files, packa
 
 LIBRARY = ("lightrec.js", "lightrec.d.ts")
 NOT_CACHED = ("lightrec.d.ts", "golden.json", "service-worker.js")
-"""Files that no visitor's browser asks for, and the one that it keeps by itself."""
+"""Files that the service worker does not cache: two that no page requests, and its own, which the browser stores."""
 
 ONNXRUNTIME_WEB = "1.30.0"
 """The version of onnxruntime-web that is fetched."""
 TARBALL_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-"""What a browser needs of it: CPU only, 14 MB, some 4 MB compressed."""
+"""The files of onnxruntime-web that a browser needs: CPU only, 14 MB, some 4 MB compressed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WebPackage:
-    """What :func:`package_for_web` wrote."""
+    """The result of :func:`package_for_web`."""
 
     path: Path
     """The folder."""
     files: dict[str, int]
     """Bytes of every file, by its path inside the folder."""
     precision: str
-    """Of the model, as in the manifest."""
+    """The model's precision, as in the manifest."""
 
     @property
     def runtime_bytes(self) -> int:
-        """Size of ONNX Runtime."""
+        """Size of ONNX Runtime in bytes."""
         return sum(size for name, size in self.files.items() if name.startswith("onnxruntime-web/"))
 
     @property
     def own_bytes(self) -> int:
-        """Size of all else: bundle, library and page."""
+        """Size of everything else in bytes: bundle, library and page."""
         return sum(self.files.values()) - self.runtime_bytes
 
 
@@ -74,25 +74,25 @@ def package_for_web(
 ) -> WebPackage:
     """Write the static folder; ``out`` appears whole or not at all, and replaces an earlier one.
 
-    Files in the earlier one that packaging did not write, such as a page of the user's own, stay there.
+    Files in the earlier one that packaging did not write, such as a page of the user, are carried over.
 
     Args:
         bundle: the bundle.
         out: the folder to write.
-        precision: which of the bundle's models for ONNX Runtime; the first if None.
+        precision: precision of the bundle's model for ONNX Runtime; the first model if None.
         onnxruntime_web: folder with :data:`RUNTIME_FILES` (``dist/`` of the npm package onnxruntime-web); if None,
             version :data:`ONNXRUNTIME_WEB` is fetched through npm and checked.
 
     Raises:
         BundleError: if the bundle is damaged or holds no such model.
-        ConfigError: if ``out`` exists and is something else or holds a file of the user's own under the name of one of
-            the package's, or ``onnxruntime_web`` lacks a file.
+        ConfigError: if ``out`` exists and is not a web package, if a user's file in it has the name of a file of the
+            package, or if ``onnxruntime_web`` lacks a file.
         DownloadError: if ONNX Runtime cannot be fetched.
     """
     bundle, out = Path(bundle), Path(out)
     manifest = verify_hashes(bundle)
     model = _model(bundle, manifest, precision)
-    restore(out)  # else files of the user's own would be left behind in a package that was moved aside
+    restore(out)  # otherwise the user's files would stay in a package that was moved aside
     replaces = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if replaces:
         packaged_files(out)  # before anything is fetched
@@ -113,7 +113,7 @@ def package_for_web(
 
 
 def _model(bundle: Path, manifest: Manifest, precision: str | None) -> ModelRecord:
-    # lightrec.js reads one file: large catalogues, whose table is mapped from a second one, are not for a browser.
+    # lightrec.js reads one model file. Large catalogues map their item table from a second one, so browsers cannot.
     models = [model for model in manifest.models if model.backend == "onnxruntime" and len(model.files) == 1]
     fitting = [model for model in models if precision in (None, model.precision)]
     if not fitting:
@@ -140,7 +140,7 @@ def _runtime_files(given: str | Path | None) -> list[Path]:
 
 
 def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: Path) -> Manifest:
-    """The bundle with one model and nothing that recommending does without: a whole bundle again."""
+    """Write a complete bundle with one model and only the files that are needed to recommend."""
     target.mkdir()
     if not all((bundle / name).is_file() for name in model.parts.values()):
         model = dataclasses.replace(model, parts={})
@@ -153,9 +153,9 @@ def _copy_bundle(bundle: Path, manifest: Manifest, model: ModelRecord, target: P
 
 
 def _write_precache(folder: Path, records: Mapping[str, FileRecord]) -> None:
-    """The files to keep, with their SHA-256; the version changes with any byte, and so browsers take the new ones.
+    """List the files to cache, with their SHA-256; the version changes with any byte, so browsers fetch new files.
 
-    Of a .gz file either form will do, for some servers have the browser inflate it.
+    A .gz file is accepted compressed or decompressed, because with some servers the browser decompresses it.
     """
     names = [name for name in _names(folder) if name.rsplit("/", 1)[-1] not in NOT_CACHED]
     sums = {name: [hashlib.sha256((folder / name).read_bytes()).digest()] for name in names}
@@ -165,7 +165,7 @@ def _write_precache(folder: Path, records: Mapping[str, FileRecord]) -> None:
     integrity = {
         name: " ".join(f"sha256-{base64.b64encode(one).decode()}" for one in found) for name, found in sums.items()
     }
-    # Some servers redirect index.html to the folder, and a browser opens no page from a redirected answer.
+    # Some servers redirect index.html to the folder, and a browser does not open a page from a redirected response.
     files = {"./" if name == "index.html" else name: promised for name, promised in integrity.items()}
     version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
     listing = json.dumps({"version": version, "files": files}, indent=2)

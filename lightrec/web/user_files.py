@@ -1,4 +1,4 @@
-"""Keep a user's own files, such as pages, when a web package is written again into the same folder."""
+"""Preserve a user's files, such as pages, when a web package is written again to the same folder."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from lightrec.errors import ConfigError
 
 PRECACHE = "precache.js"
-"""Lists the files of a package for its service worker; a folder without it is no package."""
+"""The list of a package's files for its service worker; a folder without it is not a package."""
 HEAD, TAIL = "self.PRECACHE = ", ";\n"
 UNLISTED = (PRECACHE, "service-worker.js", "lightrec.d.ts", "bundle/golden.json")
 """Files of every package that the list leaves out."""
 
 
 def packaged_files(package: Path) -> set[str]:
-    """The files that packaging wrote into ``package``, by their paths inside it.
+    """Return the files that packaging wrote to ``package``, as paths inside it.
 
     Raises:
-        ConfigError: if the folder is no web package.
+        ConfigError: if the folder is not a web package.
     """
     try:
         text = (package / PRECACHE).read_text(encoding="utf-8")
@@ -30,10 +30,10 @@ def packaged_files(package: Path) -> set[str]:
 
 
 def carry_own_files(old: Path, new: Path) -> None:
-    """Copy into the package ``new`` all that lies in ``old``, the package before, and was not written by packaging.
+    """Copy the files in the previous package ``old`` that packaging did not write to the package ``new``.
 
     Raises:
-        ConfigError: if such a file has the name of one of the new package's.
+        ConfigError: if such a file has the name of a file in the new package.
     """
     written = packaged_files(old)
 
@@ -50,5 +50,5 @@ def carry_own_files(old: Path, new: Path) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a folder and no link to one, which is copied as a link."""
+    """Return whether a path is a folder and not a link to one; links are copied as links."""
     return path.is_dir() and not path.is_symlink()
