@@ -13,7 +13,7 @@ from lightrec.evaluation.protocol import RANK_LIMIT, Scorer, TopKRanker, evaluat
 from lightrec.metrics import overlap
 
 MIN_OVERLAP = 0.9
-"""A variant that shows fewer of the first one's top 10 than this answers something else."""
+"""A variant that shows a smaller share of the first one's top 10 has wrong items."""
 
 
 class StoredRankings:
@@ -41,11 +41,11 @@ def agreement(
 
     Args:
         lists: rankings int64 ``[C, at least k]`` of the variant.
-        reference: of the first variant.
-        over: its name.
+        reference: rankings of the first variant.
+        over: the first variant's name.
         golden: what is wrong with the answers to the golden cases, None for nothing.
-        k: items compared.
-        same_student: whether the reference was exported from the same model; another may well rank other items.
+        k: how many items of each ranking are compared.
+        same_student: whether the reference was exported from the same model; another model may rank other items.
     """
     shared = float(overlap(lists[:, :k], reference[:, :k]).mean())
     reasons = []
@@ -85,7 +85,7 @@ def compared(own: NewRow | None, first: NewRow | None, shared: NewRow, k: int) -
     reference = first[f"ndcg@{k}"]["value"]
     return own | {
         "compared_with": shared["over"],
-        # Relative: 0.01 is one per cent lost. Without a hit there is nothing to lose.
+        # Relative: 0.01 is a loss of one per cent. If the reference has no hit, nothing can be lost.
         "ndcg_drop": 1 - own[f"ndcg@{k}"]["value"] / reference if reference else None,
         f"overlap@{k}": shared[f"overlap@{k}"],
         "wrong_items": shared["wrong_items"],

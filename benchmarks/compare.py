@@ -53,25 +53,25 @@ class Change:
     before: float
     after: float
     change: float
-    """Relative: 0.05 is five per cent more."""
+    """The relative change: 0.05 is five per cent more."""
     low: float | None
-    """Lower end of the 99% interval of the change; None where the figure has no spread."""
+    """Lower end of the 99% interval of the change; None if the figure has no spread."""
     high: float | None
     verdict: str
     """``same``, ``tolerated``, ``better`` or ``worse``."""
     note: str = ""
-    """Why a figure that has noise has no interval."""
+    """Why a noisy figure has no interval."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All that was compared, and reasons to doubt."""
+    """The result of a comparison, with reasons to doubt it."""
 
     changes: list[Change]
     broken: list[str]
-    """Variants that answer other items than they should after, and did not before."""
+    """Variants that return wrong items after, and did not before."""
     lost: list[str]
-    """A sentence for each variant and scenario that was measured before, and fails or cannot be had after."""
+    """A sentence for each variant and scenario that was measured before, and fails or is unavailable after."""
     warnings: list[str]
 
     @property
@@ -90,15 +90,15 @@ def compare(
     """Compare the speed rows of two runs, variant by variant.
 
     Latencies are compared by the medians of their rounds (see :mod:`~lightrec.benchmarks.significance`), quality, size
-    and memory as they are, throughput and sessions by one figure a side. A change beyond the tolerance that is more
-    than noise is better or worse; of a time only as far as it is not the machine's, whose speed the rows' fixed loop
-    tells. Of a variant that was measured several times on a side under the same conditions, the last row counts.
+    and memory directly, throughput and sessions by one figure per side. A change beyond the tolerance that is more
+    than noise is better or worse. For times, the change of the machine's speed, measured by a fixed loop, is first
+    allowed for. If a side has several rows of a variant under the same conditions, the last one counts.
 
     Args:
         before: rows of the first run.
         after: rows of the second.
-        tolerance: relative change of time, size and memory that is let pass.
-        max_ndcg_drop: relative loss of NDCG@10 that is let pass.
+        tolerance: relative change of time, size and memory that is accepted.
+        max_ndcg_drop: relative loss of NDCG@10 that is accepted.
 
     Raises:
         DataError: if no variant is on both sides.
@@ -331,7 +331,7 @@ def _doubts(sides: Sequence[Side], shared: Sequence[Key]) -> list[str]:
     pairs = [(sides[0][key], sides[1][key]) for key in shared]
     if not all(same_machine(*pair) for pair in pairs):
         found.append("The two were measured on different machines: times say little.")
-    # Made-up histories have no checksum; their source tells how they were made.
+    # Synthetic histories have no checksum; their source describes how they were made.
     if any(value(a, "data", key) != value(b, "data", key) for a, b in pairs for key in ("checksum", "source")):
         found.append("The two were asked about different data: compare with care.")
     drift = max((machine_drift(*pair) for pair in pairs), key=lambda ratio: abs(ratio - 1), default=1.0)

@@ -12,7 +12,7 @@ from lightrec.machine.doctor import PROC, container_limits
 SYSTEM, ROOT = Path("/sys"), Path("/")
 
 JETSON_MODE, JETSON_MODES = "var/lib/nvpmodel/status", "etc/nvpmodel.conf"
-"""Where NVIDIA's boards keep the number of the power mode, and the names of all."""
+"""Where NVIDIA's boards store the number of the current power mode, and the names of all modes."""
 
 
 def fingerprint(system: Path = SYSTEM, root: Path = ROOT, proc: Path = PROC) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def fingerprint(system: Path = SYSTEM, root: Path = ROOT, proc: Path = PROC) -> 
 
     Args:
         system: where Linux shows its devices.
-        root: of the files that boards keep.
-        proc: where Linux tells a process of its control groups.
+        root: the root of the files that boards write.
+        proc: where Linux lists a process's control groups.
     """
     frequency = system / "devices/system/cpu/cpu0/cpufreq"
     most = _text(frequency / "cpuinfo_max_freq")

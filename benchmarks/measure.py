@@ -45,19 +45,19 @@ def bench(
 
     Args:
         bundle: the bundle.
-        data: the prepared data set; its test users are asked about. Without it histories are made up, and quality
-            is not measured.
-        wanted: what is measured beside the bundle's own models, and on which device.
-        plan: what is measured, and for how long.
-        cases: most histories to use.
+        data: the prepared data set, whose test users' histories are used. Without it, histories are synthetic and
+            quality is not measured.
+        wanted: what to measure besides the bundle's own models, and on which device.
+        plan: what to measure, and for how long.
+        cases: the maximum number of histories to use.
         command: the words of the command line, for the rows.
         progress: called with a few words at the beginning of each step.
 
     Returns:
-        One row for each variant, ready for JSON, as docs/bench.md tells them.
+        One row for each variant, ready for JSON, as described in docs/bench.md.
 
     Raises:
-        ConfigError: if a number is out of range, or a teacher is asked without ``data``.
+        ConfigError: if a number is out of range, or a teacher is requested without ``data``.
         BundleError: if the bundle cannot be read, or none of its variants runs here.
         ModelError: if the run or ``data`` is not what the bundle was made from, or the teacher is of other data.
     """
@@ -79,7 +79,7 @@ def bench(
         workload = real_workload(data, bundle, manifest, catalogue, cases, plan.seed)
     teacher = None
     if wanted.teacher is not None:
-        # Before anything is timed: it needs all cores, and what is wrong with it costs no measurement.
+        # Run the teacher before anything is timed: it needs all cores, and a failure wastes no measurement.
         teacher = ask_teacher(wanted.teacher, data, bundle, manifest, workload, plan.k, plan.seed, progress)
     context = {
         "bundle": bundle.resolve().name,
@@ -109,7 +109,7 @@ def bench(
     # The rows of the variants hold the noise of the whole run.
     shared = {"noise": next(row["noise"] for row in rows if row["kind"] == "speed")}
     shared["elapsed_seconds"] = round(time.monotonic() - begin, 1)
-    return [{**context, **row, **shared} for row in rows]  # a catalogue's row has a size and histories of its own
+    return [{**context, **row, **shared} for row in rows]  # a catalogue's row overrides the size and the histories
 
 
 def measure_variants(
@@ -121,8 +121,8 @@ def measure_variants(
 ) -> list[NewRow]:
     """Measure the variants: one row each, in the order given; the others are compared with the first.
 
-    A variant whose worker fails before the rounds are over becomes a row of kind ``absent``; what fails later is
-    named in its row, and the others go on.
+    A variant whose worker fails before the rounds are over becomes a row of kind ``absent``. A later failure is named
+    in the variant's row. The other variants continue.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -155,7 +155,7 @@ def measure_variants(
 def _measure(
     harness: Harness, running: Sequence[Running], plan: Plan, noise: NoiseMeter, progress: Progress
 ) -> list[NewRow]:
-    """Build the rows of the variants that completed the rounds, with all that is measured after them."""
+    """Build the rows of the variants that completed the rounds, including what is measured after the rounds."""
     rows = [speed_rows.identity(one) | {"k": plan.k} | speed_rows.times(one, running[0]) for one in running]
     for row, agreement_and_quality in zip(rows, speed_rows.agreement_and_quality(harness, running, plan), strict=True):
         row |= agreement_and_quality | {"failed": {}}

@@ -8,22 +8,22 @@ from lightrec.benchmarks.harness.worker_limits import Limits
 from lightrec.errors import ConfigError
 
 SCENARIOS = ("single-stream", "offline", "multi-stream", "server", "cold-start", "session", "soak")
-"""All there are; docs/bench.md says what happens in each."""
+"""All scenarios; docs/bench.md describes each."""
 
 DEFAULT_SCENARIOS = SCENARIOS[:-1]
-"""Those measured where none is named."""
+"""The scenarios that are measured by default."""
 
 BATCHES, ALL_BATCHES = (32, 256), (8, 32, 128, 256, 512)
-"""Batch sizes beside 1: of a usual run and of a full one."""
+"""Batch sizes besides 1, of a usual run and of a full one."""
 
 FULL_SIZES = (1_000, 10_000, 100_000)
-"""Catalogues of a full run."""
+"""Catalogue sizes of a full run."""
 
 MAX_ITEMS = 100_000_000
 """The largest catalogue of a random bundle."""
 
 SECONDS, FULL_SECONDS = 5.0, 10.0
-"""Time for each variant, in a usual run and in a full one."""
+"""Seconds for each variant, in a usual run and in a full one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,32 +31,32 @@ class Plan:
     """The settings of a run."""
 
     scenarios: tuple[str, ...] = DEFAULT_SCENARIOS
-    """What is measured besides single-stream calls, which always are."""
+    """The scenarios to measure besides single-stream, which is always measured."""
     seconds: float = SECONDS
-    """Time of each variant for single-stream calls, batches and sessions together; multi-stream and server take about
-    as much again."""
+    """Seconds for each variant's single-stream calls, batches and sessions together; multi-stream and server take
+    about as long again."""
     rounds: int = 10
-    """Time slices of every variant at every probe."""
+    """Time slices of every variant for every probe."""
     batches: tuple[int, ...] = BATCHES
-    """Batch sizes beside 1."""
+    """Batch sizes besides 1."""
     streams: tuple[int, ...] = (1, 2, 4)
     """Numbers of concurrent streams."""
     p99_ms: float = 10.0
-    """What the server's 99th percentile may be."""
+    """The bound on the server's 99th percentile, in milliseconds."""
     cold_starts: int = 5
-    """New processes of each variant, after one that is not counted."""
+    """New processes to start for each variant, after one that is not counted."""
     scaling: bool = False
-    """Measure with 1, 2, 4... threads as well, up to the usable cores."""
+    """Whether to measure with 1, 2, 4... threads as well, up to the usable cores."""
     catalogue_sizes: tuple[int, ...] = ()
-    """Sizes of catalogues of random bundles to time."""
+    """Catalogue sizes of random bundles to time."""
     threads: int = 1
     """Compute threads of each runtime."""
     k: int = 10
-    """Recommendations asked for in every call."""
+    """Recommendations requested in every call."""
     seed: int = 0
-    """Of histories, arrivals and intervals."""
+    """Random seed of histories, arrival times and intervals."""
     limits: Limits = dataclasses.field(default_factory=Limits)
-    """What every worker is held to."""
+    """The limits of every worker."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.scenarios if name not in SCENARIOS]
@@ -74,12 +74,12 @@ class Plan:
 
     @property
     def stream_seconds(self) -> float:
-        """``seconds``, of which a soak takes its own: then the other scenarios are as short as usual."""
+        """The seconds of the other scenarios; as short as usual if ``seconds`` is the length of a soak."""
         return min(self.seconds, SECONDS) if self.asks_for("soak") else self.seconds
 
     @property
     def short_seconds(self) -> float:
-        """For each variant's threads and each catalogue: these differ by far more than noise, and are many."""
+        """The seconds for each number of threads and each catalogue: these are many and differ far more than noise."""
         return min(self.seconds, SECONDS)
 
     def asks_for(self, scenario: str) -> bool:
@@ -91,7 +91,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     """Parse sizes such as ``1000,10000``.
 
     Raises:
-        ConfigError: if one is no whole number.
+        ConfigError: if one is not a whole number.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     wrong = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 20)]

@@ -13,10 +13,10 @@ from lightrec.evaluation.comparison import Comparison
 from lightrec.evaluation.protocol import Evaluation, evaluate
 
 KEPT = ("split", "on", "cases", "hidden_targets", "ties", "metrics", "slices")
-"""What a row takes over from the JSON of an evaluation."""
+"""Keys that a row copies from the JSON of an evaluation."""
 
 SHARED = ("data", "data_checksum", "split", "machine", "lightrec_version", "commit")
-"""What a comparison's row takes over from a quality row."""
+"""Keys that a comparison's row copies from a quality row."""
 
 
 def origin() -> NewRow:
@@ -30,7 +30,7 @@ def quality_row(found: Mapping[str, Any], label: str, seed: int, shared: NewRow,
     Args:
         found: what ``lightrec evaluate --out`` wrote.
         label: the model's name in tables.
-        seed: of its training.
+        seed: the random seed of its training.
         shared: see :func:`origin`.
         more: further facts.
     """

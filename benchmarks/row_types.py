@@ -49,7 +49,7 @@ class Histogram(TypedDict):
 
 
 class WarmUp(TypedDict):
-    """How a worker became warm."""
+    """The warm-up of a worker."""
 
     slices: int
     """Uncounted time slices."""
@@ -88,7 +88,7 @@ class SessionLatency(TypedDict):
     p99: float
     count: int
     incremental: bool
-    """False where each step reads the whole history."""
+    """False if each step reads the whole history."""
 
 
 class LoadPoint(TypedDict):
@@ -165,7 +165,7 @@ Agreement = TypedDict(
     "Agreement",
     {"over": str, "cases": int, "overlap@10": float, "golden": str | None, "wrong_items": bool, "flag": str | None},
 )
-"""How much of the first variant's top 10 a variant shows, and whether its items are wrong."""
+"""The share of the first variant's top 10 that a variant shows, and whether its items are wrong."""
 
 Quality = TypedDict(
     "Quality",
@@ -211,7 +211,7 @@ class WorkloadFacts(TypedDict):
 
 
 class Context(TypedDict):
-    """What every row of ``lightrec bench`` repeats."""
+    """The fields that every row of ``lightrec bench`` contains."""
 
     bundle: str
     model_type: str
@@ -272,7 +272,7 @@ class CatalogueRow(Context):
 
 
 class AbsentRow(TypedDict):
-    """What could not be measured."""
+    """A variant or catalogue that could not be measured."""
 
     kind: Literal["absent"]
     variant: str

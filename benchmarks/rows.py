@@ -35,7 +35,7 @@ REQUIRED_FIELDS: dict[str, dict[str, type]] = {
     "quality": {"label": str, "metrics": dict},
     "absent": {"variant": str, "reason": str},
 }
-"""What rows of each kind must hold, and of which type."""
+"""The required fields of each kind of row, with their types."""
 
 
 def machine() -> dict[str, Any]:
@@ -55,7 +55,7 @@ def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Add rows to a JSON lines file, created if missing; the file is replaced atomically, under its lock.
 
     Raises:
-        ConfigError: if the file holds something else, which stays as it is.
+        ConfigError: if the file holds something else; it is not changed.
     """
     require_json_lines(path)
     lines = "".join(json_text(row) + "\n" for row in rows).encode()
@@ -69,7 +69,7 @@ def require_json_lines(path: Path) -> None:
     """Refuse an existing file that rows cannot be added to, such as somebody's log.
 
     Raises:
-        ConfigError: if its first line is no JSON object.
+        ConfigError: if its first line is not a JSON object.
     """
     if not path.is_file():
         return

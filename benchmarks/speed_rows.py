@@ -92,7 +92,7 @@ def memory_and_cold_start(
 
 def _memory_and_start(own: scenarios.Starts, plan: Plan) -> NewRow:
     peak, held = (_median(own.memory, name) for name in ("peak_bytes", "rss_bytes"))
-    # The system counts in batches: the peak may stand a little below what is held just then.
+    # The system counts memory in batches, so the peak may be slightly below the current value.
     peak = None if peak is None else max(peak, held or 0)
     start = None
     if own.milliseconds and plan.asks_for("cold-start"):

@@ -1,6 +1,6 @@
 """Evaluate the teacher on the variants' test cases, to compare its NDCG@10 with theirs.
 
-It is asked once, before anything is timed, by the rules of the variants, and not timed itself.
+The teacher runs once, before anything is timed, by the rules of the variants; it is not timed itself.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def ask_teacher(
         data: the prepared data set that it was trained on.
         bundle: the bundle whose variants are measured.
         manifest: its manifest.
-        workload: the data set's histories that the variants are asked about.
+        workload: the data set's histories that the variants answer.
         k: length of the lists.
-        seed: of the intervals.
+        seed: random seed of the intervals.
         progress: called with a few words before the first and after each batch of histories.
 
     Raises:
         ConfigError: without a data set, or if the teacher was trained on another split.
         MissingExtraError: without torch.
-        ModelError: if ``run`` is no finished run, or one of other data.
+        ModelError: if ``run`` is not a finished run, or was trained on other data.
     """
     if data is None:
         raise ConfigError("--teacher is asked about the test users of a data set: name it with --data.")
@@ -89,5 +89,5 @@ def compare_with_teacher(rows: Sequence[NewRow], teacher: NewRow | None, k: int 
     best = None if teacher is None else teacher[f"ndcg@{k}"]["value"]
     for row in rows:
         if row.get("quality"):
-            # Without a hit of the teacher's there is nothing to keep.
+            # If the teacher has no hit, the share is undefined.
             row["quality"]["of_teacher"] = row["quality"][f"ndcg@{k}"]["value"] / best if best else None

@@ -19,15 +19,15 @@ from lightrec.benchmarks.row_types import LoadPoint, Row, ServerResult, SoakResu
 from lightrec.errors import ModelError
 
 SHARES = (0.2, 0.5, 0.7, 0.85, 1.0)
-"""Arrival rates that every variant is given, as shares of what its single-stream calls would allow."""
+"""Arrival rates tried for every variant, as shares of the rate that its single-stream calls would allow."""
 REFINEMENTS = 3
-"""Further rates, between the highest that kept the bound and the lowest that did not."""
+"""Number of further rates, between the highest that kept the bound and the lowest that did not."""
 STREAM_ROUNDS = 5
 """Time slices of every variant with every number of streams."""
 SLICES = 20
-"""Parts of a soak."""
+"""Number of time slices of a soak."""
 MAX_COLD_SECONDS = 12.0
-"""A variant that has taken so long to start, all its starts together, is started no more."""
+"""A variant whose starts have taken this long in total is not started again."""
 
 
 @dataclasses.dataclass
@@ -41,7 +41,7 @@ class Timings:
     cpu_ms: list[float] = dataclasses.field(default_factory=list)
     """Processor time of a single-stream call, by round."""
     energy_mj: list[float] = dataclasses.field(default_factory=list)
-    """Energy of one, where it can be read."""
+    """Energy of a single-stream call, by round, if it can be read."""
 
 
 @dataclasses.dataclass
@@ -49,11 +49,11 @@ class Starts:
     """New processes of one variant, start by start; empty for a variant that cannot be started this way."""
 
     milliseconds: list[float] = dataclasses.field(default_factory=list)
-    """To the first answer."""
+    """Time to the first answer."""
     memory: list[dict[str, int | None]] = dataclasses.field(default_factory=list)
-    """What the process held."""
+    """Memory of the process."""
     failure: str | None = None
-    """Why one failed; None if none did."""
+    """Why a start failed; None if none did."""
 
 
 def probes(plan: Plan, worker: WorkerProcess) -> list[str]:
@@ -89,10 +89,10 @@ def rounds(
     A worker that fails is not timed again; the others go on.
 
     Args:
-        running: V of them, warm.
-        timings: where each one's times are put.
-        plan: how long.
-        inputs: number of histories; each round goes on where the last began, plus its share of them.
+        running: V workers, warm.
+        timings: receives the times of each worker.
+        plan: the settings of the run.
+        inputs: number of histories; each round starts one round's share of them after the start of the last.
         noise: samples between the rounds.
         energy: read around the single-stream slices.
     """
@@ -138,8 +138,8 @@ def server(running: Sequence[WorkerProcess], mean_ms: Sequence[float], plan: Pla
     """Send Poisson arrivals at rising rates, then around the highest rate within the bound; None for a failure.
 
     Args:
-        running: V of them.
-        mean_ms: of each one's single-stream calls.
+        running: V workers.
+        mean_ms: mean time of each worker's single-stream calls.
         plan: its ``p99_ms`` is the bound.
     """
     seconds = max(0.2, plan.stream_seconds / (len(SHARES) + REFINEMENTS))

@@ -29,11 +29,11 @@ class WorkerProcess:
 
     Args:
         label: its name in rows.
-        command: starts it.
-        threads: compute threads, told to its libraries by environment variables too.
-        limits: what the process is held to.
+        command: the command that starts it.
+        threads: compute threads, also set for its libraries by environment variables.
+        limits: the limits of the process.
 
-    A worker that does not answer in time is killed with all that it has started.
+    A worker that does not answer in time is killed with all processes that it has started.
 
     Raises:
         ModelError: if it does not start; its last words are in the message.
@@ -43,7 +43,7 @@ class WorkerProcess:
         self.label = label
         """Its name in rows."""
         self.failure: str | None = None
-        """How it ended before its time; None while it answers."""
+        """How the worker failed; None while it answers."""
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         self._process = children.start(
@@ -55,7 +55,7 @@ class WorkerProcess:
             env={**os.environ, **counts},
         )
         self.facts: dict[str, Any] = self._answer({"calls": list}, children.PATIENCE)
-        """What it told of itself when it was ready."""
+        """The facts that the worker reported when it was ready."""
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -92,7 +92,7 @@ class WorkerProcess:
             ModelError: if it ends instead; its last words are in the message.
         """
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended: what it said last is in the error below
+        with contextlib.suppress(BrokenPipeError):  # it has ended; the error below holds its last words
             self._process.stdin.write(json.dumps({"do": task, "probe": probe, **what}) + "\n")
             self._process.stdin.flush()
         return self._answer(ANSWERS[task], children.PATIENCE + 10 * what.get("seconds", 0.0))

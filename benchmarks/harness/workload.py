@@ -17,7 +17,7 @@ from lightrec.errors import BundleError
 from lightrec.evaluation.allowed_data import Provenance, check_data, choose_split
 
 MAX_HISTORY = 1_000_000
-"""Items of a made-up history; a manifest that tells of longer ones is wrong."""
+"""The maximum length of a synthetic history; a manifest with longer ones is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Workload:
     """The histories that all variants answer."""
 
     name: str
-    """Of the data set, or ``synthetic``."""
+    """The data set's name, or ``synthetic``."""
     checksum: str | None
-    """Of the data set; None for synthetic histories."""
+    """The data set's checksum; None for synthetic histories."""
     source: str
     """Where the histories come from, in words."""
     histories: list[np.ndarray]
@@ -55,8 +55,8 @@ def real_workload(
     """Draw up to ``cases`` test cases of the prepared data set that the bundle was made from.
 
     Raises:
-        DataError: if ``data`` is no prepared data set.
-        ModelError: if the bundle is of other data.
+        DataError: if ``data`` is not a prepared data set.
+        ModelError: if the bundle was made from other data.
     """
     dataset = Dataset.open(data)
     made_from = Provenance(str(bundle), manifest.training)
@@ -76,9 +76,9 @@ def real_workload(
 def synthetic_workload(manifest: Manifest, catalogue: Catalogue, cases: int, seed: int) -> Workload:
     """Make ``cases`` histories whose items are as popular and whose lengths are distributed as in the manifest.
 
-    Bundles written before 2.2 tell the order of their items' popularity but no counts. There items follow Zipf's law:
-    the r-th most popular is drawn in proportion to 1 / r. Without a length distribution, lengths are even from 1 to
-    the model's.
+    Bundles of a format before 2.2 hold the order of popularity but no counts. Their items follow Zipf's law: the
+    r-th most popular is drawn in proportion to 1 / r. Without a length distribution, lengths are uniform from 1 to
+    the model's maximum.
 
     Raises:
         BundleError: if the manifest's ``item_events`` are malformed.
