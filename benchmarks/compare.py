@@ -15,13 +15,13 @@ from lightrec.benchmarks.significance import Z, shift
 from lightrec.errors import DataError
 
 Measure = Callable[[str, SpeedRow, SpeedRow, float], "Change | None"]
-"""From a variant's name, its rows and the tolerance to a change; None where it was not measured on both sides."""
+"""A function from a variant's name, its rows and the tolerance to a change; None if one side was not measured."""
 
 NOTED_DRIFT = 0.03
-"""A change of the machine's own speed beyond this share is told."""
+"""A relative change of the machine's speed beyond this is reported."""
 
 MEMORY_NOISE = 0.01
-"""What the peak memory of one program differs by from run to run."""
+"""The relative difference of one program's peak memory from run to run."""
 
 
 ONE_FIGURE = "one figure, no interval"
@@ -32,12 +32,12 @@ class Key(NamedTuple):
 
     variant: str
     bundle: str | None
-    """Where a file holds several."""
+    """The bundle's name, if a file holds several."""
     threads: int | None
     limits: str
-    """In words; empty for none."""
+    """The limits in words; empty for none."""
     host: str | None
-    """Where it was measured over ssh."""
+    """The host, if it was measured over ssh."""
 
 
 Side = dict[Key, SpeedRow]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 Z = 2.5758
-"""Standard deviations of a 99% interval: a page of comparisons should hardly ever show a change that is none."""
+"""Standard deviations of a 99% interval, so that a page of comparisons hardly ever shows a false change."""
 
 MIN_ROUNDS = 5
-"""Fewer rounds on a side show no difference, however large."""
+"""The minimum number of rounds per side; with fewer, no difference is significant."""
 
 
 def shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float] | None:

@@ -26,16 +26,16 @@ from lightrec.extras import missing_modules
 ROUNDS = 10
 """Time slices of each size."""
 MAX_EXPORT_SECONDS = 3600.0
-"""After which the exporter of a random bundle is ended."""
+"""Seconds after which the exporter of a random bundle is killed."""
 CASES = 500
-"""Made-up histories of each size."""
+"""Synthetic histories for each size."""
 
 
 def catalogue_rows(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[str], None]) -> list[NewRow]:
     """Return a ``catalogue`` row for each size of the plan, or an ``absent`` row for one that fails.
 
     Args:
-        manifest: of the bundle whose shape and lengths of histories the random ones have.
+        manifest: the manifest of the bundle whose shape and history lengths the random bundles copy.
         plan: the sizes and the time.
         folder: where the bundles are written; the caller deletes it.
         progress: called with a few words before each longer step.

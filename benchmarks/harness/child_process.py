@@ -14,7 +14,7 @@ from lightrec.benchmarks.harness.worker_limits import Limits
 from lightrec.errors import ModelError
 
 PATIENCE = 600.0
-"""Seconds in which a worker must be ready, or answer what takes it no time by itself: compiling takes minutes."""
+"""Seconds in which a worker must be ready, or answer a task without a length: compiling takes minutes."""
 
 GRACE = 10.0
 """Seconds in which a worker must end once it has nothing more to do."""
@@ -24,7 +24,7 @@ def start(command: Sequence[str], limits: Limits | None = None, **options: Any) 
     """Start a command in its own process group under ``limits``; ``options`` are passed to ``Popen``.
 
     Raises:
-        ModelError: if it cannot be started, or not be held to the limits; then it does not run.
+        ModelError: if it cannot be started, or the limits cannot be applied; then it does not run.
     """
     try:
         process = subprocess.Popen(
@@ -36,7 +36,7 @@ def start(command: Sequence[str], limits: Limits | None = None, **options: Any) 
     try:
         (limits or Limits()).apply(process.pid)
     except ProcessLookupError:
-        pass  # it has ended already: what it said last tells why
+        pass  # it has ended already: its last words tell why
     except OSError as error:
         end(process)
         raise ModelError(
@@ -69,7 +69,7 @@ def end(process: subprocess.Popen[str], patience: float = 0.0) -> bool:
 def kill(process: subprocess.Popen[str]) -> None:
     """Kill a process and the others of its group."""
     if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # none of them is left
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # no process is left
             os.killpg(process.pid, signal.SIGKILL)
     elif process.poll() is None:
         process.kill()
@@ -97,10 +97,10 @@ def last_words(process: subprocess.Popen[str], stderr: IO[str], over: bool, seco
     """Explain in a few words why a silent process failed, and end it if it still runs.
 
     Args:
-        process: its standard output has ended.
+        process: a process whose standard output has ended.
         stderr: the file of its standard error.
-        over: whether it was killed because its time was over.
-        seconds: that time.
+        over: whether it was killed because it exceeded its time limit.
+        seconds: the time limit.
     """
     ended = end(process, GRACE)
     if over:

@@ -24,7 +24,7 @@ from lightrec import Recommender
 Recommender.load(sys.argv[1], threads=1).recommend(sys.argv[2:])
 {SAY_PEAK}
 """
-"""Loads the bundle of the first argument and answers the history of the others."""
+"""A script that loads the bundle in its first argument and answers the history in the others."""
 
 OPEN = f"""
 import sys
@@ -36,7 +36,7 @@ options.intra_op_num_threads = 1
 onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 {SAY_PEAK}
 """
-"""The least that any answer of ONNX Runtime needs: it opens the model of the first argument."""
+"""A script with the minimum work of ONNX Runtime: it opens the model in its first argument."""
 
 
 def first_answers(commands: Sequence[Sequence[str]], rounds: int) -> tuple[list[list[float]], list[int]]:

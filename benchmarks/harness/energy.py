@@ -31,7 +31,7 @@ class EnergyMeter:
             return None
         used = 0
         for zone, start, end in zip(self._zones, before, after, strict=True):
-            # A counter begins again at 0 beyond its range.
+            # A counter wraps to 0 at the end of its range.
             used += end - start if end >= start else end - start + int(_text(zone / "max_energy_range_uj") or 0)
         return used / 1e3
 

@@ -21,7 +21,7 @@ from lightrec.benchmarks.variants.variant import Variant
 from lightrec.bundle import read_catalogue, read_manifest
 
 LAYERS, HEADS = 2, 2
-"""Of a peer's model, where the bundle does not tell those of its own."""
+"""Layers and heads of a peer's model, if the bundle does not record its own."""
 
 COLD_ANSWERS = 100
 """Histories that a new process answers before its memory is read."""
@@ -32,11 +32,11 @@ class Running:
     """A variant whose worker runs and is warm."""
 
     variant: Variant
-    """What it is."""
+    """The variant."""
     worker: WorkerProcess
     """Its process."""
     timings: Timings
-    """Its times so far."""
+    """The worker's times so far."""
 
 
 class Harness:
@@ -53,7 +53,7 @@ class Harness:
         self.bundle, self.workload, self.plan, self.folder = bundle, workload, plan, folder
         self.manifest = read_manifest(bundle)
         self.rank_limit = rank_limit(self.manifest.k_limit, self.manifest.n_items)
-        """How far the workers rank."""
+        """How many items the workers rank."""
         self._catalogue = read_catalogue(bundle, self.manifest)
         self._first = self._raw(workload.histories[:COLD_ANSWERS])
         np.save(folder / "histories.npy", np.concatenate(workload.histories))
@@ -65,9 +65,9 @@ class Harness:
         """Start a worker of ``variant``.
 
         Args:
-            variant: what it runs.
-            threads: its compute threads; the plan's if None, and then it also writes its rankings of all histories.
-            batches: the batch sizes that it can be asked for; the plan's if None.
+            variant: the variant that it runs.
+            threads: its compute threads; if None, the plan's, and it also writes its rankings of all histories.
+            batches: the batch sizes that can be requested; the plan's if None.
         """
         check, threads = threads is None, threads or self.plan.threads
         if batches is None:
@@ -78,7 +78,7 @@ class Harness:
             "rankings": str(self._rankings(variant)),
             "rank_limit": max(self.rank_limit, min(self.plan.k, self.manifest.n_items)),
             "check": check and not variant.peer,
-            # The torch student is not what was exported: its scores differ by more than a golden case allows.
+            # The torch student is not the exported model: its scores differ by more than a golden case allows.
             "golden": "run" not in variant.how,
             "batches": batches,
             **(self._peer_request() if variant.peer else {}),

@@ -29,20 +29,20 @@ def time_interleaved(
 ) -> list[list[np.ndarray]]:
     """Time every entry, a worker and its probe, once per round, after one uncounted time slice each.
 
-    An entry's place in the round moves on by one from round to round.
+    The order of the entries rotates by one from round to round.
 
     Args:
-        entries: E of them.
+        entries: E pairs of a worker and its probe.
         rounds: number of rounds, R.
         seconds: length of a time slice.
-        stride: how many inputs further every round begins.
-        tolerant: whether the others go on when a worker fails.
+        stride: by how many inputs the start moves on from round to round.
+        tolerant: whether the others continue when a worker fails.
 
     Returns:
         for each entry the nanoseconds of each call of each round.
 
     Raises:
-        ModelError: if one fails, unless that is tolerated.
+        ModelError: if a worker fails, unless ``tolerant``.
     """
     timings: list[list[np.ndarray]] = [[] for _ in entries]
 

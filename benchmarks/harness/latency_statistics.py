@@ -17,7 +17,7 @@ PER_DECADE = 20
 """Bars of a histogram for each factor of ten."""
 
 MIN_SPEEDUP_DIFFERENCE = 0.03
-"""A speed-up that may be nearer to 1 than this is no difference: two processes of the same thing differ by as much."""
+"""The smallest difference of a speed-up from 1 that counts: two processes of the same variant differ by as much."""
 
 
 def summarise(rounds: Sequence[np.ndarray]) -> Latency:
@@ -69,9 +69,9 @@ def speedup(first: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> Speedup:
     """Compute how many times as fast as the first variant a variant is, round by round.
 
     Returns:
-        ``value``, the median of the ratios, with their quartiles ``low`` and ``high``; ``interval``, where the true
-        median lies with 95 % confidence; ``differs``, whether all of the
-        interval is further from 1 than :data:`MIN_SPEEDUP_DIFFERENCE`.
+        ``value``, the median of the ratios, with their quartiles ``low`` and ``high``; ``interval``, the 95 %
+        confidence interval of the median; ``differs``, whether the whole interval is further from 1 than
+        :data:`MIN_SPEEDUP_DIFFERENCE`.
 
     >>> found = speedup([np.array([6]), np.array([8])], [np.array([2]), np.array([2])])
     >>> found["low"], found["value"], found["high"]

@@ -13,12 +13,12 @@ import numpy as np
 from lightrec.benchmarks.harness.worker_limits import usable_cores
 
 SAMPLES = 5
-"""Times that the loop is run between two rounds."""
+"""How many times the loop runs between two rounds."""
 STEPS = 20_000
-"""Of the loop: a millisecond or two."""
+"""Steps of the loop, which take a millisecond or two."""
 
 MAX_SPREAD, MAX_OTHERS, MAX_STEAL = 0.10, 0.10, 0.02
-"""Beyond these a warning is due: spread of the loop, and shares of the cores' time."""
+"""Thresholds of a warning: spread of the loop, and shares of the cores' time."""
 
 
 class NoiseMeter:

@@ -21,7 +21,7 @@ from typing import Any
 from lightrec.errors import ConfigError
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=30")
-"""Asks for nothing: keys and host keys must be in order, as they are after a first ``ssh HOST`` by hand."""
+"""The ssh command, which never prompts: keys and host keys must be set up, as after a first ``ssh HOST`` by hand."""
 
 MAPPED = ("benchmarks", "cli", "export")
 """Packages whose folder may be outside that of lightrec; see ``package-dir`` in pyproject.toml."""
@@ -44,13 +44,13 @@ def bench_there(
     Args:
         host: as for ssh: ``user@board``, or a name of ``~/.ssh/config``.
         bundle: the bundle.
-        data: a prepared data set, which is copied as well; None for made-up histories.
+        data: a prepared data set, which is copied as well; None for synthetic histories.
         flags: further flags by name; a list is given once for each value, True without a value, and None not at all.
         python: the interpreter there.
         progress: called with a few words at the beginning of each step.
 
     Raises:
-        ConfigError: if ``host`` is no name of a host, cannot be reached, or fails to run it; with what it said.
+        ConfigError: if ``host`` is not a host name, cannot be reached, or fails to run it; with its output.
     """
     if not host or host.startswith("-") or any(letter.isspace() for letter in host):
         raise ConfigError(f"--host is {host!r}: give user@board, or a name of ~/.ssh/config.")

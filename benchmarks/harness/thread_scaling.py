@@ -20,10 +20,10 @@ BATCH = 32
 def scaling(harness: Harness, one: Running, plan: Plan) -> list[ThreadPoint]:
     """Measure latency and throughput with 1, 2, 4... threads, in separate processes, interleaved.
 
-    The process that runs already is the one with the plan's threads.
+    The process that is already running is used for the plan's number of threads.
 
     Raises:
-        ModelError: if one of them fails.
+        ModelError: if one of the processes fails.
     """
     most = len(plan.limits.cores or usable_cores())
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]

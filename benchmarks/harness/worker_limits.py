@@ -30,7 +30,7 @@ class Limits:
     cores: tuple[int, ...] | None = None
     """Numbers of the cores that it may run on; None for all."""
     memory_bytes: int | None = None
-    """Private memory that it may have; None for all there is."""
+    """Maximum bytes of private memory; None for no limit."""
     profile: str | None = None
     """The profile that they come from."""
 
@@ -69,7 +69,7 @@ def make_limits(cores: int | None = None, memory: str | None = None, profile: st
         profile: a name of :data:`PROFILES`, whose values the other two may change.
 
     Raises:
-        ConfigError: if there are not so many cores, the memory is not understood, or this system enforces no limits.
+        ConfigError: if there are fewer cores, the memory cannot be parsed, or this system cannot enforce limits.
     """
     if profile is not None and profile not in PROFILES:
         raise ConfigError(f"--profile is {profile!r}: choose from {', '.join(PROFILES)}.")
