@@ -17,7 +17,7 @@ from typing import Any
 
 SHAPE = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 VOCABULARY, MAX_PIECES = 30_522, 256
-"""Of all-MiniLM-L6-v2."""
+"""The vocabulary and maximum length of all-MiniLM-L6-v2."""
 
 
 def main() -> None:

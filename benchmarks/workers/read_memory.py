@@ -15,7 +15,7 @@ import numpy as np
 from lightrec.benchmarks.workers.worker_protocol import own_channel, serve
 
 PIECE = 2**17
-"""Bytes copied at once: the copy stays in the processor's cache, so that memory is only read."""
+"""Bytes copied at a time: the copy stays in the processor's cache, so memory is only read."""
 
 
 def main() -> None:

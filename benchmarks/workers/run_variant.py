@@ -28,7 +28,7 @@ from lightrec.runtime.recommender import Recommender
 from lightrec.runtime.requests import NO_ITEMS, Request
 
 LOADS = 3
-"""Times that a variant is loaded; the median counts. One load more goes before, to import the runtime."""
+"""How many times a variant is loaded; the median counts. One more load before these imports the runtime."""
 
 Load = Callable[[], Recommender]
 
@@ -65,7 +65,7 @@ def open_variant(request: dict[str, Any]) -> Recommender:
         return load_torch(request)
     named = ("backend", "precision", "device", "providers")
     options = {name: request[name] for name in named if request.get(name) is not None}
-    # Without compiled models that earlier runs may have left.
+    # Do not use compiled models that earlier runs may have left.
     return Recommender.load(request["bundle"], threads=request["threads"], cache=False, **options)
 
 

@@ -1,9 +1,9 @@
 """Answer raw histories by RecTools' SASRec; see :mod:`lightrec.benchmarks.measure`.
 
-Run by the interpreter of another virtual environment: it imports nothing of lightrec. ``rectools[torch]`` is all that
-it needs. The weights are those after one pass over made-up sessions, which changes no time. Its ``recommend`` wants a
-table of all users; here the model is asked directly, in torch, with the items' vectors computed once; raw ids, the seen
-filter, the best k and titles are added in the plainest way.
+The interpreter of another virtual environment runs this file, which imports nothing of lightrec and needs only
+``rectools[torch]``. The weights come from one pass over synthetic sessions, which does not affect times. RecTools'
+``recommend`` requires a table of all users, so the model is called directly in torch, with the item vectors computed
+once; raw ids, the filter of seen items, the top k and titles are added in the simplest way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = _fitted(request, len(ids))
     module = model.lightning_model.eval()
-    # Number 0 is padding; the others stand in the order in which RecTools met them.
+    # Number 0 is padding; the others are in the order in which RecTools read them.
     known = model.data_preparator.item_id_map.get_external_sorted_by_internal()[1:].tolist()
     number = {ids[item]: place for place, item in enumerate(known, start=1)}
     length, k = request["max_length"], request["k"]
@@ -76,7 +76,7 @@ def _fitted(request: dict[str, Any], n_items: int) -> Any:
     from rectools.models import SASRecModel
 
     length = request["max_length"]
-    items = np.arange(n_items + n_items % 2)  # two sessions at least, each of two items at least
+    items = np.arange(n_items + n_items % 2)  # at least two sessions of at least two items each
     items[items >= n_items] = 0
     users = np.minimum(np.arange(len(items)) // length, max(0, len(items) // length - 1))
     events = pd.DataFrame(

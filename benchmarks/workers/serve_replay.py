@@ -1,9 +1,9 @@
 """Answer raw histories by RePlay's compiled SasRec; see :mod:`lightrec.benchmarks.project.speed_table`.
 
-Run by the interpreter of another virtual environment: it imports nothing of lightrec. ``replay-rec[torch]``,
-``openvino`` and ``onnx`` are what it needs. The weights are random, which changes no time. RePlay returns scores; raw
-ids, the best k and titles are added here in the plainest way, and what the user has seen is not filtered, which would
-cost it more.
+The interpreter of another virtual environment runs this file, which imports nothing of lightrec and needs
+``replay-rec[torch]``, ``openvino`` and ``onnx``. The weights are random, which does not affect times. RePlay returns
+scores; raw ids, the top k and titles are added in the simplest way. Seen items are not filtered, which would take
+RePlay more time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Train RecTools' SASRec on a split of lightrec's; see :mod:`lightrec.benchmarks.peers.exchange`.
 
-Run by the interpreter of another virtual environment: it imports nothing of lightrec.
-``pip install 'rectools[torch]'`` is all that it needs.
+The interpreter of another virtual environment runs this file, which imports nothing of lightrec and needs only
+``pip install 'rectools[torch]'``.
 """
 
 from __future__ import annotations

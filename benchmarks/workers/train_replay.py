@@ -1,8 +1,8 @@
 """Time the training of RePlay's SASRec on a split of lightrec's; see :mod:`lightrec.benchmarks.peers.exchange`.
 
-Run by the interpreter of another virtual environment: it imports nothing of lightrec.
-``pip install 'replay-rec[torch]'`` is all that it needs. Model, full cross-entropy, optimizer and Lightning module are
-RePlay's; its Parquet reader is left out, and the batches are padded in memory, which costs it no time.
+The interpreter of another virtual environment runs this file, which imports nothing of lightrec and needs only
+``pip install 'replay-rec[torch]'``. Model, full cross-entropy, optimizer and Lightning module are RePlay's. Its Parquet
+reader is not used: the batches are padded in memory, which costs it no time.
 """
 
 from __future__ import annotations

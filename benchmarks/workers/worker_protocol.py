@@ -1,7 +1,7 @@
 """Run the worker's side of a benchmark: wait for tasks, time calls, and report the times.
 
-Nothing of lightrec is imported here: a worker that another environment's interpreter runs loads this file by its path,
-so that every worker is timed by the same code.
+This file imports nothing of lightrec. A worker that another environment's interpreter runs loads it by its path, so
+every worker is timed by the same code.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any, TextIO
 import numpy as np
 
 Call = tuple[Callable[[Any], object], Sequence[Any]]
-"""A function and the inputs that it is timed with, one after the other and then from the start again."""
+"""A function and the inputs that it is timed with, one after the other, cyclically."""
 
 SPIN = 300_000
-"""Nanoseconds before an arrival from which on the server waits without sleeping: a sleep may end so late."""
+"""Nanoseconds before an arrival during which the server waits without sleeping: a sleep may end this late."""
 
 
 def time_calls(call: Callable[[Any], object], inputs: Sequence[Any], first: int, seconds: float) -> np.ndarray:
     """Time single calls for ``seconds`` from ``inputs[first]`` on: nanoseconds, int64 ``[at least 1]``.
 
-    One call goes before, untimed, to bring back what another variant has pushed out of the processor's caches.
+    One untimed call comes first, to restore what another variant has evicted from the processor's caches.
     """
     clock = time.perf_counter_ns
     call(inputs[first % len(inputs)])
@@ -48,14 +48,14 @@ def open_loop(
 ) -> np.ndarray:
     """Answer requests in the order of arrival, each timed from its *scheduled* arrival to its answer.
 
-    Nothing waits for an answer before it arrives: what a slow call delays carries that delay.
+    Arrivals do not wait for earlier answers: a request that a slow call delays includes that delay in its time.
 
     Args:
-        call: answers one request.
+        call: the function that answers one request.
         inputs: as in :func:`time_calls`.
         first: the input of the first request.
         arrivals: seconds from the start, float64 ``[A]``, ascending.
-        patience: requests that have not begun so many seconds after the last arrival are dropped.
+        patience: seconds after the last arrival after which requests that have not begun are dropped.
 
     Returns:
         nanoseconds, int64 ``[answered]``; the first that many requests were answered, the others dropped.
@@ -79,9 +79,9 @@ def open_loop(
 def concurrent_calls(
     call: Callable[[Any], object], inputs: Sequence[Any], streams: int, seconds: float
 ) -> tuple[np.ndarray, int]:
-    """Call from ``streams`` threads at once without pause; return nanoseconds of all calls, and of the whole.
+    """Call from ``streams`` threads at once without pause; return the nanoseconds of all calls and the total time.
 
-    What a call raises in one of the threads is raised here, once all have ended.
+    An exception of a call in one of the threads is raised here, once all threads have ended.
     """
     timings: list[np.ndarray] = [np.empty(0)] * streams
     failed: list[BaseException] = []
@@ -91,7 +91,7 @@ def concurrent_calls(
         together.wait()
         try:
             timings[number] = time_calls(call, inputs, number * len(inputs) // streams, seconds)
-        except BaseException as error:  # a thread's own end would be silent, and its calls would be missing
+        except BaseException as error:  # otherwise a thread would end silently, and its calls would be missing
             failed.append(error)
 
     threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
@@ -113,7 +113,7 @@ def chunks(inputs: Sequence[Any], size: int) -> list[list[Any]]:
 
 
 def own_channel() -> TextIO:
-    """Reserve standard output for answers; what libraries print from now on goes to standard error."""
+    """Reserve standard output for answers; redirect the output of libraries to standard error."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
