@@ -1,4 +1,4 @@
-"""From finished runs to rows: what ``lightrec reproduce`` measured, and the comparisons that its recipe asks for."""
+"""Make rows from finished runs: the measurements of ``lightrec reproduce``, and the comparisons in its recipe."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Layout:
 
 
 class Reproduction:
-    """The results of a recipe whose commands have all finished, or been refused where the recipe can do without.
+    """The results of a recipe whose commands have all finished, except optional ones that were refused.
 
     Args:
         recipe: what was done.
@@ -84,7 +84,7 @@ class Reproduction:
         self._answers: dict[str, list[Evaluation]] = {}
 
     def rows(self) -> list[Row]:
-        """All rows: first the quality of every model, then the comparisons; without what was refused."""
+        """Return all rows: first the quality of every model, then the comparisons; without what was refused."""
         quality = [self._baseline(name) for name in self.recipe.frame.baselines if self._is_there(name)]
         quality += [self._run(model, 0) for model in self.recipe.teachers.values()]
         quality += [self._ensemble(model) for model in self._ensembles().values()]
@@ -190,7 +190,7 @@ class Reproduction:
         }
 
     def _answers_of(self, name: str, student: str = "") -> list[Evaluation]:
-        """The answers to the test cases, one for each seed; each model is asked once."""
+        """Return a model's answers to the test cases, one per seed; each model is evaluated once."""
         models = self.recipe.students[student].teachers if name == TEACHERS else (name,)
         if len(models) == 1:
             name = models[0]

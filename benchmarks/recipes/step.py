@@ -14,26 +14,26 @@ class Step:
     """One command."""
 
     title: str
-    """What it is for, in a few words."""
+    """The step's purpose, in a few words."""
     words: Words
     """The command's words after ``lightrec``."""
     done: Path | None
-    """The file that is there once it has finished; None for a command that is given every time."""
+    """The file that exists once it has finished; None for a command that is run every time."""
     quiet: bool = False
     """Whether its output is left out, because the tables at the end show it."""
     source: Path | None = None
-    """What ``done`` was made from: with a newer one the command is given again."""
+    """The file that ``done`` was made from; if it is newer than ``done``, the command is run again."""
     optional: bool = False
-    """Whether the others go on without it where it is refused."""
+    """Whether the other steps continue if this one is refused."""
 
     @property
     def line(self) -> str:
-        """The command as a user would type it."""
+        """Return the command as a user would type it."""
         return shlex.join(("lightrec", *self.words))
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Return whether there is nothing left to do."""
         if self.done is None or not self.done.exists():
             return False
         return self.source is None or self.source.stat().st_mtime_ns <= self.done.stat().st_mtime_ns

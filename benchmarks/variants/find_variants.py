@@ -17,14 +17,14 @@ from lightrec.machine.doctor import Diagnosis, diagnose
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is requested beside the bundle's models."""
+    """What is requested besides the bundle's models."""
 
     device: str | None = None
-    """Only what runs on this device; all devices if None."""
+    """The only device whose variants are measured; all devices if None."""
     run: Path | None = None
     """The run folder that the bundle was exported from: its torch student comes first."""
     teacher: Path | None = None
-    """The run folder of the teacher, which is asked for its quality and not timed."""
+    """The run folder of the teacher, whose quality is measured but not its speed."""
     compiled: bool = False
     """That student with torch.compile as well."""
     replay: Path | None = None
@@ -67,7 +67,7 @@ def find_variants(
 
 
 def on_processor(found: Sequence[Variant | Absent], device: str | None) -> list[Variant | Absent]:
-    """Make peers and the browser absent where another device than the CPU is requested."""
+    """Make peers and the browser absent if a device other than the CPU is requested."""
     if device is None or same_device(device, "CPU"):
         return list(found)
     # One that is not asked for would not run here either, asked for or not.

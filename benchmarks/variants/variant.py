@@ -22,16 +22,16 @@ PROVIDERS = {
     "TensorRT": ("TensorrtExecutionProvider", "onnxruntime-gpu and tensorrt"),
     "OpenVINO": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
 }
-"""ONNX Runtime's execution providers beside the CPU's: the short name, its own, and the packages that bring it."""
+"""ONNX Runtime's execution providers besides the CPU's: short name, full name, and the packages that contain it."""
 
 DEVICES = {"GPU": "an Intel GPU and its driver", "NPU": "an Intel NPU and its driver"}
-"""OpenVINO's devices beside the CPU, and what they need."""
+"""OpenVINO's devices besides the CPU, and what they need."""
 
 FOR_OPENVINO = "lightrec export --format onnx --format openvino"
 """Makes a bundle with a model for OpenVINO."""
 
 SENTENCES = "Sentence encoder"
-"""A peer that is no sequential model: MiniLM's shape over the titles, as sentence-transformers do it."""
+"""A peer that is not a sequential model: MiniLM's shape over the titles, as in sentence-transformers."""
 
 WORKER = (sys.executable, "-m", "lightrec.benchmarks.workers.run_variant")
 
@@ -45,9 +45,9 @@ class Variant:
     precision: str
     """``fp32``, ``fp16``, ``int8``, ``int8-static`` or ``int4``."""
     size_bytes: int | None
-    """Size on disk of what it needs; titles, which are for people alone, are left out."""
+    """Size on disk of all that it needs, without titles, which only people read."""
     how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What the worker is told beside the common request; see :mod:`lightrec.benchmarks.workers.run_variant`."""
+    """The worker's request in addition to the common one; see :mod:`lightrec.benchmarks.workers.run_variant`."""
     device: str = "CPU"
     """Where it runs."""
     command: tuple[str, ...] = WORKER
@@ -78,7 +78,7 @@ class Absent:
     reason: str
     """Why, and how to get it."""
     requested: bool = True
-    """False where it would be measured if only the command line asked for it."""
+    """False if the variant could be measured here but the command line did not request it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the variant's row."""
@@ -105,7 +105,7 @@ def bundle_variants(
 
 
 def catalogue_bytes(bundle: Path, manifest: Manifest) -> int:
-    """Return the size of what every variant needs beside its model: ids, popularity order, manifest."""
+    """Return the size of what every variant needs besides its model: ids, popularity order, manifest."""
     models = {name for model in manifest.models for name in model.files}
     names = [name for name in manifest.files if name not in models and name not in TITLE_FILES]
     return sum((bundle / name).stat().st_size for name in (MANIFEST, *names))
