@@ -36,7 +36,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         WriteError: if another process holds the lock.
     """
-    place = path.with_name(f".{path.name}.lock")
+    place = lock_of(path)
     lock = _acquire(place, wait)
     if lock == _BUSY:
         raise WriteError(
@@ -48,6 +48,19 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     finally:
         if lock is not None:
             _release(place, lock)
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock file of ``path``."""
+    return path.with_name(f".{path.name}.lock")
+
+
+def remove_stale_locks(folder: Path) -> None:
+    """Remove the lock file of ``folder`` and those of its files that killed commands left; a held lock stays."""
+    for lock in (lock_of(folder), *folder.glob(".*.lock")):
+        if lock.exists():
+            with contextlib.suppress(WriteError, OSError), locked(lock.with_name(lock.name[1 : -len(".lock")])):
+                pass
 
 
 _BUSY = -1

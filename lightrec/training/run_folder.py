@@ -24,9 +24,9 @@ from typing import Any
 
 from lightrec.config import to_mapping, to_toml
 from lightrec.data.dataset import Dataset
-from lightrec.errors import ConfigError, ModelError, WriteError
+from lightrec.errors import ConfigError, ModelError
 from lightrec.files.atomic import is_leftover, read_object, sync_tree, write_json, write_text
-from lightrec.files.locks import locked
+from lightrec.files.locks import locked, remove_stale_locks
 from lightrec.files.write_failures import writing
 from lightrec.models.devices import resolve_device
 from lightrec.models.load import FORMAT_VERSION, OWN_DIGEST, check_files, model_files, own_digest, read_run
@@ -87,12 +87,12 @@ def open_run(path: str | Path, settings: Any, facts: dict[str, Any]) -> Iterator
     path = Path(path)
     inputs = {"settings": to_mapping(settings), "facts": facts}
     run = _look(path, inputs)
-    if run.finished and not run.checkpoints.exists() and not _locks(path):
-        _remove_lock_of(path.resolve())
+    if path.exists() and processes.is_main():
+        remove_stale_locks(path.resolve())
+    if run.finished and not run.checkpoints.exists():
         yield run
         return
     with writing(path), _sole_writer(path):
-        _remove_locks(path)
         run = _look(path, inputs)  # another command may have finished it meanwhile
         if run.finished:
             _remove_checkpoints(run)
@@ -141,24 +141,6 @@ def _sole_writer(path: Path) -> Iterator[None]:
         for folder in made:
             with contextlib.suppress(OSError):  # the folder is not empty: it contains the run
                 folder.rmdir()
-
-
-def _locks(path: Path) -> list[Path]:
-    return list(path.glob(".*.lock"))
-
-
-def _remove_locks(path: Path) -> None:
-    """Remove the lock files that killed commands left in the run, but not a lock that is held."""
-    if processes.is_main():
-        for lock in _locks(path):
-            _remove_lock_of(lock.with_name(lock.name[1 : -len(".lock")]))
-
-
-def _remove_lock_of(path: Path) -> None:
-    """Remove the lock file that a killed command left next to ``path``, unless it is held or cannot be removed."""
-    if processes.is_main() and path.with_name(f".{path.name}.lock").exists():
-        with contextlib.suppress(WriteError, OSError), locked(path):
-            pass
 
 
 def finish_run(
