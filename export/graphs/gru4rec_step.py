@@ -3,18 +3,16 @@ from the cached recurrent state."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
-from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info, set_model_props
+from onnx.helper import make_graph, make_node, make_tensor_value_info
 from onnx.numpy_helper import from_array
 
-from lightrec.export.graphs.sasrec import IR_VERSION
+from lightrec.export.graphs.finish import finish_model
 from lightrec.export.precision.quantize import TABLE
-from lightrec.export.writers.to_onnx import OPSET
 from lightrec.models.students.gru4rec import Gru4Rec
 
 
@@ -41,16 +39,7 @@ def build_gru4rec_step(model: Gru4Rec) -> onnx.ModelProto:
         ],
         [from_array(value, name) for name, value in builder.constants.items()],
     )
-    built = make_model(
-        graph,
-        opset_imports=[make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="lightrec",
-        producer_version=version("lightrec"),
-    )
-    set_model_props(built, {"model_type": config.model_type, "precision": "fp32"})
-    onnx.checker.check_model(built)
-    return built
+    return finish_model(graph, config.model_type)
 
 
 class _Builder:

@@ -11,22 +11,17 @@ to all logits and does not change the softmax), and Wo Wv is applied to the atte
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
-from onnx.helper import make_graph, make_model, make_opsetid, make_tensor_value_info, set_model_props
+from onnx.helper import make_graph, make_tensor_value_info
 
 from lightrec.export.graphs.builder import GraphBuilder
+from lightrec.export.graphs.finish import MICROSOFT, finish_model
 from lightrec.export.precision.quantize import TABLE
 from lightrec.export.writers.exporter_config import exporter_config
-from lightrec.export.writers.to_onnx import OPSET, require_one_file
+from lightrec.export.writers.to_onnx import require_one_file
 from lightrec.models.students.sasrec import Sasrec
-
-MICROSOFT = "com.microsoft"
-IR_VERSION = 10
-"""Version of the file format, not older than the one introduced with opset 20; ONNX Runtime 1.18 reads it."""
 
 
 def build_sasrec(model: Sasrec) -> onnx.ModelProto:
@@ -54,16 +49,7 @@ def build_sasrec(model: Sasrec) -> onnx.ModelProto:
         ],
         builder.initializers,
     )
-    built = make_model(
-        graph,
-        opset_imports=[make_opsetid("", OPSET), make_opsetid(MICROSOFT, 1)],
-        ir_version=IR_VERSION,
-        producer_name="lightrec",
-        producer_version=version("lightrec"),
-    )
-    set_model_props(built, {"model_type": model.config.model_type, "precision": "fp32"})
-    onnx.checker.check_model(built)
-    return built
+    return finish_model(graph, model.config.model_type, MICROSOFT)
 
 
 def _value(name: str, kind: int, axes: dict[int, str], rank: int) -> onnx.ValueInfoProto:

@@ -8,15 +8,13 @@ cached. The last layer is computed only at the last position, from its input sta
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
-from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info, set_model_props
+from onnx.helper import make_graph, make_node, make_tensor_value_info
 
-from lightrec.export.graphs.sasrec import IR_VERSION, MICROSOFT, SasrecBuilder
-from lightrec.export.writers.to_onnx import OPSET
+from lightrec.export.graphs.finish import MICROSOFT, finish_model
+from lightrec.export.graphs.sasrec import SasrecBuilder
 from lightrec.models.students.sasrec import Sasrec
 
 
@@ -52,16 +50,7 @@ def build_sasrec_step(model: Sasrec) -> onnx.ModelProto:
         [make_tensor_value_info("state", TensorProto.FLOAT, [1, width]), *values("present", "all")],
         builder.initializers,
     )
-    built = make_model(
-        graph,
-        opset_imports=[make_opsetid("", OPSET), make_opsetid(MICROSOFT, 1)],
-        ir_version=IR_VERSION,
-        producer_name="lightrec",
-        producer_version=version("lightrec"),
-    )
-    set_model_props(built, {"model_type": config.model_type, "precision": "fp32"})
-    onnx.checker.check_model(built)
-    return built
+    return finish_model(graph, config.model_type, MICROSOFT)
 
 
 class _StepBuilder(SasrecBuilder):

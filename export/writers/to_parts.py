@@ -22,8 +22,8 @@ from onnx.numpy_helper import to_array
 
 from lightrec.bundle import ModelRecord
 from lightrec.export.graphs.builder import GraphBuilder
+from lightrec.export.graphs.finish import IR_VERSION
 from lightrec.export.graphs.gru4rec_step import build_gru4rec_step
-from lightrec.export.graphs.sasrec import IR_VERSION
 from lightrec.export.graphs.sasrec_step import build_sasrec_step
 from lightrec.export.precision.quantize import TABLE
 from lightrec.export.writers.to_onnx import OPSET
