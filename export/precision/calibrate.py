@@ -98,7 +98,9 @@ def observe(
     watched.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
     seen = [[(value.min(), value.max()) for value in session.run(list(names), question)] for question in questions]
     bounds = np.array(seen, dtype=np.float64).reshape(len(questions), len(names), 2)
     return {
