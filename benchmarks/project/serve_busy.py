@@ -25,12 +25,10 @@ from typing import Any
 import numpy as np
 
 from lightrec.benchmarks.argument_types import count
-from lightrec.benchmarks.project.serve_load import WARM_UP, Client, load, requests, serving
+from lightrec.benchmarks.project.serve_load import WARM_UP, Client, load, measured, requests, serving
 from lightrec.benchmarks.row_types import NewRow
-from lightrec.benchmarks.rows import append_rows, machine, software
+from lightrec.benchmarks.rows import machine, software
 from lightrec.bundle import read_manifest
-from lightrec.errors import LightrecError
-from lightrec.extras import require_extra
 
 CONNECTIONS = 1000
 """More than wait at any time: a request that finds none free would wait in the client, and not be refused."""
@@ -140,14 +138,9 @@ def line(row: NewRow) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        require_extra("serve", "Serving")
-        rows = measure(given)
-    except LightrecError as error:
-        print(f"Error: {error}", file=sys.stderr)
+    rows = measured(given, measure)
+    if rows is None:
         return 2
-    if given.out is not None:
-        append_rows(given.out, rows)
     median = float(np.median(rows[0]["capacity"]))
     print(f"{given.share:.0%} of {median:,.0f} answers a second:")
     print("\n".join(map(line, rows)))

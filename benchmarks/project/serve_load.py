@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -190,18 +190,25 @@ def requests(given: argparse.Namespace, manifest: Manifest) -> tuple[Workload, l
     return workload, [json.dumps({"history": history, "k": given.k}).encode() for history in histories]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    given = _parser().parse_args(arguments)
+def measured(given: argparse.Namespace, measure: Callable[[argparse.Namespace], list[NewRow]]) -> list[NewRow] | None:
+    """Return the rows of ``measure`` after adding them to ``--out``; print an error of lightrec and return None."""
     try:
         require_extra("serve", "Serving")
-        row = measure(given)
+        rows = measure(given)
     except LightrecError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return 2
+        return None
     if given.out is not None:
-        append_rows(given.out, [row])
-    best = row["at_max_rate"]
+        append_rows(given.out, rows)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    rows = measured(_parser().parse_args(arguments), lambda given: [measure(given)])
+    if rows is None:
+        return 2
+    best = rows[0]["at_max_rate"]
     print("No rate keeps the bound." if best is None else f"Highest sustained rate: {_line(best)}")
     return 0
 
