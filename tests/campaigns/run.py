@@ -10,6 +10,7 @@ import argparse
 import datetime
 import importlib
 import inspect
+import re
 import shlex
 import sys
 import tempfile
@@ -86,7 +87,7 @@ def row(campaign: type[Campaign], report: Report, seed: int, first: int, command
         "seconds": round(report.seconds, 1),
         **{result: report.total(result) for result in report.counts},
         "by_kind": {result: dict(sorted(counts.items())) for result, counts in report.counts.items()},
-        "failures": report.failures,
+        "failures": [{**failure, "detail": without_folders(str(failure["detail"]))} for failure in report.failures],
         "seed": seed,
         "first": first,
         "command": command,
@@ -94,6 +95,11 @@ def row(campaign: type[Campaign], report: Report, seed: int, first: int, command
         **software(),
         "machine": machine(),
     }
+
+
+def without_folders(detail: str) -> str:
+    """Shorten the paths of a traceback to a file and its folder: a stored row names no machine's folders."""
+    return re.sub(r'File "/[^"]*?([^"/]+/[^"/]+)"', r'File "\1"', detail)
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import os
 
 import pytest
 from campaigns.campaign import Campaign, Outcome, run_campaign, sentence_problem
-from campaigns.run import find_campaigns, summary
+from campaigns.run import find_campaigns, summary, without_folders
 
 CAMPAIGNS = find_campaigns()
 
@@ -76,3 +76,9 @@ def test_outcomes_are_counted_and_an_attempt_can_be_repeated_alone(tmp_path):
 )
 def test_a_refusal_is_one_sentence(message, is_sentence):
     assert (sentence_problem(message) is None) == is_sentence
+
+
+def test_a_stored_traceback_names_no_folder_of_the_machine():
+    traceback = '  File "/a/user/lightrec/tests/campaigns/kills.py", line 3, in f\n  File "<string>", line 1\n'
+    expected = '  File "campaigns/kills.py", line 3, in f\n  File "<string>", line 1\n'
+    assert without_folders(traceback) == expected
