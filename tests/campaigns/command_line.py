@@ -166,7 +166,8 @@ class CommandLineCampaign(Campaign):
         if name in SAME and set(kinds) <= {"environment", "encoding"}:
             same = self._same(name, out, around)
             return Outcome.right(kind) if same else Outcome.other(kind, f"another answer: {out[:1500]}")
-        if "--json" in words and out.strip() and "Usage" not in out:
+        taken_as_path = (self.inputs / "--json").exists()  # as after an --out without its value
+        if "--json" in words and not taken_as_path and out.strip() and "Usage" not in out:
             json.loads(out)
         return Outcome.right(kind)
 
